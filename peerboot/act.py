@@ -1,0 +1,129 @@
+"""Carry out a plan through the doors, in order; the first failure ends it and the next pass looks again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peerboot import anchor
+from peerboot.model import (
+    Action,
+    Call,
+    Claim,
+    ClusterView,
+    Done,
+    EndRemoval,
+    MoveAside,
+    Plan,
+    RecordBirth,
+    RecordPermit,
+    RecordSeal,
+    Removal,
+    Renew,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+    WriteFile,
+)
+from peerboot.outside import files
+
+if TYPE_CHECKING:
+    from peerboot.outside.http import Http
+    from peerboot.statedir import StateDir
+    from peerboot.systems import Prepared
+
+
+@dataclass
+class Words:
+    """What people have said to this process. It dies with it."""
+
+    consents: set[str] = field(default_factory=set)
+    removals: list[Removal] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What actions go through."""
+
+    system: Prepared
+    state: StateDir
+    http: Http
+    output_dir: Path
+    anchor: str
+    words: Words
+    stamp: str
+    """Time stamp for names of what is moved aside, for example ``20260102T030405Z``."""
+    addresses: Mapping[str, tuple[str, ...]]
+    view: ClusterView
+
+
+async def carry_out(plan: Plan, doors: Doors) -> tuple[Done, ...]:
+    """Each action with what became of it. Never raises for what the world does (disk full, server gone)."""
+    done: list[Done] = []
+    for action in plan.actions:
+        try:
+            result = await perform(action, doors)
+        except (OSError, files.FilesError) as error:
+            result = Done(action=action, ok=False, say=str(error))
+        done.append(result)
+        if not result.ok:
+            break
+    return tuple(done)
+
+
+async def perform(action: Action, doors: Doors) -> Done:
+    """One effect. A crash right before or after it leaves a state that the rules know."""
+    match action:
+        case WriteFile(name=name, content=content, mode=mode):
+            files.write_whole(doors.output_dir / name, content.encode(), mode)
+        case WithdrawPermit(name=name):
+            withdraw_permit(doors.output_dir, name)
+        case RecordBirth(birth=birth):
+            doors.state.record_birth(birth)
+        case RecordPermit():
+            doors.state.record_permit()
+        case RecordSeal(seal=seal):
+            doors.state.record_seal(seal)
+        case Renew(why=why):
+            doors.state.renew(why)
+        case MoveAside():
+            where = doors.system.move_aside(doors.stamp)
+            return Done(action=action, ok=True, say=f"the data is kept at {where}")
+        case WriteAnchor(token=token):
+            return _anchor(action, doors, token)
+        case UseConsent(nonce=nonce):
+            doors.words.consents.discard(nonce)
+        case EndRemoval(pod=pod):
+            doors.words.removals[:] = [removal for removal in doors.words.removals if removal.pod != pod]
+        case Call():
+            return await _call(action, doors)
+    return Done(action=action, ok=True)
+
+
+def withdraw_permit(output_dir: Path, name: str) -> None:
+    """Rename the permit file to ``<name>.withdrawn``; a missing one is fine."""
+    try:
+        (output_dir / name).replace(output_dir / f"{name}.withdrawn")
+    except FileNotFoundError:
+        return
+
+
+def _anchor(action: WriteAnchor, doors: Doors, token: str) -> Done:
+    if not token:
+        kept = anchor.forget(doors.anchor, doors.stamp)
+        return Done(action=action, ok=True, say=f"the old anchor is kept at {kept}")
+    now = anchor.write(doors.anchor, token)
+    ok = now.state == "holds" and now.token == token
+    return Done(action=action, ok=ok, say="" if ok else f"the anchor says otherwise: {now.token or now.reason}")
+
+
+async def _call(call: Call, doors: Doors) -> Done:
+    done = await doors.system.call(doors.http, call, doors.view, doors.addresses)
+    if done.ok and call.claim and done.member:
+        # The claim is durable before the server may start. Killed before this line, the added learner
+        # belongs to nobody: the next start removes it and adds another.
+        record = doors.state.read()
+        doors.state.record_claim(Claim(cluster=doors.view.cluster, member=done.member, nonce=record.nonce))
+    return done

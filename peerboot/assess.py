@@ -1,0 +1,171 @@
+"""Assess: gather what the stages before have learned into one frozen ``Facts``. Looks, never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from peerboot.model import (
+    Anchor,
+    ClusterView,
+    Disk,
+    Evidence,
+    Facts,
+    Finding,
+    Hold,
+    Identity,
+    LearnerTrack,
+    PeerSet,
+    Record,
+    Statement,
+)
+
+VIEW_MAX_AGE = 45.0
+"""Seconds after which what servers said is no longer believed; at rest they are asked every ten."""
+
+
+@dataclass
+class Memory:
+    """What this process knows so far. It dies with the process, and evidence with it."""
+
+    started_at: float
+    peers: PeerSet = field(default_factory=PeerSet)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    twin: str = ""
+    view: ClusterView = field(default_factory=ClusterView)
+    disk: Disk = field(default_factory=lambda: Disk(kind="unknown", reason="not looked at yet"))
+    record: Record = field(default_factory=Record)
+    anchor: Anchor = field(default_factory=Anchor)
+    findings: tuple[Finding, ...] = ()
+    learners: dict[str, LearnerTrack] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()
+    asked_dns: bool = False
+    asked_census: bool = False
+    asked_servers: bool = False
+
+    def looked(self, now: float, patience: float) -> bool:
+        """Whether everybody was asked once, or long enough tried."""
+        return (self.asked_dns and self.asked_census and self.asked_servers) or now - self.started_at >= patience
+
+    def see_disk(self, disk: Disk, now: float) -> None:
+        """Take a new reading; ``since`` tells how long its kind has lasted."""
+        import msgspec
+
+        same = disk.kind == self.disk.kind and self.disk.since > 0
+        self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
+
+    def see_view(self, view: ClusterView, now: float) -> None:
+        """Take what the servers said, and note which learners move."""
+        self.view = view
+        self.asked_servers = True
+        if not view.quorum:
+            return
+        listed = {member.id: member for member in view.members if member.learner}
+        for gone in set(self.learners) - set(listed):
+            del self.learners[gone]
+        for member in listed.values():
+            applied = self._applied(member.pod)
+            track = self.learners.get(member.id)
+            if track is None:
+                self.learners[member.id] = LearnerTrack(member=member.id, since=now, moved_at=now, applied=applied)
+            elif applied > track.applied:
+                self.learners[member.id] = LearnerTrack(
+                    member=member.id, since=track.since, moved_at=now, applied=applied
+                )
+
+    def _applied(self, pod: str) -> int:
+        view = self.view.view_of(pod)
+        evidence = self.evidence.get(pod)
+        heard = evidence.statement.applied if evidence and evidence.statement else 0
+        return max(view.applied if view else 0, heard)
+
+    def active_holds(self, wall: float) -> tuple[Hold, ...]:
+        """The holds in force, of this pod or of the whole set."""
+        return tuple(h for h in self.holds if h.ended_wall is None and (h.until_wall is None or h.until_wall > wall))
+
+
+def fresh_view(view: ClusterView, now: float) -> ClusterView:
+    """What the servers said, or nothing when it is too old to act on."""
+    return view if now - view.at <= VIEW_MAX_AGE else ClusterView(at=view.at)
+
+
+def is_serving(facts_disk: Disk, view: ClusterView, pod: str) -> bool:
+    """Whether this pod's own server says that it serves, as the member that its disk is."""
+    own = view.view_of(pod)
+    return own is not None and own.healthy and not own.learner and own.member == facts_disk.member
+
+
+def merge_holds(own: tuple[Hold, ...], heard: tuple[Hold, ...]) -> tuple[Hold, ...]:
+    """Holds of the set spread by word of mouth; an ended one stays ended. The newest sixteen are kept."""
+    merged = {hold.id: hold for hold in own}
+    for hold in heard:
+        if hold.scope != "set":
+            continue
+        known = merged.get(hold.id)
+        if known is None or (known.ended_wall is None and hold.ended_wall is not None):
+            merged[hold.id] = hold
+    return tuple(sorted(merged.values(), key=lambda h: (h.made_wall, h.id))[-16:])
+
+
+def statement_of(
+    identity: Identity,
+    memory: Memory,
+    *,
+    boot: str,
+    fingerprint: str,
+    version: str,
+    now: float,
+    decision: tuple[str, str, str],
+) -> Statement:
+    """What this Pod tells the others of its own disk."""
+    disk, record = memory.disk, memory.record
+    view = fresh_view(memory.view, now)
+    own = view.view_of(identity.pod)
+    unknown = bool(record.problem or record.foreign) and disk.kind not in ("data", "bootstrap")
+    return Statement(
+        namespace=identity.namespace,
+        service=identity.service,
+        statefulset=identity.statefulset,
+        system=identity.system,
+        pod=identity.pod,
+        uid=identity.uid,
+        boot=boot,
+        replicas=identity.replicas,
+        start=identity.start,
+        fingerprint=fingerprint,
+        disk="unknown" if unknown or (disk.kind == "blank" and not record.nonce) else disk.kind,
+        nonce="" if unknown else record.nonce,
+        token=record.birth.token if record.birth else "",
+        permitted=record.permitted_wall is not None,
+        cluster=disk.cluster or (record.seal.cluster if record.seal else ""),
+        member=disk.member or (record.seal.member if record.seal else ""),
+        serving=is_serving(disk, view, identity.pod),
+        running=disk.running,
+        applied=own.applied if own else 0,
+        decision=decision[0],
+        rule=decision[1],
+        reason=decision[2][:512],
+        holds=tuple(hold for hold in memory.holds if hold.scope == "set"),
+        version=version,
+    )
+
+
+def facts_of(identity: Identity, memory: Memory, extra: Mapping[str, object], *, now: float, wall: float, patience: float) -> Facts:
+    """Everything observed, in one value. ``extra`` holds what the system and the people add."""
+    return Facts(
+        now=now,
+        identity=identity,
+        disk=memory.disk,
+        record=memory.record,
+        peers=memory.peers,
+        evidence=dict(memory.evidence),
+        twin=memory.twin,
+        cluster=fresh_view(memory.view, now),
+        anchor=memory.anchor,
+        findings=memory.findings,
+        holds=memory.active_holds(wall),
+        learners=dict(memory.learners),
+        looked=memory.looked(now, patience),
+        started_at=memory.started_at,
+        **extra,  # type: ignore[arg-type]  # names and types are those of Facts; run.py builds it
+    )

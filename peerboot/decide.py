@@ -1,0 +1,118 @@
+"""The ordered table of rules: the first that matches decides. Pure.
+
+``decide(facts)`` is the only place where verdicts are made. Read the table from top to bottom: first what
+keeps a volume from being trusted, then disks with data (they just start), then blank disks (they join what
+lives, or all form together, or wait). Every rule's docstring says when it applies and what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peerboot.model import Decision, Facts
+from peerboot.rules import blank, data, serving, volume
+from peerboot.rules.words import say
+
+Rule = Callable[[Facts], Decision | None]
+
+TABLE: tuple[Rule, ...] = (
+    # A volume that cannot be trusted.
+    volume.disk_unknown,
+    volume.foreign_volume,
+    volume.torn_state,
+    volume.second_holder,
+    volume.volume_in_use,
+    # Data: provably foreign or removed, or else it just starts.
+    data.looking,
+    data.foreign_data,
+    blank.renew,
+    data.stale_birth,
+    data.foreign_cluster,
+    data.scaled_down,
+    data.taken_over,
+    data.removed_member,
+    serving.remove_by_word,
+    serving.peer_url_differs,
+    serving.reap_learner,
+    serving.promote_learner,
+    serving.serving,
+    data.peers_disagree,
+    data.own_data,
+    data.corrupt_replaced,
+    data.corrupt_kept,
+    # Blank: on its first start, born, claimed.
+    blank.first_start,
+    blank.first_permit,
+    blank.interrupted_listed,
+    blank.out_of_range,
+    blank.interrupted_aside,
+    blank.birth_lost,
+    blank.anchor_forbids,
+    blank.anchor_unknown,
+    blank.born,
+    blank.born_waits,
+    blank.claimed,
+    # Blank: a cluster lives.
+    blank.join_waits,
+    blank.join,
+    blank.replace_unstarted,
+    blank.replace_lost,
+    # Blank: none that has quorum.
+    blank.unstarted_pair,
+    blank.cluster_exists,
+    blank.replicas_unknown,
+    blank.form,
+    blank.wait_for_all,
+)
+
+HELD_KINDS = ("form", "join", "replace", "renew", "leave")
+"""What a hold pauses. Starting with one's own data is never paused."""
+
+HELD_RULES = ("remove_by_word", "peer_url_differs", "reap_learner", "promote_learner")
+
+
+@dataclass(frozen=True)
+class Described:
+    """One row of the table as the documentation shows it."""
+
+    name: str
+    when: str
+    then: str
+
+
+def decide(facts: Facts) -> Decision:
+    """The verdict of the first rule that matches.
+
+    Raises ``AssertionError`` when none does, which a property test shows cannot happen.
+    """
+    for rule in TABLE:
+        if facts.holds and rule.__name__ in HELD_RULES:
+            continue
+        decision = rule(facts)
+        if decision is not None:
+            return _held(facts, decision)
+    raise AssertionError(f"no rule matches: {facts}")
+
+
+def _held(facts: Facts, decision: Decision) -> Decision:
+    if not facts.holds or decision.kind not in HELD_KINDS:
+        return decision
+    hold = facts.holds[0]
+    return say(
+        facts,
+        "wait",
+        "held",
+        f"{hold.who} holds automatic changes ({hold.why or 'no reason given'}). Without it: {decision.reason}",
+        waits_for=("`peerboot resume`" + (" --all" if hold.scope == "set" else ""),),
+    )
+
+
+def describe() -> tuple[Described, ...]:
+    """The table in order, from the rules' own docstrings."""
+    rows = []
+    for rule in TABLE:
+        text = " ".join((rule.__doc__ or "").split())
+        when, _, then = text.partition(" Then: ")
+        rows.append(Described(rule.__name__.replace("_", "-"), when.removeprefix("When: "), then))
+    return tuple(rows)

@@ -1,0 +1,207 @@
+"""The door to DNS (dnspython): one question, every server tried, one of three outcomes. Never raises.
+
+EDNS with 1232 bytes (RFC 6891, DNS flag day 2020), TCP when an answer is cut off, absolute names only. A server that
+fails, refuses, is silent or talks garbage says nothing about a name; only NXDOMAIN or an empty answer does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from peerboot.model import Outcome
+from peerboot.outside.clock import Clock
+
+if TYPE_CHECKING:
+    from dns.message import Message
+
+PAYLOAD = 1232
+MAX_RECORDS = 5000
+MAX_TTL = 86400.0
+
+
+@dataclass(frozen=True)
+class Srv:
+    """One SRV record with the glue that came along."""
+
+    name: str
+    """Target, lower case, without the trailing dot."""
+    port: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What DNS says to one question."""
+
+    outcome: Outcome
+    ttl: float = 0.0
+    """Seconds it may be cached: the records', or the SOA's for ``absent`` (RFC 2308 section 5)."""
+    reason: str = ""
+    via: str = ""
+    srv: tuple[Srv, ...] = ()
+    addresses: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    nodata: bool = False
+    """``absent`` because the name exists without such records."""
+
+
+class Dns:
+    """Asks the given servers in turn."""
+
+    def __init__(
+        self, servers: Sequence[str], clock: Clock, *, try_timeout: float = 2.0, lifetime: float = 5.0
+    ) -> None:
+        """``servers``: ``ip``, ``ip:port`` or ``[ip6]:port``."""
+        self._servers = [_endpoint(text) for text in servers[:3]]
+        self._clock = clock
+        self._try_timeout = try_timeout
+        self._lifetime = lifetime
+        self._cut: set[str] = set()
+        self.asked = 0
+        """Messages sent so far."""
+
+    async def srv(self, name: str) -> Reply:
+        """SRV records of an absolute name, with addresses from the additional section."""
+        return await self._ask(name, "SRV")
+
+    async def txt(self, name: str) -> Reply:
+        """TXT records."""
+        return await self._ask(name, "TXT")
+
+    async def addresses(self, name: str) -> Reply:
+        """A and AAAA together: found when either has some, absent when both are, else unknown."""
+        four, six = await asyncio.gather(self._ask(name, "A"), self._ask(name, "AAAA"))
+        both = tuple(sorted({*four.addresses, *six.addresses}))
+        if both:
+            ttls = [r.ttl for r in (four, six) if r.outcome == "found"]
+            return Reply("found", ttl=min(ttls), addresses=both, via=four.via)
+        for reply in (four, six):
+            if reply.outcome == "unknown":
+                return reply
+        return Reply("absent", ttl=min(four.ttl, six.ttl), reason=four.reason, nodata=four.nodata or six.nodata)
+
+    async def _ask(self, name: str, kind: str) -> Reply:
+        if not self._servers:
+            return Reply("unknown", reason="no name server is configured")
+        failures: list[str] = []
+        deadline = self._clock.now() + self._lifetime
+        losses = 0
+        for attempt in range(2 * len(self._servers)):
+            server = self._servers[attempt % len(self._servers)]
+            left = deadline - self._clock.now()
+            if left <= 0:
+                break
+            tcp = name in self._cut or losses >= 2
+            reply = await self._once(name, kind, server, tcp, min(self._try_timeout, left))
+            if reply.outcome != "unknown":
+                return reply
+            failures.append(f"{reply.reason} from {server[0]}")
+            losses += reply.reason.startswith("no answer")
+            if attempt + 1 >= len(self._servers) and not reply.reason.startswith("no answer"):
+                # Every server has said its word; only a lost packet is worth another try now.
+                break
+        return Reply("unknown", reason="; ".join(dict.fromkeys(failures))[:300] or "no answer in time")
+
+    async def _once(self, name: str, kind: str, server: tuple[str, int], tcp: bool, timeout: float) -> Reply:
+        """One message to one server; a cut-off answer is asked again over TCP."""
+        import dns.asyncquery
+        import dns.exception
+        import dns.message
+        import dns.name
+
+        try:
+            query = dns.message.make_query(dns.name.from_text(name + "."), kind, use_edns=0, payload=PAYLOAD)
+        except dns.exception.DNSException as error:
+            return Reply("unknown", reason=f"{name!r} is not a name: {error}")
+        where, port = server
+        try:
+            async with asyncio.timeout(timeout):
+                self.asked += 1
+                if not tcp:
+                    response = await dns.asyncquery.udp(
+                        query, where, port=port, ignore_unexpected=True, ignore_errors=True, timeout=timeout
+                    )
+                    if not response.flags & dns.flags.TC:
+                        return _read(response, kind, "udp")
+                    self._cut.add(name)
+                    self.asked += 1
+                response = await dns.asyncquery.tcp(query, where, port=port, timeout=timeout)
+                if response.flags & dns.flags.TC:
+                    return Reply("unknown", reason="an answer cut off even over TCP")
+                return _read(response, kind, "tcp")
+        except (TimeoutError, dns.exception.Timeout):
+            return Reply("unknown", reason=f"no answer in {timeout:.1g} s" + (" over TCP" if name in self._cut else ""))
+        except (EOFError, OSError) as error:
+            return Reply("unknown", reason=f"{'TCP' if tcp or name in self._cut else 'UDP'} failed ({getattr(error, 'strerror', None) or 'connection closed'})")
+        except Exception as error:
+            # dnspython raises many kinds of error for garbage, some of them not its own.
+            return Reply("unknown", reason=f"garbage ({type(error).__name__})")
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, int(port.removeprefix(":") or 53)
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, int(port)
+    return text, 53
+
+
+def _text(name: Any) -> str:
+    text: str = name.to_text(omit_final_dot=True)
+    return text.lower()
+
+
+def _read(response: Message, kind: str, via: str) -> Reply:
+    """Classify a well-formed response to our question."""
+    import dns.rcode
+    import dns.rdatatype
+
+    rcode = response.rcode()
+    if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        return Reply("unknown", reason=dns.rcode.to_text(rcode))
+    if len(response.question) != 1:
+        return Reply("unknown", reason="an answer without the question")
+    wanted, owner = dns.rdatatype.from_text(kind), response.question[0].name
+    rrsets = [rrset for rrset in response.answer if rrset.rdtype == wanted]
+    if rrsets and not any(rrset.name == owner for rrset in response.answer):
+        return Reply("unknown", reason="an answer to another question")
+    if not rrsets:
+        nodata = rcode == dns.rcode.NOERROR
+        return Reply("absent", ttl=_negative_ttl(response), reason="no such records" if nodata else "NXDOMAIN", via=via, nodata=nodata)
+    ttl = min(float(min(rrset.ttl for rrset in rrsets)), MAX_TTL)
+    records = [record for rrset in rrsets for record in rrset][: MAX_RECORDS + 1]
+    if len(records) > MAX_RECORDS:
+        return Reply("unknown", reason=f"more than {MAX_RECORDS} records")
+    if kind == "SRV":
+        return Reply("found", ttl=ttl, via=via, srv=_srv(response, records))
+    if kind == "TXT":
+        return Reply("found", ttl=ttl, via=via, texts=tuple(b"".join(r.strings).decode("utf-8", "replace")[:255] for r in records))
+    return Reply("found", ttl=ttl, via=via, addresses=tuple(sorted({record.address for record in records})))
+
+
+def _srv(response: Message, records: list[Any]) -> tuple[Srv, ...]:
+    import dns.rdatatype
+
+    glue: dict[str, set[str]] = {}
+    for rrset in response.additional:
+        if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+            glue.setdefault(_text(rrset.name), set()).update(record.address for record in rrset)
+    found = {
+        (_text(record.target), int(record.port)) for record in records if record.target.is_absolute() and len(record.target) > 1
+    }
+    return tuple(Srv(name, port, tuple(sorted(glue.get(name, ())))) for name, port in sorted(found))
+
+
+def _negative_ttl(response: Message) -> float:
+    """The smaller of the SOA's own TTL (it falls in a cache) and its MINIMUM; 0 without a SOA."""
+    import dns.rdatatype
+
+    for rrset in response.authority:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            return min(float(rrset.ttl), float(rrset[0].minimum), MAX_TTL)
+    return 0.0

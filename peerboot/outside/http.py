@@ -1,0 +1,108 @@
+"""The client door to aiohttp: bounded in time and bytes, and every failure in a few words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+CONNECTIONS = 32
+
+
+class HttpError(Exception):
+    """Why there is no reply, in a few words: ``connection refused``, ``no answer in 2 s`` …"""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http:
+    """A small client: no redirects, no cookies, no proxies, no decompression."""
+
+    def __init__(self, *, unix: str = "") -> None:
+        """``unix``: path of a socket that every request goes to."""
+        self._unix = unix
+        self._session: ClientSession | None = None
+
+    def _open(self) -> ClientSession:
+        # Imported on use: it costs more than the rest of peerboot together, and the first DNS
+        # question does not wait for it.
+        import aiohttp
+
+        if self._session is None:
+            connector: aiohttp.BaseConnector
+            if self._unix:
+                connector = aiohttp.UnixConnector(self._unix, limit=CONNECTIONS)
+            else:
+                connector = aiohttp.TCPConnector(limit=CONNECTIONS, use_dns_cache=False)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+        limit: int = 65536,
+    ) -> Reply:
+        """One request and its whole reply within ``timeout`` seconds and ``limit`` bytes; raises ``HttpError``."""
+        import aiohttp
+
+        session = self._open()
+        try:
+            async with asyncio.timeout(timeout):
+                async with session.request(
+                    method, url, data=body, headers=dict(headers or {}), allow_redirects=False
+                ) as response:
+                    content = bytearray()
+                    async for chunk in response.content.iter_any():
+                        content += chunk
+                        if len(content) > limit:
+                            raise HttpError(f"a body larger than {limit} bytes")
+                    return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(content))
+        except TimeoutError:
+            raise HttpError(f"no answer in {timeout:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            raise HttpError(_reason(error.os_error)) from None
+        except aiohttp.ServerDisconnectedError:
+            raise HttpError("it closed the connection without an answer") from None
+        except aiohttp.ClientPayloadError:
+            raise HttpError("its body broke off") from None
+        except aiohttp.ClientResponseError:
+            raise HttpError("it answered something that is not HTTP") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise HttpError(_reason(error)) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ConnectionResetError):
+        return "connection reset"
+    if isinstance(error, FileNotFoundError):
+        return "no such socket"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:120].lower()

@@ -1,0 +1,244 @@
+"""Rules for a disk with data: it just starts, unless it is provably foreign or removed. Pure."""
+
+from __future__ import annotations
+
+from peerboot.model import Decision, Facts
+from peerboot.rules.words import (
+    DATA_KINDS,
+    allowed,
+    clusters_seen,
+    in_range,
+    own_cluster_holders,
+    quorum_of,
+    refuse,
+    say,
+    stands_without,
+)
+
+
+def _has_data(facts: Facts) -> bool:
+    return facts.disk.kind in DATA_KINDS
+
+
+def looking(facts: Facts) -> Decision | None:
+    """When: the disk has data, this is the first look, and the servers were not asked yet.
+    Then: wait for one bounded look at them, at most a few seconds.
+    """
+    if not _has_data(facts) or facts.looked or facts.permit != "absent":
+        return None
+    return say(facts, "wait", "looking", "Asking DNS and the other servers once before the server starts.", waits_for=("one look",))
+
+
+def foreign_data(facts: Facts) -> Decision | None:
+    """When: the data is of another cluster than the one this volume was sealed to.
+    Then: refuse; a consent moves the data aside and joins as new.
+    """
+    seal = facts.record.seal
+    if not _has_data(facts) or seal is None or not facts.disk.cluster or seal.cluster == facts.disk.cluster:
+        return None
+    if allowed(facts, "foreign-data"):
+        return say(facts, "replace", "foreign-data", "A person allowed it: the data goes aside, then this Pod joins as new.")
+    return refuse(
+        facts,
+        "foreign-data",
+        f"The data is of cluster {facts.disk.cluster}, but this volume belongs to cluster {seal.cluster}: "
+        "somebody put other data here.",
+        would="move the data aside and join as a new member",
+    )
+
+
+def stale_birth(facts: Facts) -> Decision | None:
+    """When: the disk holds nothing beyond the bootstrap of one cluster, while another cluster has quorum.
+    Then: that birth came to nothing: the data goes aside and this Pod joins as new.
+    """
+    ours, theirs = facts.disk, facts.cluster
+    if ours.kind != "bootstrap" or ours.running or not theirs.quorum or theirs.cluster == ours.cluster:
+        return None
+    return say(
+        facts,
+        "replace",
+        "stale-birth",
+        f"This disk holds only the bootstrap of cluster {ours.cluster}, nothing anybody was told, while cluster "
+        f"{theirs.cluster} serves: it goes aside and this Pod joins as a new member.",
+    )
+
+
+def foreign_cluster(facts: Facts) -> Decision | None:
+    """When: the disk has data of one cluster, while the other pods' servers have quorum in another.
+    Then: refuse, for which one is right cannot be known; a consent moves this data aside and joins.
+    """
+    theirs = facts.cluster
+    if not _has_data(facts) or not theirs.quorum or theirs.cluster == facts.disk.cluster or not facts.disk.cluster:
+        return None
+    if allowed(facts, "foreign-cluster"):
+        return say(facts, "replace", "foreign-cluster", "A person allowed it: the data goes aside, then this Pod joins as new.")
+    return refuse(
+        facts,
+        "foreign-cluster",
+        f"This volume has data of cluster {facts.disk.cluster}, but the cluster that serves is {theirs.cluster}: "
+        "a stale volume of a deleted set, or a split that happened before. Its server is not started.",
+        would=f"move this data aside and join cluster {theirs.cluster} as a new member",
+    )
+
+
+def peers_disagree(facts: Facts) -> Decision | None:
+    """When: live servers speak for different clusters, none has quorum, and no majority holds this disk's.
+    Then: refuse: this is a split brain from earlier.
+    """
+    live = sorted({view.cluster for view in facts.cluster.views if view.cluster and view.pod != facts.identity.pod})
+    if len(live) < 2 or facts.cluster.quorum or facts.disk.running:
+        return None
+    if _has_data(facts) and own_cluster_holders(facts) >= quorum_of(max(len(facts.identity.expected), 1)):
+        return None
+    seen = clusters_seen(facts)
+    told = "; ".join(f"{cluster}: {', '.join(pods)}" for cluster, pods in seen.items())
+    return refuse(
+        facts,
+        "peers-disagree",
+        f"The other pods are in different clusters ({told}): a split brain from earlier. Find out which one holds the "
+        "right data and move the others' volumes away.",
+    )
+
+
+def removed_member(facts: Facts) -> Decision | None:
+    """When: the disk's member is no longer listed by its cluster, and nothing runs in its place.
+    Then: the data goes aside and this Pod joins as a new member; a server would only exit.
+    """
+    found = _removed(facts)
+    entry = facts.cluster.entry_of(facts.identity.pod)
+    if not found or not in_range(facts) or (entry is not None and entry.started):
+        return None
+    if facts.disk.running:
+        return say(
+            facts,
+            "wait",
+            "removed-member",
+            f"Member {facts.disk.member} was removed from cluster {facts.disk.cluster}; its server still runs. "
+            "Its config is withdrawn; when the server stops, the data goes aside and this Pod joins as new.",
+            waits_for=("this Pod's server to stop",),
+        )
+    return say(
+        facts,
+        "replace",
+        "removed-member",
+        f"Member {facts.disk.member} was removed from cluster {facts.disk.cluster}: its data goes aside and this Pod "
+        "joins as a new member.",
+    )
+
+
+def scaled_down(facts: Facts) -> Decision | None:
+    """When: the disk's member was removed and this Pod is not one of the expected.
+    Then: refuse: this Pod is scaled down.
+    """
+    if not _removed(facts) or in_range(facts):
+        return None
+    return refuse(
+        facts,
+        "scaled-down",
+        f"{facts.identity.pod} is not one of the {facts.identity.replicas} expected pods and its member was removed: "
+        "it is scaled down. Raise PEERBOOT_REPLICAS with .spec.replicas, or scale the set down.",
+    )
+
+
+def taken_over(facts: Facts) -> Decision | None:
+    """When: the disk's member was removed, and a started member of another id has this Pod's peer URL.
+    Then: refuse, for another process may run as this Pod; a consent moves the data aside and joins anew.
+    """
+    entry = facts.cluster.entry_of(facts.identity.pod)
+    if not _removed(facts) or entry is None or not entry.started or facts.disk.running:
+        return None
+    if allowed(facts, "taken-over"):
+        return say(facts, "replace", "taken-over", "A person allowed it: the data goes aside, then this Pod joins as new.")
+    return refuse(
+        facts,
+        "taken-over",
+        f"Member {entry.id} is listed with this Pod's peer URL, but this disk is member {facts.disk.member}: another "
+        "process runs, or ran, as this Pod with another volume.",
+        would=f"move this data aside, remove member {entry.id} and join as a new member",
+    )
+
+
+def own_data(facts: Facts) -> Decision | None:
+    """When: the disk has data and nothing above shows it foreign or removed.
+    Then: the server just starts, whatever DNS or the other pods say.
+    """
+    if not _has_data(facts):
+        return None
+    where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
+    if facts.cluster.quorum:
+        reason = f"This disk is {where}, which lists it: the server starts with its data."
+    elif facts.cluster.views:
+        reason = (
+            f"This disk is {where}: the server starts with its data. The servers that answer have no quorum now; "
+            "peerboot changes no membership until they do."
+        )
+    else:
+        reason = f"This disk is {where}: the server starts with its data, whoever else is there."
+    if facts.disk.warning:
+        reason += f" Note: {facts.disk.warning}."
+    return say(facts, "resume", "own-data", reason, may_run=True)
+
+
+def corrupt_replaced(facts: Facts) -> Decision | None:
+    """When: the data cannot be read, it stayed so for a while, and the cluster has quorum without this member.
+    Then: the data goes aside (it is kept) and this Pod joins as a new member.
+    """
+    if facts.disk.kind != "corrupt":
+        return None
+    if not (facts.cluster.quorum and in_range(facts) and stands_without(facts, _own_id(facts))):
+        return None
+    age = facts.now - facts.disk.since
+    if age < facts.limits.corrupt_recheck:
+        return say(
+            facts,
+            "wait",
+            "corrupt-replaced",
+            f"The data does not read ({facts.disk.reason}). It is read again for {facts.limits.corrupt_recheck:g} s, for a "
+            "slow mount looks the same; then it goes aside and this Pod joins as a new member.",
+            waits_for=("a second look at the data",),
+        )
+    if facts.disk.running:
+        return say(facts, "wait", "corrupt-replaced", "The data does not read but its server runs: waiting for it to stop.", waits_for=("this Pod's server to stop",))
+    return say(
+        facts,
+        "replace",
+        "corrupt-replaced",
+        f"The data does not read ({facts.disk.reason}) and the cluster has quorum without it: it goes aside, kept, and "
+        "this Pod joins as a new member.",
+    )
+
+
+def corrupt_kept(facts: Facts) -> Decision | None:
+    """When: the data cannot be read and the cluster has no quorum without it.
+    Then: refuse: this may be the best copy that is left.
+    """
+    if facts.disk.kind != "corrupt":
+        return None
+    return refuse(
+        facts,
+        "corrupt-kept",
+        f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that is left, so "
+        "nothing is touched. Bring the other members back, or restore from a snapshot.",
+    )
+
+
+def _own_id(facts: Facts) -> str:
+    if facts.disk.member:
+        return facts.disk.member
+    if facts.record.seal:
+        return facts.record.seal.member
+    entry = facts.cluster.entry_of(facts.identity.pod)
+    return entry.id if entry else ""
+
+
+def _removed(facts: Facts) -> bool:
+    """A linearizable list of the disk's own cluster that does not hold the disk's member."""
+    return (
+        _has_data(facts)
+        and facts.cluster.quorum
+        and bool(facts.disk.member)
+        and facts.cluster.cluster == facts.disk.cluster
+        # A list from before this disk had its data proves nothing of the member that was just added.
+        and facts.cluster.at > facts.disk.since
+        and all(member.id != facts.disk.member for member in facts.cluster.members)
+    )

@@ -1,0 +1,126 @@
+"""Rules for a Pod whose server serves: what it does for the others, one membership change at a time. Pure."""
+
+from __future__ import annotations
+
+from peerboot.model import Decision, Facts, Member
+from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, say, stands_without
+
+
+def _own(facts: Facts) -> Member | None:
+    """This disk's entry in the linearizable list of its own cluster, while its server is up."""
+    if facts.disk.kind not in DATA_KINDS or not facts.cluster.quorum or facts.cluster.cluster != facts.disk.cluster:
+        return None
+    view = facts.cluster.view_of(facts.identity.pod)
+    if view is None or view.member != facts.disk.member:
+        return None
+    return next((member for member in facts.cluster.members if member.id == facts.disk.member), None)
+
+
+def _is_first(facts: Facts) -> bool:
+    """Whether this Pod's is the healthy voter with the lowest ordinal: the one that acts for the set."""
+    own = _own(facts)
+    if own is None or own.learner:
+        return False
+    ordinals = [facts.identity.ordinal_of(m.pod) for m in healthy_voters(facts) if m.pod]
+    return all(o is None or o >= facts.identity.ordinal for o in ordinals)
+
+
+def peer_url_differs(facts: Facts) -> Decision | None:
+    """When: this Pod's own voter is listed with other peer URLs than this Pod has now.
+    Then: update the entry; ids and data stay.
+    """
+    own = _own(facts)
+    if own is None or own.learner or not facts.own_urls or set(own.peer_urls) == set(facts.own_urls):
+        return None
+    return say(
+        facts,
+        "idle",
+        "peer-url-differs",
+        f"Member {own.id} is listed as {', '.join(own.peer_urls)}, but this Pod is {', '.join(facts.own_urls)}: the entry is updated.",
+        may_run=True,
+        target=own.id,
+    )
+
+
+def remove_by_word(facts: Facts) -> Decision | None:
+    """When: a person said that a pod is gone for good, and quorum stands without its member.
+    Then: its member is removed.
+    """
+    if _own(facts) is None or not facts.removals:
+        return None
+    for removal in facts.removals:
+        entry = facts.cluster.entry_of(removal.pod)
+        if entry is None:
+            return say(facts, "idle", "remove-by-word", f"{removal.pod} is not, or no longer, a member: done.", may_run=True)
+        if entry.learner or stands_without(facts, entry.id):
+            return say(
+                facts,
+                "idle",
+                "remove-by-word",
+                f"{removal.who} said that {removal.pod} is gone for good: member {entry.id} is removed.",
+                may_run=True,
+                target=entry.id,
+            )
+    return None
+
+
+def promote_learner(facts: Facts) -> Decision | None:
+    """When: a learner is listed, and this Pod's is the first healthy voter or the learner itself.
+    Then: ask for its promotion; the leader agrees when it is in sync.
+    """
+    own = _own(facts)
+    learner = next((m for m in facts.cluster.members if m.learner), None)
+    if own is None or learner is None or not learner.started or learner_stalls(facts, learner):
+        return None
+    if learner.id != own.id and not _is_first(facts):
+        return None
+    whose = "This Pod" if learner.id == own.id else (learner.pod or learner.id)
+    return say(
+        facts,
+        "idle",
+        "promote-learner",
+        f"{whose} is a learner: it is promoted to voter as soon as the leader finds it in sync.",
+        may_run=True,
+        target=learner.id,
+    )
+
+
+def reap_learner(facts: Facts) -> Decision | None:
+    """When: a learner made no progress for a long time, and this Pod's is the first healthy voter.
+    Then: it is removed, so that others can join; its Pod joins anew when it is back.
+    """
+    learner = next((m for m in facts.cluster.members if m.learner), None)
+    if learner is None or not _is_first(facts) or not learner_stalls(facts, learner):
+        return None
+    return say(
+        facts,
+        "idle",
+        "reap-learner",
+        f"Learner {learner.id} of {learner.pod or 'no known pod'} made no progress for {facts.limits.learner_stall:g} s and "
+        "blocks all who want to join: it is removed.",
+        may_run=True,
+        target=learner.id,
+    )
+
+
+def learner_stalls(facts: Facts, learner: Member) -> bool:
+    """Whether a learner has been seen without progress for too long."""
+    track = facts.learners.get(learner.id)
+    return track is not None and facts.now - track.moved_at >= facts.limits.learner_stall
+
+
+def serving(facts: Facts) -> Decision | None:
+    """When: this Pod's server is a member of a cluster with quorum.
+    Then: nothing to do but watch.
+    """
+    own = _own(facts)
+    view = facts.cluster.view_of(facts.identity.pod)
+    if own is None or view is None or not (view.healthy or own.learner):
+        return None
+    voters = sum(1 for m in facts.cluster.members if not m.learner)
+    role = "a learner" if own.learner else ("the leader" if view.leader == own.id else "a voter")
+    reason = f"Member {own.id} serves in cluster {facts.cluster.cluster} as {role}, one of {voters} voters."
+    seen = [c for c in clusters_seen(facts) if c != facts.disk.cluster]
+    if seen:
+        reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."
+    return say(facts, "idle", "serving", reason, may_run=True)

@@ -1,0 +1,88 @@
+"""Rules for a volume that cannot be read or that is not this Pod's own. Pure."""
+
+from __future__ import annotations
+
+from peerboot.model import Decision, Facts
+from peerboot.rules.words import allowed, refuse, say
+
+
+def disk_unknown(facts: Facts) -> Decision | None:
+    """When: the data directory cannot be looked at (I/O error, no permission).
+    Then: wait and look again; a server that runs is left alone.
+    """
+    if facts.disk.kind != "unknown":
+        return None
+    return say(
+        facts,
+        "wait",
+        "disk-unknown",
+        f"The data directory cannot be looked at: {facts.disk.reason}. It is looked at again until it can.",
+        waits_for=("the data directory",),
+        may_run=facts.permit != "absent",
+    )
+
+
+def foreign_volume(facts: Facts) -> Decision | None:
+    """When: the state directory was written for another pod, set, namespace or system.
+    Then: refuse, for it is a snapshot or a clone; a consent moves the data aside and joins as new.
+    """
+    if not facts.record.foreign:
+        return None
+    if allowed(facts, "foreign-volume"):
+        return say(facts, "replace", "foreign-volume", "A person allowed it: this volume's data goes aside, then this Pod joins as new.")
+    return refuse(
+        facts,
+        "foreign-volume",
+        f"This volume belongs to {facts.record.foreign}, not to {facts.identity.namespace}/{facts.identity.pod}: "
+        "it is a snapshot, a clone or another Pod's. Mount the right volume.",
+        would="move its data aside and join as a new member",
+    )
+
+
+def torn_state(facts: Facts) -> Decision | None:
+    """When: the state directory is torn and the data directory holds no data of its own to go by.
+    Then: refuse, for the disk is unknown, not blank; a consent takes it as a new disk.
+    """
+    if not facts.record.problem or facts.disk.kind in ("data", "bootstrap"):
+        return None
+    if allowed(facts, "torn-state"):
+        return say(facts, "renew", "torn-state", "A person allowed it: this volume is taken as a new disk.")
+    return refuse(
+        facts,
+        "torn-state",
+        f"peerboot's own state is not readable: {facts.record.problem}. So it is not known what this volume was.",
+        would="take this volume as a new, blank disk",
+    )
+
+
+def second_holder(facts: Facts) -> Decision | None:
+    """When: another process answers under this Pod's own name, and this one has not let a server start.
+    Then: wait until it is gone.
+    """
+    if not facts.twin or facts.permit != "absent":
+        return None
+    return say(
+        facts,
+        "wait",
+        "second-holder",
+        f"Another process answers as {facts.identity.pod} ({facts.twin}): two Pods hold one name. "
+        "This one waits until the other is gone; if that one was force-deleted, make sure that its node is dead.",
+        waits_for=(f"the other {facts.identity.pod} to stop",),
+    )
+
+
+def volume_in_use(facts: Facts) -> Decision | None:
+    """When: a server that this Pod did not let start holds the lock of the data directory.
+    Then: wait until it stops (the former Pod of this name is still going down).
+    """
+    if not facts.disk.running or facts.permit != "absent" or facts.disk.kind == "blank":
+        return None
+    if facts.record.permitted_wall is not None and facts.disk.kind == "interrupted":
+        return None
+    return say(
+        facts,
+        "wait",
+        "volume-in-use",
+        "A server still holds the lock of the data directory: the former Pod of this name has not stopped yet.",
+        waits_for=("the server that holds the volume to stop",),
+    )

@@ -1,0 +1,175 @@
+"""What several rules ask of the facts, and how they say it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from peerboot.model import Decision, Facts, Kind, Member, Statement
+
+DATA_KINDS = ("data", "bootstrap")
+"""Disks with which a server starts by itself."""
+
+
+def statement_of(facts: Facts, pod: str) -> Statement | None:
+    """The first-hand word of one other pod, None when it has not been heard in this process."""
+    evidence = facts.evidence.get(pod)
+    return evidence.statement if evidence else None
+
+
+def unheard(facts: Facts) -> tuple[str, ...]:
+    """The expected other pods from which nothing was heard first hand."""
+    return tuple(pod for pod in facts.identity.others if statement_of(facts, pod) is None)
+
+
+def why_unheard(facts: Facts, pods: Iterable[str]) -> str:
+    """``db-1 (not in DNS), db-2 (connection refused)``: each pod with what is known of its silence."""
+    parts = []
+    for pod in pods:
+        evidence = facts.evidence.get(pod)
+        sighting = facts.peers.sightings.get(pod)
+        if sighting is None:
+            answer = facts.peers.answer
+            unknown = answer is None or answer.outcome == "unknown"
+            reason = f"DNS gives no answer: {answer.reason if answer else 'not asked yet'}" if unknown else "not in DNS"
+        else:
+            reason = evidence.reason if evidence and evidence.reason else "not asked yet"
+        parts.append(f"{pod} ({reason})")
+    return ", ".join(parts)
+
+
+def in_range(facts: Facts) -> bool:
+    """Whether this Pod is one of the expected; true when the number of replicas is unknown."""
+    return facts.identity.replicas is None or facts.identity.pod in facts.identity.expected
+
+
+def quorum_of(voters: int) -> int:
+    """The smallest majority."""
+    return voters // 2 + 1
+
+
+def healthy_voters(facts: Facts, without: str = "") -> tuple[Member, ...]:
+    """Voters whose server serves by its own word, or by the word of its own peerboot."""
+    return tuple(
+        member
+        for member in facts.cluster.members
+        if not member.learner and member.id != without and is_serving(facts, member)
+    )
+
+
+def is_serving(facts: Facts, member: Member) -> bool:
+    """Whether the member's own server, or its own peerboot a moment ago, says that it serves."""
+    view = facts.cluster.view_of(member.pod) if member.pod else None
+    if view is not None and view.healthy and view.member == member.id:
+        return True
+    evidence = facts.evidence.get(member.pod)
+    return bool(
+        evidence
+        and evidence.statement
+        and evidence.fresh
+        and facts.now - evidence.at <= 4 * facts.limits.fresh
+        and evidence.statement.serving
+        and evidence.statement.member == member.id
+    )
+
+
+def stands_without(facts: Facts, member_id: str) -> bool:
+    """Whether the voters that serve keep a majority after this member is removed."""
+    others = [m for m in facts.cluster.members if not m.learner and m.id != member_id]
+    return bool(others) and len(healthy_voters(facts, without=member_id)) >= quorum_of(len(others))
+
+
+def clusters_seen(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Cluster ids of live servers and of peers' disks, each with the pods that say so."""
+    seen: dict[str, list[str]] = {}
+    for view in facts.cluster.views:
+        if view.cluster and view.pod != facts.identity.pod:
+            seen.setdefault(view.cluster, []).append(view.pod)
+    for pod in facts.identity.others:
+        word = statement_of(facts, pod)
+        if word and word.cluster and word.disk in DATA_KINDS and pod not in seen.get(word.cluster, []):
+            seen.setdefault(word.cluster, []).append(pod)
+    return {cluster: tuple(sorted(pods)) for cluster, pods in sorted(seen.items())}
+
+
+def own_cluster_holders(facts: Facts) -> int:
+    """How many pods, this one included, hold data of this disk's cluster."""
+    return 1 + len(clusters_seen(facts).get(facts.disk.cluster, ()))
+
+
+def evidence_lines(facts: Facts) -> tuple[str, ...]:
+    """Every piece of evidence without its age, so that the same evidence gives the same text."""
+    disk = facts.disk
+    own = f"{facts.identity.pod}: disk {disk.kind}" + (f" of cluster {disk.cluster}" if disk.cluster else "")
+    if facts.record.birth:
+        own += f", born {facts.record.birth.token}"
+    if disk.kind == "blank" and facts.record.nonce:
+        own += f", nonce {facts.record.nonce}"
+    lines = [own]
+    for pod in facts.identity.others:
+        word = statement_of(facts, pod)
+        if word is None:
+            lines.append(f"{pod}: unknown")
+            continue
+        text = f"{pod}: disk {word.disk}" + (f" of cluster {word.cluster}" if word.cluster else "")
+        lines.append(text + (f", born {word.token}" if word.token else "") + (", serving" if word.serving else ""))
+    if facts.cluster.quorum:
+        lines.append(f"cluster {facts.cluster.cluster} has quorum with {len(facts.cluster.members)} members")
+        lines += [
+            f"member {m.id} {m.name or '(never started)'} {'learner' if m.learner else 'voter'} {','.join(m.peer_urls)}"
+            for m in facts.cluster.members
+        ]
+    elif facts.cluster.views:
+        lines.append("servers answer without quorum: " + ", ".join(sorted(v.pod for v in facts.cluster.views)))
+    else:
+        lines.append("no server answers")
+    return tuple(lines)
+
+
+def consent_nonce(facts: Facts, rule: str) -> str:
+    """The nonce over the exact evidence of one refusal: other evidence, other nonce."""
+    text = "\n".join((rule, facts.identity.namespace, facts.identity.pod, *evidence_lines(facts)))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def allowed(facts: Facts, rule: str) -> bool:
+    """Whether a person has allowed this refusal on this evidence."""
+    return consent_nonce(facts, rule) in facts.consents
+
+
+def say(
+    facts: Facts,
+    kind: Kind,
+    rule: str,
+    reason: str,
+    *,
+    waits_for: tuple[str, ...] = (),
+    may_run: bool = False,
+    target: str = "",
+) -> Decision:
+    """A decision with the evidence of these facts."""
+    return Decision(
+        kind=kind,
+        rule=rule,
+        reason=reason,
+        evidence=evidence_lines(facts),
+        waits_for=waits_for,
+        may_run=may_run,
+        target=target,
+    )
+
+
+def refuse(facts: Facts, rule: str, reason: str, would: str = "") -> Decision:
+    """A refusal; with ``would`` a person may allow what it names, once, on this evidence."""
+    nonce = consent_nonce(facts, rule) if would else ""
+    if would:
+        reason += f" If you know better: `peerboot consent {nonce}` would {would}."
+    return Decision(
+        kind="refuse",
+        rule=rule,
+        reason=reason,
+        evidence=evidence_lines(facts),
+        consent=nonce,
+        would=would,
+        exit_code=5,
+    )

@@ -1,0 +1,77 @@
+"""Steps that every system's plan is made of. Pure."""
+
+from __future__ import annotations
+
+from peerboot import birth
+from peerboot.model import (
+    Action,
+    Decision,
+    EndRemoval,
+    Facts,
+    MoveAside,
+    RecordBirth,
+    RecordSeal,
+    Renew,
+    Seal,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+)
+from peerboot.rules.words import consent_nonce
+
+
+def spend(facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """The consent that this decision was allowed by, if it was."""
+    nonce = consent_nonce(facts, decision.rule)
+    return (UseConsent(nonce=nonce),) if nonce in facts.consents else ()
+
+
+def withdraw(facts: Facts, permit_name: str) -> tuple[Action, ...]:
+    """Take the permit back where there is one."""
+    return (WithdrawPermit(name=permit_name),) if facts.permit != "absent" else ()
+
+
+def become_blank(facts: Facts, decision: Decision, permit_name: str) -> tuple[Action, ...]:
+    """Permit back, data aside, new nonce: killed in between, each rest is a state that the rules know.
+
+    Data goes before the nonce is renewed: a birth without data is looked into, data without a birth
+    would be taken for a cluster older than peerboot.
+    """
+    steps: tuple[Action, ...] = withdraw(facts, permit_name)
+    if facts.disk.kind != "blank":
+        steps += (MoveAside(why=decision.rule),)
+    return (*steps, Renew(why=decision.rule), *spend(facts, decision))
+
+
+def be_born(facts: Facts) -> tuple[Action, ...]:
+    """Make the birth durable; the permit comes with the next look."""
+    verdict = birth.may_be_born(facts)
+    return (RecordBirth(birth=verdict.birth),) if verdict.birth is not None else ()
+
+
+def before_first_permit(facts: Facts) -> tuple[Action, ...]:
+    """What must be durable outside the volume before the first permit of a birth."""
+    if facts.anchor.state != "empty" or facts.record.birth is None:
+        return ()
+    return (WriteAnchor(token=facts.record.birth.token),)
+
+
+def forget_anchor(facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """A person allowed to form anew although the anchor remembers a cluster."""
+    return (WriteAnchor(token=""), *spend(facts, decision))
+
+
+def seal(facts: Facts) -> tuple[Action, ...]:
+    """Remember whose data this is, once there is data."""
+    disk, old = facts.disk, facts.record.seal
+    if disk.kind != "data" or not disk.cluster or not disk.member or facts.record.foreign:
+        return ()
+    adopted = facts.record.birth is None and facts.record.claim is None
+    if old is not None and (old.cluster, old.member) == (disk.cluster, disk.member):
+        return ()
+    return (RecordSeal(seal=Seal(cluster=disk.cluster, member=disk.member, adopted=adopted)),)
+
+
+def end_removals(facts: Facts) -> tuple[Action, ...]:
+    """Removals whose pod is no longer a member."""
+    return tuple(EndRemoval(pod=r.pod) for r in facts.removals if facts.cluster.entry_of(r.pod) is None)

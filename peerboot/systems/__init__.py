@@ -1,0 +1,94 @@
+"""Systems that peerboot knows, and the protocol that one of them fulfils.
+
+A system is one folder with the same file names as the others: ``README.md``, ``spec.py``, ``assess.py``,
+``plan.py``, ``calls.py`` and ``cases/*.txt``. Out-of-tree systems are found by the entry-point group
+``peerboot.systems``, whose entries name an object that fulfils :class:`System`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Literal, Protocol
+
+from peerboot.errors import SettingsError
+from peerboot.identity import Identity
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan
+from peerboot.outside.http import Http
+from peerboot.settings import Setting, Settings
+
+BUILT_IN = ("etcd",)
+
+
+class Prepared(Protocol):
+    """One system, set up for one Pod."""
+
+    permit_name: str
+    """Name of the file in the output directory without which the server cannot start."""
+    own_urls: tuple[str, ...]
+    fingerprint: str
+    """Hash of the settings that all pods must share to form."""
+    limits: Limits
+
+    def read_disk(self) -> Disk:
+        """Look at the data directory; never changes it, never raises."""
+
+    def is_running(self) -> bool:
+        """Whether a server holds the lock of the data directory. Cheap."""
+
+    def permit_kind(self, content: str | None) -> Literal["absent", "first", "resume"]:
+        """What a permit file of this content lets the server do."""
+
+    def predicted_cluster(self, facts: Facts) -> str:
+        """The cluster id that the own birth leads to, empty when it cannot be known."""
+
+    async def look(
+        self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+    ) -> ClusterView:
+        """Ask the servers; never changes anything, never raises. ``rest``: own server first, and alone if it serves."""
+
+    def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
+        """Host names of listed members that a joining server must be able to resolve."""
+
+    def plan(self, facts: Facts, decision: Decision) -> Plan:
+        """Decision to actions; pure."""
+
+    async def call(self, http: Http, call: Call, view: ClusterView, addresses: Mapping[str, tuple[str, ...]]) -> Done:
+        """Carry out one admin call within its time-out; never raises."""
+
+    def move_aside(self, stamp: str) -> str:
+        """Rename the data aside under the server's own lock; returns where to. Raises ``OSError`` when busy."""
+
+
+class System(Protocol):
+    """What a system declares."""
+
+    name: str
+    settings: tuple[Setting, ...]
+
+    def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Prepared:
+        """Set it up for this Pod; raises ``SettingsError`` for what is wrong."""
+
+
+def names() -> tuple[str, ...]:
+    """Every system that can be named in PEERBOOT_SYSTEM."""
+    return tuple(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group="peerboot.systems"))}))
+
+
+def find(name: str) -> System:
+    """The system of that name, imported now; raises ``SettingsError`` when there is none."""
+    if name in BUILT_IN:
+        found: System = import_module(f"peerboot.systems.{name}.spec").SYSTEM
+        return found
+    for entry in entry_points(group="peerboot.systems"):
+        if entry.name == name:
+            loaded: System = entry.load()
+            return loaded
+    raise SettingsError(f"PEERBOOT_SYSTEM={name!r} is not known; use one of: {', '.join(names())}")
+
+
+def data_dir_of(settings: Settings, default: str) -> Path:
+    """The data directory: the setting, or the system's default."""
+    return Path(settings.data_dir or default)

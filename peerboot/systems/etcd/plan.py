@@ -1,0 +1,75 @@
+"""Decision to files and calls, for etcd. Pure.
+
+The config file is the permit (a distroless etcd has no shell that could wait for one), so there are two kinds:
+*first* names the whole cluster and is good for one start; *resume* names only this member, so that etcd exits
+instead of forming or joining when it finds no data.
+"""
+
+from __future__ import annotations
+
+from peerboot import steps
+from peerboot.model import Action, Call, Decision, Facts, Plan, RecordPermit, Renew, WriteFile
+from peerboot.systems.etcd.config import EtcdConfig
+
+PERMIT_NAME = "etcd.yaml"
+
+
+def plan(config: EtcdConfig, facts: Facts, decision: Decision) -> Plan:
+    """The actions that follow, in order. Empty in observe mode: it never writes, calls or renames."""
+    if facts.mode == "observe":
+        return Plan()
+    return Plan(actions=_actions(config, facts, decision))
+
+
+def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    match decision.kind, decision.rule:
+        case "form", "form":
+            return steps.be_born(facts)
+        case "form", "born":
+            first = _file(facts, config.form_file(facts.record.birth, decision.reason))
+            return (*steps.before_first_permit(facts), RecordPermit(), *first)
+        case "join", "join":
+            return (Call(name="add-learner", urls=facts.own_urls, claim=True),)
+        case "join", "first-permit" if facts.cluster.quorum and facts.record.claim:
+            # The list may have changed since; a joining etcd exits when its list is not exactly the cluster's.
+            return _file(facts, config.join_file(facts.cluster.members, facts.record.claim.member, decision.reason))
+        case ("form" | "join"), "first-permit":
+            return ()
+        case "join", "claimed" if decision.may_run:
+            members = facts.cluster.members or max((v.members for v in facts.cluster.views), key=len, default=())
+            return (RecordPermit(), *_file(facts, config.join_file(members, decision.target, decision.reason)))
+        case ("resume" | "idle"), _:
+            return _resume(config, facts, decision)
+        case ("replace" | "renew"), _:
+            if decision.target:
+                return (*steps.withdraw(facts, PERMIT_NAME), Call(name="remove", member=decision.target))
+            return steps.become_blank(facts, decision, PERMIT_NAME)
+        case "wait", "anchor-forbids":
+            return steps.forget_anchor(facts, decision)
+    return () if decision.may_run else steps.withdraw(facts, PERMIT_NAME)
+
+
+def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    mend = (Renew(why="torn-state"),) if facts.record.problem else ()
+    return (*mend, *steps.seal(facts), *_file(facts, config.resume_file(facts.disk)), *_duty(facts, decision))
+
+
+def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """What a serving member does for the set: at most one membership change."""
+    match decision.rule:
+        case "promote-learner":
+            return (Call(name="promote", member=decision.target),)
+        case "reap-learner":
+            return (Call(name="remove", member=decision.target),)
+        case "peer-url-differs":
+            return (Call(name="update-peer-urls", member=decision.target, urls=facts.own_urls),)
+        case "remove-by-word":
+            return (Call(name="remove", member=decision.target),) if decision.target else steps.end_removals(facts)
+    return ()
+
+
+def _file(facts: Facts, content: str) -> tuple[Action, ...]:
+    """Write the permit unless it stands there already, word for word."""
+    if facts.files.get(PERMIT_NAME) == content:
+        return ()
+    return (WriteFile(name=PERMIT_NAME, content=content, permit=True),)

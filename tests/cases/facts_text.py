@@ -1,0 +1,210 @@
+"""The little language of ``cases/*.txt``: facts above ``----``, decision and actions below, prose in comments.
+
+Facts, one a line (order does not matter, what is not said is absent):
+
+    self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
+    disk data cluster=c1 member=m1 [running] [for=40] [reason="…"] [warning="…"]
+    record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [foreign="…"] [problem="…"]
+    permit first                        absent (default), first, resume
+    peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [cluster=c1] [member=m0] [age=3] [of=5]
+    peer db-0 unknown reason="…"        heard of in DNS, but no word
+    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
+    quorum c1                           a linearizable list was obtained; ``member`` lines are it
+    member m0 db-0 [learner] [unstarted] [url=http://…]
+    anchor holds=n0,n1,n2 | empty | unknown="…"
+    twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     looked no     allowed
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from peerboot.birth import token_of
+from peerboot.decide import decide
+from peerboot.model import (
+    Anchor,
+    Birth,
+    Claim,
+    ClusterView,
+    Disk,
+    Evidence,
+    Facts,
+    Hold,
+    Identity,
+    LearnerTrack,
+    Member,
+    PeerSet,
+    Record,
+    Removal,
+    Seal,
+    ServerView,
+    Sighting,
+    Statement,
+)
+
+NOW = 1000.0
+
+
+def _words(parts: list[str]) -> tuple[list[str], dict[str, str]]:
+    plain = [part for part in parts if "=" not in part]
+    return plain, dict(part.split("=", 1) for part in parts if "=" in part)
+
+
+def _birth(start: int, nonces: str) -> Birth:
+    members = {f"db-{start + i}": nonce for i, nonce in enumerate(nonces.split(","))}
+    return Birth(token=token_of(members), members=members)
+
+
+def parse(text: str) -> Facts:
+    """Facts of one case; raises ``ValueError`` for a line that it does not know."""
+    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
+    by_word: dict[str, list[list[str]]] = {}
+    for parts in filter(None, lines):
+        by_word.setdefault(parts[0], []).append(parts[1:])
+    identity = _identity(by_word.pop("self")[0])
+    values: dict[str, Any] = {"now": NOW, "identity": identity, "started_at": 900.0, "own_urls": (url_of(identity, identity.pod),)}
+    values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
+    values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
+    values["permit"] = by_word.pop("permit", [["absent"]])[0][0]
+    sightings, evidence = _peers(identity, by_word.pop("peer", []))
+    values["peers"] = PeerSet(sightings=sightings)
+    values["evidence"] = evidence
+    values["cluster"] = _cluster(identity, by_word)
+    values |= _rest(identity, by_word)
+    allowed = by_word.pop("allowed", None) is not None
+    if by_word:
+        raise ValueError(f"unknown lines: {sorted(by_word)}")
+    facts = Facts(**values)
+    if allowed:
+        refused = decide(facts)
+        facts = msgspec.structs.replace(facts, consents=frozenset({refused.consent or _nonce_in(refused.reason)}))
+    return facts
+
+
+def _nonce_in(reason: str) -> str:
+    return reason.partition("peerboot consent ")[2].partition("`")[0]
+
+
+def url_of(identity: Identity, pod: str) -> str:
+    """The peer URL of a pod as the cases' cluster lists it."""
+    return f"http://{identity.name_of(pod)}:2380"
+
+
+def _identity(parts: list[str]) -> Identity:
+    plain, keys = _words(parts)
+    pod, count = plain[0], plain[2]
+    return Identity(
+        namespace="prod", service="peers", statefulset="db", pod=pod, ordinal=int(pod.rpartition("-")[2]), system="etcd",
+        domain="cluster.local", start=int(keys.get("start", 0)), replicas=None if count == "?" else int(count),
+    )
+
+
+def _disk(parts: list[str]) -> Disk:
+    plain, keys = _words(parts)
+    kind: Any = plain[0]
+    return Disk(
+        kind=kind, cluster=keys.get("cluster", ""), member=keys.get("member", ""), running="running" in plain,
+        reason=keys.get("reason", ""), warning=keys.get("warning", ""), since=NOW - float(keys.get("for", 100)),
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    cluster, _, member = text.partition("/")
+    return cluster, member
+
+
+def _record(identity: Identity, parts: list[str]) -> Record:
+    plain, keys = _words(parts)
+    seal, claim = keys.get("seal"), keys.get("claim")
+    nonce = keys.get("nonce", "")
+    return Record(
+        nonce=nonce,
+        birth=_birth(identity.start, keys["born"]) if "born" in keys else None,
+        permitted_wall=1.0 if "permitted" in plain else None,
+        seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1]) if seal else None,
+        claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce) if claim else None,
+        foreign=keys.get("foreign", ""),
+        problem=keys.get("problem", ""),
+    )
+
+
+def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sighting], Mapping[str, Evidence]]:
+    sightings, evidence = {}, {}
+    for parts in rows:
+        plain, keys = _words(parts)
+        pod, kind = plain[0], plain[1]
+        at = NOW - float(keys.get("age", 1))
+        sightings[pod] = Sighting(pod=pod, port=7070, addresses=("10.0.0.1",), first_at=900.0, last_at=at)
+        if kind == "unknown":
+            evidence[pod] = Evidence(pod=pod, at=at, reason=keys.get("reason", ""))
+            continue
+        disk: Any = kind
+        word = Statement(
+            namespace="prod", service="peers", statefulset="db", system="etcd", pod=pod, boot=f"boot-{pod}",
+            replicas=int(keys["of"]) if "of" in keys else identity.replicas, start=identity.start, disk=disk,
+            nonce=keys.get("nonce", f"n{pod.rpartition('-')[2]}"), permitted="permitted" in plain,
+            token=_birth(identity.start, keys["born"]).token if "born" in keys else "",
+            cluster=keys.get("cluster", ""), member=keys.get("member", ""), serving="serving" in plain,
+            decision=keys.get("decision", ""), fingerprint=keys.get("settings", ""),
+        )
+        evidence[pod] = Evidence(pod=pod, at=at, statement=word)
+    return sightings, evidence
+
+
+def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> ClusterView:
+    quorum = by_word.pop("quorum", None)
+    members = []
+    for parts in by_word.pop("member", []):
+        plain, keys = _words(parts)
+        url = keys.get("url", url_of(identity, plain[1]))
+        unstarted = "unstarted" in plain
+        members.append(
+            Member(
+                id=plain[0], name="" if unstarted else plain[1], pod=plain[1], peer_urls=(url,),
+                client_urls=() if unstarted else (url.replace("2380", "2379"),), learner="learner" in plain,
+            )
+        )
+    views = []
+    for parts in by_word.pop("server", []):
+        plain, keys = _words(parts)
+        member = keys.get("member", "")
+        views.append(
+            ServerView(
+                pod=plain[0], address="10.0.0.1", cluster=keys.get("cluster", ""), member=member,
+                leader=member if "leader" in plain else "", healthy="healthy" in plain, learner="learner" in plain,
+                applied=int(keys.get("applied", 0)), members=tuple(members),
+            )
+        )
+    return ClusterView(
+        quorum=quorum is not None, cluster=quorum[0][0] if quorum else "", members=tuple(members) if quorum else (),
+        views=tuple(views), unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])), at=NOW - 0.1,
+    )
+
+
+def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, Any]:
+    rest: dict[str, Any] = {}
+    if anchor := by_word.pop("anchor", None):
+        plain, keys = _words(anchor[0])
+        if "holds" in keys:
+            token = _birth(identity.start, keys["holds"]).token
+            rest["anchor"] = Anchor(state="holds", token=token, where="/anchor/birth.json")
+        elif "unknown" in keys:
+            rest["anchor"] = Anchor(state="unknown", reason=keys["unknown"])
+        else:
+            rest["anchor"] = Anchor(state="empty", where="/anchor/birth.json")
+    if twin := by_word.pop("twin", None):
+        rest["twin"] = twin[0][0]
+    if hold := by_word.pop("hold", None):
+        rest["holds"] = (Hold(id="h1", scope="pod", who="ann", why=hold[0][0], made_wall=1.0),)
+    rest["removals"] = tuple(Removal(pod=row[0], who="ann", at=990.0) for row in by_word.pop("removal", []))
+    rest["learners"] = {
+        row[0]: LearnerTrack(member=row[0], since=100.0, moved_at=100.0) for row in by_word.pop("stalled", [])
+    }
+    rest["looked"] = by_word.pop("looked", [["yes"]])[0][0] != "no"
+    if predicted := by_word.pop("predicted", None):
+        rest["predicted_cluster"] = predicted[0][0]
+    return rest

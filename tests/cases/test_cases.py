@@ -1,0 +1,57 @@
+"""Every ``cases/*.txt`` of every system says what is decided and done for its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from peerboot.decide import decide
+from peerboot.run import describe
+from tests.cases.facts_text import parse
+from tests.cases.planners import plan_for
+
+SYSTEMS = Path(__file__).parents[2] / "peerboot" / "systems"
+
+
+def blocks() -> Iterator[tuple[Path, int, str]]:
+    """Each case: its file, its number in the file, its text."""
+    for path in sorted(SYSTEMS.glob("*/cases/*.txt")):
+        for number, text in enumerate(path.read_text().split("\n====\n"), 1):
+            yield path, number, text
+
+
+CASES = list(blocks())
+
+
+def outcome(text: str) -> str:
+    """The part below ``----`` as it ought to be."""
+    facts = parse(text.partition("\n----\n")[0])
+    decision = decide(facts)
+    lines = [f"decision: {decision.kind} ({decision.rule})", f"reason: {decision.reason}"]
+    if decision.waits_for:
+        lines.append(f"waits for: {'; '.join(decision.waits_for)}")
+    lines.append(f"server may run: {'yes' if decision.may_run else 'no'}")
+    lines += [f"action: {describe(action)}" for action in plan_for(facts, decision).actions]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("path", "number", "text"), CASES, ids=[f"{p.stem}-{n}" for p, n, _ in CASES])
+def test_case(path: Path, number: int, text: str, request: pytest.FixtureRequest) -> None:
+    """The facts of a case lead to exactly the decision and the actions that it lists."""
+    given, _, expected = text.partition("\n----\n")
+    actual = outcome(text)
+    if request.config.getoption("--rewrite"):
+        every = path.read_text().split("\n====\n")
+        every[number - 1] = f"{given}\n----\n{actual}" + ("\n" if number == len(every) else "")
+        path.write_text("\n====\n".join(every))
+        expected = actual
+    assert expected.strip() == actual
+
+
+def test_there_are_cases() -> None:
+    """The runner found the case files of etcd, at least one a row of its decision table."""
+    rows = {path.name.split("-")[1] for path, _, _ in CASES if path.name.startswith("row-")}
+    expected = {f"{row:02d}" for row in range(1, 27) if row != 19}
+    assert expected == rows & expected
