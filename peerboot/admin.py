@@ -24,7 +24,9 @@ def socket_path(environ: Mapping[str, str]) -> str:
     return explicit or (f"{output}/admin.sock" if output else DEFAULT_SOCKET)
 
 
-async def ask(environ: Mapping[str, str], method: str, name: str, payload: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+async def ask(
+    environ: Mapping[str, str], method: str, name: str, payload: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
     """One question to the running peerboot; raises ``SettingsError`` when none answers, ``PeerbootError`` when it says no."""
     path = socket_path(environ)
     http = Http(unix=path)

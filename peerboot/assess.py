@@ -150,7 +150,9 @@ def statement_of(
     )
 
 
-def facts_of(identity: Identity, memory: Memory, extra: Mapping[str, object], *, now: float, wall: float, patience: float) -> Facts:
+def facts_of(
+    identity: Identity, memory: Memory, extra: Mapping[str, object], *, now: float, wall: float, patience: float
+) -> Facts:
     """Everything observed, in one value. ``extra`` holds what the system and the people add."""
     return Facts(
         now=now,

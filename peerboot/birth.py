@@ -169,7 +169,9 @@ def _disagrees(facts: Facts, evidence: Evidence, word: Statement) -> str:
     if word.fingerprint != facts.fingerprint:
         return "its settings for the cluster (ports, host names) differ from this Pod's"
     if facts.now - evidence.at > facts.limits.fresh:
-        return f"its last word is older than {facts.limits.fresh:g} s" + (f" ({evidence.reason})" if evidence.reason else "")
+        return f"its last word is older than {facts.limits.fresh:g} s" + (
+            f" ({evidence.reason})" if evidence.reason else ""
+        )
     return ""
 
 
@@ -225,16 +227,19 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
     starts = disk.kind == "bootstrap" or (disk.kind == "blank" and record.permitted_wall is None)
     waits: dict[str, str] = {}
     able = {identity.pod} if starts else set()
+    words: dict[str, Statement] = {}
     for pod in identity.others:
         word, reason = _word_of(facts, pod)
-        if word is None:
+        if word is None or (reason := _holds_something(word) or _disagrees(facts, facts.evidence[pod], word)):
             waits[pod] = reason
-        elif reason := _holds_something(word) or _disagrees(facts, facts.evidence[pod], word):
-            waits[pod] = reason
-        elif _can_go_on(word, birth):
-            able.add(pod)
+        else:
+            words[pod] = word
     if waits:
         return Renewal(kind="wait", missing=tuple(waits), why=waits)
+    # While every disk that the birth names is still there, those that are not born yet will be.
+    if all(word.nonce == birth.members.get(pod) and word.token in ("", birth.token) for pod, word in words.items()):
+        able |= {pod for pod, word in words.items() if not word.token}
+    able |= {pod for pod, word in words.items() if word.token == birth.token and _can_go_on(word)}
     if formers(identity, frozenset(able)):
         return Renewal(kind="no", why=dict.fromkeys(sorted(able), "it can still bring the birth up"))
     return Renewal(kind="renew")
@@ -251,14 +256,9 @@ def _holds_something(word: Statement) -> str:
     return ""
 
 
-def _can_go_on(word: Statement, birth: Birth) -> bool:
-    """Whether the speaker can still take its part in bringing this birth up: its disk is the one that the birth
-    names, and it has not started (born or about to be), or is starting, or has started and can start again.
+def _can_go_on(word: Statement) -> bool:
+    """Whether a born pod can still take its part in bringing its birth up: its server never started, or is about to,
+    or runs, or has started and can start again.
     """
-    if word.nonce != birth.members.get(word.pod) or word.token not in ("", birth.token):
-        return False
-    if word.disk == "blank" and not word.permitted:
-        return True
-    if word.token == "":
-        return False
-    return word.disk == "bootstrap" or word.running or word.decision == "form"
+    never_started = word.disk == "blank" and not word.permitted
+    return never_started or word.disk == "bootstrap" or word.running or word.decision == "form"

@@ -35,14 +35,33 @@ def mac(key: bytes, label: str, identity: Identity, asker: str, answerer: str, c
 
     ``label`` is ``ask`` or ``answer``: a request can never be played back as a reply.
     """
-    parts = ("peerboot-census", str(SCHEMA), label, identity.namespace, identity.service, identity.statefulset, asker, answerer, challenge)
+    parts = (
+        "peerboot-census",
+        str(SCHEMA),
+        label,
+        identity.namespace,
+        identity.service,
+        identity.statefulset,
+        asker,
+        answerer,
+        challenge,
+    )
     digest = hmac.new(key, digestmod=hashlib.sha256)
     for part in (*(text.encode() for text in parts), rest):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
 
 
-def verified(keys: tuple[bytes, ...], given: str, label: str, identity: Identity, asker: str, answerer: str, challenge: str, rest: bytes) -> bool:
+def verified(
+    keys: tuple[bytes, ...],
+    given: str,
+    label: str,
+    identity: Identity,
+    asker: str,
+    answerer: str,
+    challenge: str,
+    rest: bytes,
+) -> bool:
     """Whether any of the keys made this MAC. All are tried, in constant time each."""
     expected = [mac(key, label, identity, asker, answerer, challenge, rest) for key in keys]
     return any([hmac.compare_digest(value.encode(), given.encode("utf-8", "replace")) for value in expected])
@@ -97,13 +116,21 @@ class Census:
     """Asks the others and remembers, for the life of this process, what each said itself."""
 
     def __init__(
-        self, identity: Identity, http: Http, clock: Clock, keys: Keys, boot: str, *,
-        auth: bool = True, timeout: float = 2.0, fan_out: int = 16,
+        self,
+        identity: Identity,
+        http: Http,
+        clock: Clock,
+        keys: Keys,
+        boot: str,
+        *,
+        auth: bool = True,
+        timeout: float = 2.0,
+        fan_out: int = 16,
     ) -> None:
         self._identity = identity
         self._http = http
         self._clock = clock
-        self._keys = keys
+        self.keys = keys
         self._boot = boot
         self._auth = auth
         self._timeout = timeout
@@ -137,8 +164,12 @@ class Census:
         del now
         return {
             pod: Evidence(
-                pod=pod, at=known.at if known.statement else known.failed_at, statement=known.statement,
-                reason="" if known.fresh else known.failure, address=known.address, fresh=known.fresh,
+                pod=pod,
+                at=known.at if known.statement else known.failed_at,
+                statement=known.statement,
+                reason="" if known.fresh else known.failure,
+                address=known.address,
+                fresh=known.fresh,
             )
             for pod, known in self._known.items()
         }
@@ -149,10 +180,13 @@ class Census:
 
     async def _one(self, pod: str, address: str, port: int) -> Statement | str:
         """A proper first-hand word, or why there is none."""
-        me, challenge, keys = self._identity, self._clock.token(CHALLENGE_HEX // 2), self._keys()
+        me, challenge, keys = self._identity, self._clock.token(CHALLENGE_HEX // 2), self.keys()
         host = f"[{address}]" if ":" in address else address
         headers = {
-            "Peerboot-Schema": str(SCHEMA), "Peerboot-From": me.pod, "Peerboot-To": pod, "Peerboot-Challenge": challenge,
+            "Peerboot-Schema": str(SCHEMA),
+            "Peerboot-From": me.pod,
+            "Peerboot-To": pod,
+            "Peerboot-Challenge": challenge,
         }
         if self._auth:
             headers["Peerboot-Mac"] = mac(keys[0], "ask", me, me.pod, pod, challenge, b"")

@@ -43,7 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     def add(name: str, text: str, *, as_json: bool = False) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, help=text, description=text, epilog=f"Example: {EXAMPLES[name]}",
+            name,
+            help=text,
+            description=text,
+            epilog=f"Example: {EXAMPLES[name]}",
         )
         if as_json:
             sub.add_argument("--json", action="store_true", help="print for a machine")

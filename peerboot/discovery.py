@@ -38,17 +38,25 @@ class Discovery:
         reply = await self._dns.srv(self.question)
         now = self._clock.now()
         if reply.outcome != "found":
-            return Answer(outcome=reply.outcome, ttl=reply.ttl, reason=reply.reason, complete=reply.outcome == "absent", at=now)
+            return Answer(
+                outcome=reply.outcome, ttl=reply.ttl, reason=reply.reason, complete=reply.outcome == "absent", at=now
+            )
         suffix = "." + self._identity.zone.lower()
         ours = [record for record in reply.srv if record.name.endswith(suffix)]
         self.strangers = tuple(record.name for record in reply.srv if not record.name.endswith(suffix))[:8]
         addresses, complete = await self._glue(ours)
         targets = tuple(
-            Target(pod=record.name.partition(".")[0], name=record.name, port=record.port, addresses=addresses[record.name])
+            Target(
+                pod=record.name.partition(".")[0], name=record.name, port=record.port, addresses=addresses[record.name]
+            )
             for record in ours
         )
         return Answer(
-            outcome="found", targets=targets, complete=complete, ttl=reply.ttl, at=now,
+            outcome="found",
+            targets=targets,
+            complete=complete,
+            ttl=reply.ttl,
+            at=now,
             via="tcp" if reply.via == "tcp" else "udp",
         )
 
@@ -86,36 +94,46 @@ def findings_of(
     if answer.outcome == "unknown" or service.outcome == "unknown":
         return ()
     if answer.outcome == "absent" and service.outcome == "found":
-        return (_finding(
-            "no-port-name",
-            f"Service {identity.service} has no port named {port_name!r}: DNS has addresses for it but no SRV record. Add the "
-            f"named port to the Service (name: {port_name}, port: 7070).",
-        ),)
+        return (
+            _finding(
+                "no-port-name",
+                f"Service {identity.service} has no port named {port_name!r}: DNS has addresses for it but no SRV record. Add the "
+                f"named port to the Service (name: {port_name}, port: 7070).",
+            ),
+        )
     if answer.outcome == "absent":
         gone = version.outcome == "absent" and zone.outcome == "absent" and not zone.nodata
         if gone:
-            return (_finding(
-                "wrong-domain",
-                f"DNS knows nothing under {identity.domain!r} (from {identity.domain_source}): set PEERBOOT_CLUSTER_DOMAIN to the "
-                "cluster's domain, or dnsPolicy of the Pod to ClusterFirst.",
-            ),)
+            return (
+                _finding(
+                    "wrong-domain",
+                    f"DNS knows nothing under {identity.domain!r} (from {identity.domain_source}): set PEERBOOT_CLUSTER_DOMAIN to the "
+                    "cluster's domain, or dnsPolicy of the Pod to ClusterFirst.",
+                ),
+            )
         return (_not_published(identity),)
     mine = [target for target in answer.targets if own & set(target.addresses)]
     if any(target.pod == identity.pod for target in answer.targets):
         return ()
-    if any(DASHED.fullmatch(target.pod) for target in mine) or (not own and answer.targets and all(DASHED.fullmatch(t.pod) for t in answer.targets)):
-        return (_finding(
-            "dashed-ip-targets",
-            f"Service {identity.service} lists this Pod by its address, not by its name: it is not the StatefulSet's governing "
-            f"Service. Set .spec.serviceName of StatefulSet {identity.statefulset} to {identity.service}, or PEERBOOT_SERVICE to the "
-            "governing one.",
-        ),)
+    if any(DASHED.fullmatch(target.pod) for target in mine) or (
+        not own and answer.targets and all(DASHED.fullmatch(t.pod) for t in answer.targets)
+    ):
+        return (
+            _finding(
+                "dashed-ip-targets",
+                f"Service {identity.service} lists this Pod by its address, not by its name: it is not the StatefulSet's governing "
+                f"Service. Set .spec.serviceName of StatefulSet {identity.statefulset} to {identity.service}, or PEERBOOT_SERVICE to the "
+                "governing one.",
+            ),
+        )
     if mine:
-        return (_finding(
-            "own-name-missing",
-            f"DNS lists this Pod's address as {mine[0].pod}, not as {identity.pod}: check hostname and subdomain of the Pod, and "
-            "whether another Pod uses the address (hostNetwork).",
-        ),)
+        return (
+            _finding(
+                "own-name-missing",
+                f"DNS lists this Pod's address as {mine[0].pod}, not as {identity.pod}: check hostname and subdomain of the Pod, and "
+                "whether another Pod uses the address (hostNetwork).",
+            ),
+        )
     return (_not_published(identity),)
 
 

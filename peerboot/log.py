@@ -16,7 +16,9 @@ def _text(_logger: object, _name: str, event: Event) -> str:
     stamp, level = event.pop("ts"), event.pop("level")
     pod, decision, rule = event.pop("pod", ""), event.pop("decision", ""), event.pop("rule", "")
     head = f"{decision}/{rule}: " if decision else ""
-    rest = "".join(f" {key}={value}" for key, value in sorted(event.items()) if key != "msg" and value not in ("", None, ()))
+    rest = "".join(
+        f" {key}={value}" for key, value in sorted(event.items()) if key != "msg" and value not in ("", None, ())
+    )
     return f"{stamp} {level:<7} {pod} {head}{event['msg']}{rest}"
 
 

@@ -52,7 +52,12 @@ def _miss(sightings: dict[str, Sighting], answer: Answer, now: float) -> None:
             del sightings[pod]
         else:
             sightings[pod] = Sighting(
-                pod=pod, port=old.port, addresses=old.addresses, first_at=old.first_at, last_at=old.last_at, misses=misses
+                pod=pod,
+                port=old.port,
+                addresses=old.addresses,
+                first_at=old.first_at,
+                last_at=old.last_at,
+                misses=misses,
             )
 
 

@@ -37,7 +37,9 @@ def check(settings: Settings, data_dir: Path) -> Path:
             f"sub-directory, for example {data_dir}/data"
         )
     if state == data_dir or data_dir in state.parents:
-        raise SettingsError(f"PEERBOOT_STATE_DIR={state} lies inside PEERBOOT_DATA_DIR={data_dir}: use a directory beside it")
+        raise SettingsError(
+            f"PEERBOOT_STATE_DIR={state} lies inside PEERBOOT_DATA_DIR={data_dir}: use a directory beside it"
+        )
     if not same_device(state, data_dir):
         raise SettingsError(
             f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: a lost disk would not "

@@ -59,9 +59,7 @@ class Report:
         changed = key != self._last_key
         if changed:
             self._last_key, self.since_wall = key, wall
-            self.ledger.append(
-                Entry(wall, decision.kind, decision.rule, decision.reason, decision.waits_for)
-            )
+            self.ledger.append(Entry(wall, decision.kind, decision.rule, decision.reason, decision.waits_for))
             say = self._log.warning if decision.kind == "refuse" else self._log.info
             say(decision.reason, decision=decision.kind, rule=decision.rule)
         text = f"{sentence(decision)}\n{answers(facts, ready)}\n"
@@ -96,13 +94,26 @@ class Report:
             "waits_for": list(decision.waits_for),
             "consent": decision.consent,
             "would": decision.would,
-            "disk": {"kind": disk.kind, "cluster": disk.cluster, "member": disk.member, "running": disk.running,
-                     "reason": disk.reason, "nonce": facts.record.nonce,
-                     "token": facts.record.birth.token if facts.record.birth else ""},
-            "server": {"role": role, "healthy": bool(own and own.healthy), "version": own.version if own else "",
-                       "applied": own.applied if own else 0},
-            "cluster": {"id": cluster.cluster, "quorum": cluster.quorum,
-                        "members": [msgspec.to_builtins(m) for m in cluster.members]},
+            "disk": {
+                "kind": disk.kind,
+                "cluster": disk.cluster,
+                "member": disk.member,
+                "running": disk.running,
+                "reason": disk.reason,
+                "nonce": facts.record.nonce,
+                "token": facts.record.birth.token if facts.record.birth else "",
+            },
+            "server": {
+                "role": role,
+                "healthy": bool(own and own.healthy),
+                "version": own.version if own else "",
+                "applied": own.applied if own else 0,
+            },
+            "cluster": {
+                "id": cluster.cluster,
+                "quorum": cluster.quorum,
+                "members": [msgspec.to_builtins(m) for m in cluster.members],
+            },
             "dns": {pod: "found" if pod in facts.peers.sightings else "missing" for pod in pods},
             "dns_outcome": facts.peers.answer.outcome if facts.peers.answer else "not asked",
             "dns_reason": facts.peers.answer.reason if facts.peers.answer else "",
@@ -146,6 +157,16 @@ def _evidence(facts: Facts, pod: str) -> Mapping[str, Any]:
     if word is None:
         return {"kind": "unknown", "age": age, "text": evidence.reason}
     kind = word.disk if not (word.token and word.disk == "blank") else "born"
-    return {"kind": kind, "age": age, "text": evidence.reason, "fresh": evidence.fresh, "token": word.token,
-            "nonce": word.nonce, "cluster": word.cluster, "member": word.member, "serving": word.serving,
-            "decision": word.decision, "rule": word.rule}
+    return {
+        "kind": kind,
+        "age": age,
+        "text": evidence.reason,
+        "fresh": evidence.fresh,
+        "token": word.token,
+        "nonce": word.nonce,
+        "cluster": word.cluster,
+        "member": word.member,
+        "serving": word.serving,
+        "decision": word.decision,
+        "rule": word.rule,
+    }

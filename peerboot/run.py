@@ -99,6 +99,7 @@ class Node:
         self._failures = 0
         self._said = ""
         self._turn = 0
+        self._dns_task: asyncio.Task[None] | None = None
         self._diagnosed_at = 0.0
         self._all_seen_at: float | None = None
 
@@ -126,8 +127,12 @@ class Node:
     def statement(self) -> object:
         """What ``/v1/node`` says now."""
         return assess.statement_of(
-            self.identity, self.memory, boot=self.boot, fingerprint=self.doors.system.fingerprint,
-            version=__version__, now=self.doors.clock.now(),
+            self.identity,
+            self.memory,
+            boot=self.boot,
+            fingerprint=self.doors.system.fingerprint,
+            version=__version__,
+            now=self.doors.clock.now(),
             decision=(self.decision.kind, self.decision.rule, self.decision.reason),
         )
 
@@ -137,7 +142,10 @@ class Node:
         """Until done (``init``), or until cancelled (``sidecar``). Returns the exit code."""
         if not self.observing:
             self._first_words()
-        loops = [asyncio.create_task(loop()) for loop in (self.dns_loop, self.census_loop, self.servers_loop)]
+        self.first_question()
+        loops = [asyncio.create_task(loop()) for loop in (self.census_loop, self.servers_loop)]
+        if self._dns_task is not None:
+            loops.append(self._dns_task)
         main = asyncio.create_task(self.main_loop())
         try:
             done, _ = await asyncio.wait([main, *loops], return_when=asyncio.FIRST_COMPLETED)
@@ -149,9 +157,25 @@ class Node:
                 task.cancel()
             await asyncio.gather(main, *loops, return_exceptions=True)
 
+    def first_question(self) -> None:
+        """Start asking DNS; may be called before ``run``, so that the question travels while libraries load."""
+        if self._dns_task is None:
+            self._dns_task = asyncio.create_task(self.dns_loop())
+
+    async def stop(self) -> None:
+        """End the DNS loop if ``run`` never took it over."""
+        if self._dns_task is not None:
+            self._dns_task.cancel()
+            await asyncio.gather(self._dns_task, return_exceptions=True)
+
+    def last_sentence(self) -> str:
+        """The decision in force, for the termination log."""
+        return sentence(self.decision)
+
     async def dns_loop(self) -> None:
         """Ask for the set, fold the answer, wait as long as its pace says."""
         clock, attempt = self.doors.clock, 0
+        await clock.sleep(peers.first_pause(len(self.identity.expected), clock.jitter()))
         while True:
             answer = await self.doors.discovery.ask()
             self.memory.peers = peers.fold(self.memory.peers, answer, clock.now())
@@ -372,7 +396,9 @@ class Node:
         if self.doors.clock.now() - self.memory.view.at > 0.5 or decision.kind in ("replace", "renew"):
             await self.look()
         again, second = self._decide()
-        return (second.kind, second.rule, second.target) == (decision.kind, decision.rule, decision.target) and bool(again)
+        return (second.kind, second.rule, second.target) == (decision.kind, decision.rule, decision.target) and bool(
+            again
+        )
 
     async def _carry_out(self, plan: Plan) -> tuple[Done, ...]:
         if not plan.actions:
@@ -381,8 +407,14 @@ class Node:
         done = await act.carry_out(
             plan,
             act.Doors(
-                system=self.doors.system, state=self.doors.state, http=self.doors.http, output_dir=self.output_dir,
-                anchor=self.settings.anchor, words=self.words, stamp=stamp, addresses=self.addresses(),
+                system=self.doors.system,
+                state=self.doors.state,
+                http=self.doors.http,
+                output_dir=self.output_dir,
+                anchor=self.settings.anchor,
+                words=self.words,
+                stamp=stamp,
+                addresses=self.addresses(),
                 view=self.memory.view,
             ),
         )
@@ -481,12 +513,16 @@ def describe(action: object) -> str:
     """One action in words, without contents."""
     data = msgspec.to_builtins(action)
     words = {
-        "write": lambda: f"wrote {data['name']}", "withdraw": lambda: f"withdrew {data['name']}",
-        "birth": lambda: f"recorded birth {data['birth']['token']}", "permit": lambda: "recorded that the server may run",
+        "write": lambda: f"wrote {data['name']}",
+        "withdraw": lambda: f"withdrew {data['name']}",
+        "birth": lambda: f"recorded birth {data['birth']['token']}",
+        "permit": lambda: "recorded that the server may run",
         "seal": lambda: f"remembered cluster {data['seal']['cluster']}, member {data['seal']['member']}",
-        "renew": lambda: "gave the disk a new nonce", "aside": lambda: "moved the data aside",
+        "renew": lambda: "gave the disk a new nonce",
+        "aside": lambda: "moved the data aside",
         "anchor": lambda: "wrote the anchor" if data["token"] else "set the anchor aside",
-        "consent": lambda: f"used consent {data['nonce']}", "removal": lambda: f"{data['pod']} is removed",
+        "consent": lambda: f"used consent {data['nonce']}",
+        "removal": lambda: f"{data['pod']} is removed",
         "call": lambda: f"{data['name']} {data['member'] or ', '.join(data['urls'])}".strip(),
     }
     return words[data["type"]]()

@@ -71,12 +71,19 @@ class Serve:
 
         self._web = web
         await self._tcp(
-            "PEERBOOT_LISTEN", listen,
-            {"/livez": self._livez, "/startupz": self._startupz, "/readyz": self._readyz, "/prestop": self._prestop,
-             "/v1/node": self._node},
+            "PEERBOOT_LISTEN",
+            listen,
+            {
+                "/livez": self._livez,
+                "/startupz": self._startupz,
+                "/readyz": self._readyz,
+                "/prestop": self._prestop,
+                "/v1/node": self._node,
+            },
         )
         await self._tcp(
-            "PEERBOOT_METRICS_LISTEN", metrics_listen,
+            "PEERBOOT_METRICS_LISTEN",
+            metrics_listen,
             {"/metrics": self._metrics, "/v1/peers": self._peers, "/v1/decision": self._decision},
         )
         if admin_socket:
@@ -98,8 +105,14 @@ class Serve:
 
     async def _runner(self, app: Any) -> Any:
         runner = self._web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5, handle_signals=False,
-            max_line_size=4096, max_field_size=4096, keepalive_timeout=75.0,
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=0.5,
+            handle_signals=False,
+            max_line_size=4096,
+            max_field_size=4096,
+            keepalive_timeout=75.0,
         )
         await runner.setup()
         self._runners.append(runner)
@@ -111,12 +124,16 @@ class Serve:
         try:
             sock = _listening(host, port)
         except OSError as error:
-            raise SettingsError(f"{name}={listen} cannot be listened on: {error.strerror or error}; use another address or port") from None
+            raise SettingsError(
+                f"{name}={listen} cannot be listened on: {error.strerror or error}; use another address or port"
+            ) from None
         await self._web.SockSite(runner, sock).start()
 
     async def _unix(self, path: str) -> None:
         if len(os.fsencode(path)) > UNIX_PATH_MAX:
-            raise SettingsError(f"PEERBOOT_ADMIN_SOCKET={path} is longer than {UNIX_PATH_MAX} bytes: use a shorter path")
+            raise SettingsError(
+                f"PEERBOOT_ADMIN_SOCKET={path} is longer than {UNIX_PATH_MAX} bytes: use a shorter path"
+            )
         app = self._web.Application(client_max_size=ADMIN_BODY)
         for name in ("status", "explain", "plan"):
             app.router.add_route("GET", f"/{name}", self._admin)

@@ -1,96 +1,199 @@
 """Settings: what the user said, checked. Pure; the command line hands in the environment and the file.
 
-``GENERAL`` is the table that ``peerboot settings`` and docs/settings.md show; a system adds its own rows. Every error is
-one line: what, why, what to do.
+``GENERAL`` is the table that ``peerboot settings`` and docs/settings.md show; a system adds its own rows.
+Every error is one line: what, why, what to do. What only the disk can tell is checked in ``preflight.py``.
 """
 
 from __future__ import annotations
 
 import difflib
-import ipaddress
+import posixpath
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
+from peerboot.values import (
+    MAX_LIST,
+    Setting,
+    SettingKind,
+    parse,
+    parse_duration,
+    shown,
+    split_address,
+    split_listen,
+    split_nameserver,
+)
+
+__all__ = [
+    "GENERAL",
+    "MAX_REPLICAS",
+    "Setting",
+    "SettingKind",
+    "Settings",
+    "as_mapping",
+    "contradictions",
+    "parse",
+    "parse_duration",
+    "read",
+    "schema",
+    "split_listen",
+    "split_nameserver",
+    "table",
+]
 
 MAX_REPLICAS = 1000
-"""More pods than this in one set is a typing error: one answer about them would not fit 64 KiB of DNS over TCP."""
-
-ListenKind = Literal["text", "int", "duration", "path", "choice", "listen", "addresses", "nameservers", "label", "anchor"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table."""
-
-    name: str
-    """The environment variable."""
-    kind: ListenKind
-    default: str | None
-    """As a user would write it; None: required; empty: none."""
-    reason: str
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    low: int = 0
-    high: int = 1 << 31
-    field: str = ""
-    """Name in ``Settings``; empty for a system's own."""
-
-    @property
-    def key(self) -> str:
-        """Its name in the settings file."""
-        return self.name.removeprefix("PEERBOOT_").lower()
+"""More is a typing error: one DNS answer, 64 KiB at most, does not list so many pods with their addresses."""
+MAX_ORDINAL = (1 << 31) - 1
+MAX_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path (unix(7): sun_path has 108, with the zero at the end)."""
 
 
-def _row(field: str, kind: ListenKind, default: str | None, reason: str, **more: Any) -> Setting:
+def _row(field: str, kind: SettingKind, default: str | None, reason: str, **more: Any) -> Setting:
     name = more.pop("name", f"PEERBOOT_{field.upper()}")
     return Setting(name=name, kind=kind, default=default, reason=reason, field=field, **more)
 
 
 GENERAL: tuple[Setting, ...] = (
     _row("system", "text", None, "The system to bring up; `peerboot systems` lists them."),
-    _row("mode", "choice", "manage", "`observe` decides, logs and measures, but never writes the server's files, calls or renames.", choices=("manage", "observe")),
-    _row("replicas", "int", "", "Expected pods when forming, equal to `.spec.replicas`. Required to form; nothing is ever removed by it.", unit="pods", low=1, high=MAX_REPLICAS),
-    _row("replicas_from", "choice", "none", "Where the live number of pods comes from, for leaving and cleaning up.", choices=("none",)),
-    _row("ordinals_start", "int", "0", "`.spec.ordinals.start` of the StatefulSet.", unit="ordinal", low=0, high=(1 << 31) - 1),
+    _row(
+        "mode",
+        "choice",
+        "manage",
+        "`observe` decides, logs and measures, but never writes the server's files, calls or renames.",
+        choices=("manage", "observe"),
+    ),
+    _row(
+        "replicas",
+        "int",
+        "",
+        "Expected pods when forming, equal to `.spec.replicas`. Required to form; nothing is ever removed by it.",
+        unit="pods",
+        low=1,
+        high=MAX_REPLICAS,
+    ),
+    _row(
+        "replicas_from",
+        "choice",
+        "none",
+        "Where the live number of pods comes from, for leaving and cleaning up.",
+        choices=("none",),
+    ),
+    _row("ordinals_start", "int", "0", "`.spec.ordinals.start` of the StatefulSet.", unit="ordinal", high=MAX_ORDINAL),
     _row("service", "label", None, "The governing headless Service (`.spec.serviceName`)."),
     _row("port_name", "label", "peerboot", "The Service's named port; its SRV record carries the census port."),
     _row("pod_name", "label", "", "Downward API `metadata.name`; falls back to the host name.", name="POD_NAME"),
-    _row("pod_namespace", "label", "", "Downward API `metadata.namespace`; falls back to the service account's file.", name="POD_NAMESPACE"),
+    _row(
+        "pod_namespace",
+        "label",
+        "",
+        "Downward API `metadata.namespace`; falls back to the service account's file.",
+        name="POD_NAMESPACE",
+    ),
     _row("pod_uid", "text", "", "Downward API `metadata.uid`; tells two Pods of one name apart.", name="POD_UID"),
     _row("pod_ips", "addresses", "", "Downward API `status.podIPs`, separated by commas.", name="POD_IPS"),
-    _row("cluster_domain", "text", "", "The cluster domain; found in resolv.conf's search list when not set."),
+    _row("cluster_domain", "domain", "", "The cluster domain; found in resolv.conf's search list when not set."),
     _row("nameservers", "nameservers", "", "`ip[:port],…`; those of resolv.conf when not set."),
-    _row("data_dir", "path", "", "The server's data directory, a sub-directory of the volume's mount; each system has a default."),
-    _row("state_dir", "path", "", "Where peerboot keeps nonce, birth and journal; `.peerboot` at the root of the data's volume when not set. Must be on the data's file system."),
+    _row(
+        "data_dir",
+        "path",
+        "",
+        "The server's data directory, a sub-directory of the volume's mount; each system has a default.",
+    ),
+    _row(
+        "state_dir",
+        "path",
+        "",
+        "Where peerboot keeps nonce, birth and journal; `.peerboot` at the root of the data's volume when"
+        " not set. Must be on the data's file system.",
+    ),
     _row("output_dir", "path", "/run/peerboot", "Files for the server; an in-memory emptyDir."),
-    _row("base_config_file", "path", "", "Your own server settings in the server's format; peerboot's own keys are refused there."),
-    _row("listen", "listen", "[::]:7070", "Census, probes and /prestop."),
+    _row(
+        "base_config_file",
+        "path",
+        "",
+        "Your own server settings in the server's format; peerboot's own keys are refused there.",
+    ),
+    _row("listen", "listen", "[::]:7070", "Census, probes and /prestop; falls back to IPv4 where IPv6 is off."),
     _row("metrics_listen", "listen", "[::]:7072", "Metrics, /v1/peers, /v1/decision."),
-    _row("admin_socket", "path", "", "For hold, resume, consent, remove, status; `admin.sock` in the output directory when not set."),
-    _row("secret_file", "path", "", "Census keys, one a line, 32 bytes or more: the first signs, all verify, read again on change. Required unless PEERBOOT_CENSUS_AUTH=none."),
-    _row("census_auth", "choice", "hmac", "`none` lets anybody in the network speak for a pod; only for trying things out.", choices=("hmac", "none")),
-    _row("anchor", "anchor", "", "A memory of the birth outside the volumes, `file:/path`: turns the loss of all disks into a refusal."),
-    _row("server_bind", "choice", "any", "What the server listens on: `any`, or `pod` for POD_IPS only (several Pods on one host).", choices=("any", "pod")),
+    _row(
+        "admin_socket",
+        "path",
+        "",
+        "For hold, resume, consent, remove, status; `admin.sock` in the output directory when not set.",
+    ),
+    _row(
+        "secret_file",
+        "path",
+        "",
+        "Census keys, one a line, 32 bytes or more: the first signs, all verify, read again on change. "
+        "Required unless PEERBOOT_CENSUS_AUTH=none.",
+        secret=True,
+    ),
+    _row(
+        "census_auth",
+        "choice",
+        "hmac",
+        "`none` lets anybody in the network speak for a pod; only for trying things out.",
+        choices=("hmac", "none"),
+    ),
+    _row(
+        "anchor",
+        "anchor",
+        "",
+        "A memory of the birth outside the volumes, `file:/path`: turns the loss of all disks into a refusal.",
+    ),
+    _row(
+        "server_bind",
+        "choice",
+        "any",
+        "What the server listens on: `any`, or `pod` for POD_IPS only (several Pods on one host).",
+        choices=("any", "pod"),
+    ),
     _row("deadline", "duration", "0", "`init` gives up waiting after this and exits 4; 0 is never.", unit="duration"),
-    _row("leave_timeout", "duration", "20s", "The longest that /prestop may take.", unit="duration"),
-    _row("diagnose_after", "duration", "60s", "How long a wrong DNS set-up must last before `init` exits 3; longer than a negative answer may be cached.", unit="duration"),
+    _row(
+        "leave_timeout",
+        "duration",
+        "20s",
+        "The longest that /prestop may take; less than the grace period.",
+        unit="duration",
+        high=3600,
+    ),
+    _row(
+        "diagnose_after",
+        "duration",
+        "60s",
+        "How long a wrong DNS set-up must last before `init` exits 3; longer than a negative answer may be cached.",
+        unit="duration",
+    ),
     _row("termination_log", "path", "/dev/termination-log", "Where the last sentence goes when the container ends."),
-    _row("log_format", "choice", "text", "`text`: one sentence a line; `json`: keys ts level msg pod rule decision.", choices=("text", "json")),
-    _row("log_level", "choice", "info", "The least level that is logged.", choices=("debug", "info", "warning", "error")),
+    _row(
+        "log_format",
+        "choice",
+        "text",
+        "`text`: one sentence a line; `json`: keys ts level msg pod rule decision.",
+        choices=("text", "json"),
+    ),
+    _row(
+        "log_level", "choice", "info", "The least level that is logged.", choices=("debug", "info", "warning", "error")
+    ),
     _row("config_file", "path", "", "A YAML file with settings; the environment wins."),
 )
+"""The general settings in the order in which the pages show them."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The general settings, parsed, and the system's own in ``extra`` by name without prefix, lower case."""
+    """The general settings, parsed, and the system's own in ``extra`` by name without prefix, lower case.
+
+    Durations are seconds. A path, a name or an address that was not given is the empty text.
+    """
 
     system: str
     mode: Literal["manage", "observe"]
     replicas: int | None
+    """None when not told: then nothing is formed."""
     replicas_from: str
     ordinals_start: int
     service: str
@@ -100,12 +203,15 @@ class Settings:
     pod_uid: str
     pod_ips: tuple[str, ...]
     cluster_domain: str
+    """Lower case, without a dot at the end."""
     nameservers: tuple[str, ...]
+    """``ip`` or ``ip:port``, see ``split_nameserver``."""
     data_dir: str
     state_dir: str
     output_dir: str
     base_config_file: str
     listen: str
+    """See ``split_listen``."""
     metrics_listen: str
     admin_socket: str
     secret_file: str
@@ -120,204 +226,184 @@ class Settings:
     log_level: str
     config_file: str
     extra: Mapping[str, Any]
+    name_from_host: bool = False
+    """The pod name is the host name, for POD_NAME was not given."""
 
 
-DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-def parse_duration(name: str, text: str) -> float:
-    """Seconds of ``500ms``, ``10s``, ``2m``, ``1h`` or ``0``; raises ``SettingsError``."""
-    if text == "0":
-        return 0.0
-    match = DURATION.fullmatch(text)
-    if match is None:
-        raise SettingsError(f"{name}={text!r} is not a duration: write it like 500ms, 10s, 2m or 1h")
-    seconds = float(match[1]) * UNITS[match[2]]
-    if seconds > 366 * 86400:
-        raise SettingsError(f"{name}={text!r} is longer than a year: write a shorter one")
-    return seconds
-
-
-def split_listen(name: str, text: str) -> tuple[str, int]:
-    """``[::]:7070`` or ``10.0.0.1:7070`` as (address, port); raises ``SettingsError``."""
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(bare)
-        number = int(port) if port.isascii() and port.isdigit() else -1
-    except ValueError:
-        number = -1
-    if not colon or not 1 <= number <= 65535 or (":" in bare) != host.startswith("["):
-        raise SettingsError(f"{name}={text!r} is not an address to listen on: write it like [::]:7070 or 10.0.0.1:7070")
-    return bare, number
-
-
-def _nameserver(name: str, text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        split_listen(name, text)
-        return text
-
-
-def parse(row: Setting, text: str) -> Any:
-    """The value of one setting from its text; raises ``SettingsError`` in one line."""
-    name = row.name
-    match row.kind:
-        case "int":
-            if not re.fullmatch(r"-?\d{1,12}", text):
-                raise SettingsError(f"{name}={text!r} is not a whole number: write one from {row.low} to {row.high}")
-            if not row.low <= int(text) <= row.high:
-                raise SettingsError(f"{name}={text} is out of range: write a number from {row.low} to {row.high}")
-            return int(text)
-        case "duration":
-            return parse_duration(name, text)
-        case "path":
-            if not text.startswith("/") or "\0" in text or len(text) > 4096:
-                raise SettingsError(f"{name}={text!r} is not an absolute path: start it with /")
-            return text
-        case "choice":
-            if text not in row.choices:
-                raise SettingsError(f"{name}={text!r} is not known: use {' or '.join(row.choices)}")
-            return text
-        case "listen":
-            split_listen(name, text)
-            return text
-        case "label":
-            if len(text) > 253 or not DOMAIN.fullmatch(text):
-                raise SettingsError(f"{name}={text!r} is not a Kubernetes name: lower-case letters, digits and hyphens")
-            return text
-        case "addresses":
-            try:
-                return tuple(str(ipaddress.ip_address(part.strip())) for part in text.split(","))
-            except ValueError:
-                raise SettingsError(f"{name}={text!r} is not a list of IP addresses: take status.podIPs of the downward API") from None
-        case "nameservers":
-            return tuple(_nameserver(name, part.strip()) for part in text.split(","))
-        case "anchor":
-            if text.startswith("configmap:"):
-                raise SettingsError(f"{name}={text!r}: this release knows only anchors of the form file:/path")
-            if not text.startswith("file:/"):
-                raise SettingsError(f"{name}={text!r} is not an anchor: write file:/path")
-            return text
-        case _:
-            if not text.isprintable() or len(text) > 4096:
-                raise SettingsError(f"{name} holds characters that cannot be printed, or is too long: write plain text")
-            return text
-
-
-EMPTY: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
+NOTHING: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
+"""The value of a setting without default that was not given, by kind; for the others the empty text."""
 OWN_PREFIXES = ("PEERBOOT_TEST_", "PEERBOOT_LAB_")
-POD_NAMES = ("POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IPS")
+"""Names by which the project's own tests and lab steer themselves. No setting begins like this."""
 
 
 def read(
     environ: Mapping[str, str],
     file_values: Mapping[str, object] | None = None,
     systems: Mapping[str, tuple[Setting, ...]] | None = None,
-    *,
     hostname: str = "",
-    namespace_file: str = "",
+    namespace_file: str | None = None,
 ) -> Settings:
     """All settings, parsed and checked against each other.
 
-    ``systems``: each known system's own rows. ``hostname`` and ``namespace_file`` (its content) are the fallbacks of
-    POD_NAME and POD_NAMESPACE. Raises ``SettingsError`` with one line.
+    ``systems``: each known system's own rows. ``hostname`` and ``namespace_file`` (its content) are the
+    fallbacks of POD_NAME and POD_NAMESPACE. A variable that is set to nothing counts as not set. Raises
+    ``SettingsError`` with one line.
     """
     systems = systems or {}
     rows = {row.name: row for row in (*GENERAL, *(row for own in systems.values() for row in own))}
     texts = _texts(environ, file_values or {}, rows)
-    system = texts.get("PEERBOOT_SYSTEM", "")
+    system, choice = texts.get("PEERBOOT_SYSTEM", ""), " or ".join(sorted(systems))
     if not system:
-        raise SettingsError(f"PEERBOOT_SYSTEM is not set: set it to one of {', '.join(sorted(systems))}")
+        raise SettingsError(f"PEERBOOT_SYSTEM is not set: set it to {choice}")
     if system not in systems:
-        raise SettingsError(f"PEERBOOT_SYSTEM={system!r} is not known: use one of {', '.join(sorted(systems))}")
+        raise SettingsError(f"PEERBOOT_SYSTEM={shown(system)} is not known: use {choice}")
+    from_host = "POD_NAME" not in texts and hostname != ""
     texts.setdefault("POD_NAME", hostname.partition(".")[0])
-    texts.setdefault("POD_NAMESPACE", namespace_file.strip())
+    texts.setdefault("POD_NAMESPACE", (namespace_file or "").strip())
+    for name, field in (("POD_NAME", "name"), ("POD_NAMESPACE", "namespace")):
+        if not texts[name]:
+            raise SettingsError(f"{name} is not set: take it from metadata.{field} of the downward API")
     values = {row.field: _value(row, texts) for row in GENERAL}
     own = {row.key: _value(row, texts) for row in systems[system]}
-    known = {field.name for field in fields(Settings)}
-    settings = Settings(**{key: value for key, value in values.items() if key in known}, extra=own)
-    _contradictions(settings)
+    settings = Settings(**values, extra=own, name_from_host=from_host)
+    contradictions(settings)
     return settings
 
 
+def as_mapping(loaded: object) -> Mapping[str, object]:
+    """What the YAML reader gave for PEERBOOT_CONFIG_FILE, as names and values; raises ``SettingsError``."""
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
+        raise SettingsError("PEERBOOT_CONFIG_FILE does not hold names with values: write lines like `replicas: 3`")
+    return loaded
+
+
 def _value(row: Setting, texts: Mapping[str, str]) -> Any:
-    text = texts.get(row.name, "")
-    if text == "":
-        if row.default is None:
-            raise SettingsError(f"{row.name} is not set: {row.reason[0].lower()}{row.reason[1:]}")
-        if row.default == "":
-            return EMPTY.get(row.kind, "")
-        text = row.default
-    return parse(row, text)
+    text = texts.get(row.name) or row.default
+    if text is None:
+        raise SettingsError(f"{row.name} is not set: {row.reason[0].lower()}{row.reason[1:].rstrip('.')}")
+    return parse(row, text) if text else NOTHING.get(row.kind, "")
 
 
-def _texts(environ: Mapping[str, str], file_values: Mapping[str, object], rows: Mapping[str, Setting]) -> dict[str, str]:
-    keys = {row.key: row.name for row in rows.values()}
+def _texts(
+    environ: Mapping[str, str], file_values: Mapping[str, object], rows: Mapping[str, Setting]
+) -> dict[str, str]:
+    """What was said, by the variable's name; in order, so that one mistake always gives the same line."""
+    keys = {row.key: row for row in rows.values()}
     texts: dict[str, str] = {}
-    for key, value in file_values.items():
+    for key in sorted(file_values):
+        if key == "config_file":
+            raise SettingsError("config_file stands in PEERBOOT_CONFIG_FILE: drop it, only one file is read")
         if key not in keys:
-            raise SettingsError(f"{key!r} in PEERBOOT_CONFIG_FILE is not a setting{_nearest(str(key), keys)}")
-        texts[keys[key]] = _plain(key, value)
-    for name, value in environ.items():
-        if name.startswith("PEERBOOT_") and not name.startswith(OWN_PREFIXES) and name not in rows:
-            if _is_service_link(name):
-                continue
-            raise SettingsError(f"{name} is not a setting{_nearest(name, rows)}")
-        if name in rows and value != "":
-            texts[name] = value
+            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE is not a setting{_nearest(key, keys)}")
+        texts[keys[key].name] = _plain(keys[key], file_values[key])
+    for name in sorted(environ):
+        if name in rows:
+            if environ[name]:
+                texts[name] = environ[name]
+        elif name.startswith("PEERBOOT_") and not _is_others(name, environ[name]):
+            raise SettingsError(f"{_name(name)} is not a setting{_nearest(name, rows)}")
     return texts
 
 
-SERVICE_LINK = re.compile(r"PEERBOOT_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_(?:ADDR|PORT|PROTO))?)?)")
+def _is_others(name: str, value: str) -> bool:
+    """Not meant as a setting: the project's own, or set by the kubelet for a Service named ``peerboot…``.
+
+    Such service links (enableServiceLinks, on by default) are known by their shape. For a Service
+    ``peerboot-x``: PEERBOOT_X_SERVICE_HOST, ``_SERVICE_PORT``, ``_SERVICE_PORT_<NAME>``, ``_PORT``,
+    ``_PORT_<n>_TCP``, ``_PORT_<n>_TCP_PROTO``, ``_PORT`` and ``_ADDR``.
+    """
+    if name.startswith(OWN_PREFIXES):
+        return True
+    if re.search(r"_PORT(_[0-9]+_(TCP|UDP|SCTP))?$", name) and re.match(r"(tcp|udp|sctp)://", value):
+        return True
+    if re.search(r"_PORT_[0-9]+_(TCP|UDP|SCTP)_(ADDR|PORT|PROTO)$", name) or name.endswith("_SERVICE_HOST"):
+        return True
+    return re.search(r"_SERVICE_PORT(_[A-Z0-9_]+)?$", name) is not None and value.isdigit()
 
 
-def _is_service_link(name: str) -> bool:
-    """What the kubelet sets for a Service whose name begins with ``peerboot`` (enableServiceLinks)."""
-    return SERVICE_LINK.fullmatch(name) is not None
+def _name(text: str) -> str:
+    return text if text.isprintable() and len(text) <= 80 else shown(text)
 
 
-def _plain(key: object, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float | list):
-        raise SettingsError(f"{key!r} in PEERBOOT_CONFIG_FILE must be text or a number: put it in quotes")
-    if isinstance(value, list):
-        return ",".join(_plain(key, part) for part in value[:64])
+def _plain(row: Setting, value: object) -> str:
+    if isinstance(value, list) and row.kind in ("addresses", "nameservers"):
+        return ",".join(_plain(row, part) for part in value[: MAX_LIST + 1])
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise SettingsError(f"{row.key} in PEERBOOT_CONFIG_FILE is not text or a number: put it in quotes")
     return str(value)
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else "; `peerboot settings` lists them all"
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else ": `peerboot settings` lists them all"
 
 
-def _inside(inner: str, outer: str) -> bool:
-    return bool(inner and outer) and (inner.rstrip("/") + "/").startswith(outer.rstrip("/") + "/")
+# ------------------------------------------------------------ contradictions
 
 
-def _contradictions(s: Settings) -> None:
-    """What cannot be meant together."""
-    if not s.pod_name:
-        raise SettingsError("POD_NAME is not set: take it from metadata.name of the downward API")
-    if not s.pod_namespace:
-        raise SettingsError("POD_NAMESPACE is not set: take it from metadata.namespace of the downward API")
+def contradictions(settings: Settings) -> None:
+    """What cannot be meant together; raises ``SettingsError``.
+
+    ``preflight.check`` asks again once the data and state directories that were not set are known.
+    """
+    _auth(settings)
+    _directories(settings)
+    _addresses(settings)
+
+
+def _auth(s: Settings) -> None:
     if s.census_auth == "none" and s.secret_file:
-        raise SettingsError("PEERBOOT_SECRET_FILE is set although PEERBOOT_CENSUS_AUTH=none: drop one of the two")
+        raise SettingsError("PEERBOOT_SECRET_FILE is set, yet PEERBOOT_CENSUS_AUTH=none: drop one of them")
     if s.census_auth != "none" and not s.secret_file:
-        raise SettingsError("PEERBOOT_SECRET_FILE is not set: name a file with a key of 32 bytes or more, or set PEERBOOT_CENSUS_AUTH=none to let anybody speak for a pod")
-    if s.cluster_domain and not DOMAIN.fullmatch(s.cluster_domain.lower().strip(".")):
-        raise SettingsError(f"PEERBOOT_CLUSTER_DOMAIN={s.cluster_domain!r} is not a domain: write it like cluster.local")
-    if s.state_dir and s.state_dir.rstrip("/") == s.data_dir.rstrip("/"):
-        raise SettingsError("PEERBOOT_STATE_DIR is PEERBOOT_DATA_DIR: the server would find foreign files there; use a directory beside it")
-    if _inside(s.state_dir, s.data_dir):
-        raise SettingsError("PEERBOOT_STATE_DIR lies inside PEERBOOT_DATA_DIR: it would move aside with the data; use a directory beside it")
-    for name, path in (("PEERBOOT_DATA_DIR", s.data_dir), ("PEERBOOT_STATE_DIR", s.state_dir)):
-        if _inside(s.output_dir, path):
-            raise SettingsError(f"PEERBOOT_OUTPUT_DIR lies inside {name}: use a directory of its own, in memory")
-    if s.listen == s.metrics_listen:
-        raise SettingsError("PEERBOOT_LISTEN and PEERBOOT_METRICS_LISTEN are the same: give them different ports")
+        raise SettingsError(
+            "PEERBOOT_SECRET_FILE is not set: name a file with a key of 32 bytes or more, or set "
+            "PEERBOOT_CENSUS_AUTH=none to let anybody speak for a pod"
+        )
+
+
+APART = (
+    ("state_dir", "data_dir", "it would move aside with the data"),
+    ("data_dir", "state_dir", "the server's files and peerboot's own would mix"),
+    ("output_dir", "data_dir", "it would move aside with the data"),
+    ("output_dir", "state_dir", "its files must not outlive the Pod"),
+    ("data_dir", "output_dir", "that is in memory and is gone with the Pod"),
+    ("state_dir", "output_dir", "that is in memory and is gone with the Pod"),
+)
+"""Inner, outer, why the one must not lie inside the other."""
+
+
+def _directories(s: Settings) -> None:
+    named = {row.field: row.name for row in GENERAL}
+    given = {"data_dir": s.data_dir, "state_dir": s.state_dir, "output_dir": s.output_dir}
+    paths = {field: posixpath.normpath(path) for field, path in given.items() if path}
+    for inner, outer, why in APART:
+        one, other = paths.get(inner, ""), paths.get(outer, "")
+        if one and one == other:
+            raise SettingsError(f"{named[inner]} and {named[outer]} are both {one}: use two directories")
+        if one and other and one.startswith(other.rstrip("/") + "/"):
+            raise SettingsError(
+                f"{named[inner]}={one} lies inside {named[outer]}={other}: {why}; use a directory beside it"
+            )
+    if len((s.admin_socket or f"{s.output_dir}/admin.sock").encode()) > MAX_SOCKET_PATH:
+        raise SettingsError(
+            f"PEERBOOT_ADMIN_SOCKET is longer than {MAX_SOCKET_PATH} bytes, the most that a socket's path "
+            "may have: set a shorter one"
+        )
+
+
+def _addresses(s: Settings) -> None:
+    (one, port), (other, second) = split_address(s.listen), split_address(s.metrics_listen)
+    wildcards = {"::", "0.0.0.0"}  # noqa: S104 - compared, not bound
+    if port == second and (one == other or {one, other} & wildcards):
+        raise SettingsError(
+            f"PEERBOOT_LISTEN and PEERBOOT_METRICS_LISTEN are both on port {port}: give them different ports"
+        )
     if s.server_bind == "pod" and not s.pod_ips:
         raise SettingsError("PEERBOOT_SERVER_BIND=pod needs POD_IPS: take it from status.podIPs of the downward API")
+    if s.ordinals_start + (s.replicas or 0) - 1 > MAX_ORDINAL:
+        raise SettingsError(
+            f"PEERBOOT_ORDINALS_START={s.ordinals_start} leaves no room for PEERBOOT_REPLICAS={s.replicas}: "
+            f"the last ordinal may be {MAX_ORDINAL}"
+        )

@@ -82,7 +82,9 @@ class StateDir:
         except msgspec.DecodeError as error:
             return Record(problem=f"{self._file} is half written or damaged ({error})")
         if state.version > SCHEMA:
-            return Record(problem=f"{self._file} is of a newer peerboot (version {state.version}); this one knows {SCHEMA}")
+            return Record(
+                problem=f"{self._file} is of a newer peerboot (version {state.version}); this one knows {SCHEMA}"
+            )
         if state.torn:
             return Record(nonce=state.nonce, problem=state.torn)
         mine = (self._identity.namespace, self._identity.statefulset, self._identity.pod, self._identity.system)
@@ -90,7 +92,11 @@ class StateDir:
         if mine != theirs:
             return Record(foreign=f"{state.system} pod {state.namespace}/{state.pod}")
         return Record(
-            nonce=state.nonce, birth=state.birth, permitted_wall=state.permitted_wall, seal=state.seal, claim=state.claim
+            nonce=state.nonce,
+            birth=state.birth,
+            permitted_wall=state.permitted_wall,
+            seal=state.seal,
+            claim=state.claim,
         )
 
     # ------------------------------------------------------------ writing
@@ -153,8 +159,13 @@ class StateDir:
     def _new(self) -> _State:
         me = self._identity
         return _State(
-            version=SCHEMA, namespace=me.namespace, statefulset=me.statefulset, pod=me.pod, system=me.system,
-            nonce=self._clock.token(), made_wall=self._clock.wall(),
+            version=SCHEMA,
+            namespace=me.namespace,
+            statefulset=me.statefulset,
+            pod=me.pod,
+            system=me.system,
+            nonce=self._clock.token(),
+            made_wall=self._clock.wall(),
         )
 
     def _load(self) -> _State:

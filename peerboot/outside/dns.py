@@ -135,7 +135,10 @@ class Dns:
         except (TimeoutError, dns.exception.Timeout):
             return Reply("unknown", reason=f"no answer in {timeout:.1g} s" + (" over TCP" if name in self._cut else ""))
         except (EOFError, OSError) as error:
-            return Reply("unknown", reason=f"{'TCP' if tcp or name in self._cut else 'UDP'} failed ({getattr(error, 'strerror', None) or 'connection closed'})")
+            return Reply(
+                "unknown",
+                reason=f"{'TCP' if tcp or name in self._cut else 'UDP'} failed ({getattr(error, 'strerror', None) or 'connection closed'})",
+            )
         except Exception as error:
             # dnspython raises many kinds of error for garbage, some of them not its own.
             return Reply("unknown", reason=f"garbage ({type(error).__name__})")
@@ -172,7 +175,13 @@ def _read(response: Message, kind: str, via: str) -> Reply:
         return Reply("unknown", reason="an answer to another question")
     if not rrsets:
         nodata = rcode == dns.rcode.NOERROR
-        return Reply("absent", ttl=_negative_ttl(response), reason="no such records" if nodata else "NXDOMAIN", via=via, nodata=nodata)
+        return Reply(
+            "absent",
+            ttl=_negative_ttl(response),
+            reason="no such records" if nodata else "NXDOMAIN",
+            via=via,
+            nodata=nodata,
+        )
     ttl = min(float(min(rrset.ttl for rrset in rrsets)), MAX_TTL)
     records = [record for rrset in rrsets for record in rrset][: MAX_RECORDS + 1]
     if len(records) > MAX_RECORDS:
@@ -180,7 +189,12 @@ def _read(response: Message, kind: str, via: str) -> Reply:
     if kind == "SRV":
         return Reply("found", ttl=ttl, via=via, srv=_srv(response, records))
     if kind == "TXT":
-        return Reply("found", ttl=ttl, via=via, texts=tuple(b"".join(r.strings).decode("utf-8", "replace")[:255] for r in records))
+        return Reply(
+            "found",
+            ttl=ttl,
+            via=via,
+            texts=tuple(b"".join(r.strings).decode("utf-8", "replace")[:255] for r in records),
+        )
     return Reply("found", ttl=ttl, via=via, addresses=tuple(sorted({record.address for record in records})))
 
 
@@ -192,7 +206,9 @@ def _srv(response: Message, records: list[Any]) -> tuple[Srv, ...]:
         if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
             glue.setdefault(_text(rrset.name), set()).update(record.address for record in rrset)
     found = {
-        (_text(record.target), int(record.port)) for record in records if record.target.is_absolute() and len(record.target) > 1
+        (_text(record.target), int(record.port))
+        for record in records
+        if record.target.is_absolute() and len(record.target) > 1
     }
     return tuple(Srv(name, port, tuple(sorted(glue.get(name, ())))) for name, port in sorted(found))
 

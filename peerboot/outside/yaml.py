@@ -1,10 +1,17 @@
-"""The door to PyYAML: safe, bounded, duplicate keys refused."""
+"""The door to PyYAML: safe, bounded, duplicate keys refused, text kept text."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 LIMIT = 1 << 20
+"""Characters of a document."""
+
+PLAIN = re.compile(r"[A-Za-z][A-Za-z/_-]*")
+"""Text that every YAML reader takes for text without quotes, if it is none of ``RESERVED``."""
+RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 class YamlError(Exception):
@@ -12,26 +19,34 @@ class YamlError(Exception):
 
 
 def load(text: str) -> object:
-    """Parse one YAML document; raises ``YamlError``."""
+    """Parse one YAML document; raises ``YamlError`` when it is none, too long, too deep, or has a key twice.
+
+    Aliases (``*name``) are refused too: a short text with them can unfold to more than memory holds.
+    """
     import yaml
 
     if len(text) > LIMIT:
-        raise YamlError(f"longer than {LIMIT} bytes")
+        raise YamlError(f"it is longer than {LIMIT} characters")
 
     class Loader(yaml.SafeLoader):
         """SafeLoader that refuses a key given twice, of which PyYAML would silently keep the last."""
 
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                line = self.peek_event().start_mark.line + 1
+                raise YamlError(f"line {line}: aliases (*) are not supported")
+            return super().compose_node(parent, index)
+
     def mapping(loader: Any, node: Any) -> dict[object, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
+        result: dict[object, object] = {}
+        for key_node, value_node in node.value:
+            where = f"line {key_node.start_mark.line + 1}"
             key = loader.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise YamlError(f"line {key_node.start_mark.line + 1}: a key must be a plain word")
-            if key in seen:
-                raise YamlError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
-            seen.add(key)
-        loader.flatten_mapping(node)
-        result: dict[object, object] = loader.construct_mapping(node, deep=True)
+            if not isinstance(key, str | int | float | None):
+                raise YamlError(f"{where}: a key must be a plain word")
+            if key in result:
+                raise YamlError(f"{where}: {key!r} stands twice")
+            result[key] = loader.construct_object(value_node, deep=True)
         return result
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
@@ -41,7 +56,40 @@ def load(text: str) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise YamlError(where + str(getattr(error, "problem", None) or error).replace("\n", " ")) from None
+        say = str(getattr(error, "problem", None) or error)
+        raise YamlError(where + " ".join(say.split())) from None
     except RecursionError:
-        raise YamlError("nested too deeply") from None
+        raise YamlError("it is nested too deeply") from None
+    except ValueError as error:  # a date that is none, a number of too many digits
+        raise YamlError(f"a value cannot be read: {error}") from None
     return loaded
+
+
+def dump(values: Mapping[str, object]) -> str:
+    """YAML in block style, keys in the order given, that reads the same by the rules of YAML 1.1 and 1.2.
+
+    Text is quoted unless it is a plain word: PyYAML would write ``12e4567`` bare, which other readers (Go's,
+    in etcd) take for a number.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """SafeDumper that quotes text and never writes aliases."""
+
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        plain = PLAIN.fullmatch(value) and value.lower() not in RESERVED
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+    def pairs(dumper: Any, value: tuple[object, ...]) -> Any:
+        return dumper.represent_list(value)
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(tuple, pairs)
+    try:
+        written: str = yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=4096)
+    except yaml.YAMLError as error:
+        raise YamlError(" ".join(str(error).split())) from None
+    return written

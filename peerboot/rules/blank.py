@@ -54,9 +54,13 @@ def first_permit(facts: Facts) -> Decision | None:
     if facts.disk.kind != "blank" or facts.permit != "first" or facts.record.permitted_wall is None:
         return None
     if facts.record.birth is not None and not _lost_to_another(facts):
-        return say(facts, "form", "first-permit", "The cluster forms: the permit is given, the server starts.", may_run=True)
+        return say(
+            facts, "form", "first-permit", "The cluster forms: the permit is given, the server starts.", may_run=True
+        )
     if _claimed(facts) and _claim_listed(facts):
-        return say(facts, "join", "first-permit", "This Pod joins: the permit is given, the server starts.", may_run=True)
+        return say(
+            facts, "join", "first-permit", "This Pod joins: the permit is given, the server starts.", may_run=True
+        )
     return None
 
 
@@ -197,13 +201,13 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     if clusters_seen(facts) or any(statement_of(facts, pod) is None for pod in facts.identity.others):
         return None
     if allowed(facts, "anchor-forbids"):
-        return None
+        return say(facts, "wait", "anchor-forbids", "A person allowed it: the anchor is set aside, then all form anew.")
     return refuse(
         facts,
         "anchor-forbids",
         f"Every disk is blank, but the anchor {facts.anchor.where} remembers a cluster born as {facts.anchor.token}: all "
         "its data is gone. Restore a backup, or let it form empty.",
-        would="form a new, empty cluster (on every Pod that asks)",
+        would="set the anchor aside, so that a new, empty cluster forms",
     )
 
 
@@ -331,7 +335,11 @@ def _before(facts: Facts) -> str:
         if ordinal is None or ordinal >= facts.identity.ordinal or evidence is None or evidence.statement is None:
             continue
         recent = evidence.fresh and facts.now - evidence.at <= facts.limits.fresh
-        if recent and evidence.statement.disk == "blank" and evidence.statement.decision in ("join", "replace", "renew"):
+        if (
+            recent
+            and evidence.statement.disk == "blank"
+            and evidence.statement.decision in ("join", "replace", "renew")
+        ):
             return pod
     return ""
 
@@ -363,8 +371,8 @@ def replace_unstarted(facts: Facts) -> Decision | None:
         facts,
         "replace",
         "replace-unstarted",
-        f"Cluster {facts.cluster.cluster} lists member {entry.id} for this Pod, added for a disk that is not this one: it is "
-        "removed, then this Pod is added anew.",
+        f"Cluster {facts.cluster.cluster} lists member {entry.id} for this Pod, and it is not known that its server never ran: it "
+        "is removed, then this Pod is added anew.",
         target=entry.id,
     )
 
@@ -434,15 +442,18 @@ def cluster_exists(facts: Facts) -> Decision | None:
     if not _empty(facts) or facts.cluster.quorum:
         return None
     seen = clusters_seen(facts)
-    blocked = birth.may_be_born(facts).blockers if facts.disk.kind == "blank" and facts.record.birth is None else ()
+    verdict = birth.may_be_born(facts)
+    blocked = verdict.blockers if facts.disk.kind == "blank" and facts.record.birth is None else ()
     if not seen and not blocked:
         return None
-    if seen:
-        who = "; ".join(f"{', '.join(pods)} of cluster {cluster}" for cluster, pods in seen.items())
-    else:
-        who = ", ".join(blocked)
+    parts = [f"{', '.join(pods)} of cluster {cluster}" for cluster, pods in seen.items()]
+    named = {pod for pods in seen.values() for pod in pods}
+    parts += [f"{pod}: {verdict.why[pod]}" for pod in blocked if pod not in named]
     silent = unheard(facts)
-    reason = f"A cluster exists ({who}) but has no quorum now, so this Pod, whose disk is blank, neither forms nor joins."
+    reason = (
+        f"A cluster exists or was begun ({'; '.join(parts)}) but has no quorum now, so this Pod, whose disk is {facts.disk.kind}, "
+        "neither forms nor joins."
+    )
     if silent:
         reason += f" Not heard: {why_unheard(facts, silent)}."
     return say(facts, "wait", "cluster-exists", reason, waits_for=("the cluster's quorum",))
@@ -475,9 +486,17 @@ def form(facts: Facts) -> Decision | None:
         facts,
         "form",
         "form",
-        f"All {len(verdict.birth.members)} expected pods said themselves that their disks are blank: this one is born into "
-        f"{verdict.birth.token}.",
+        (
+            f"All {len(verdict.birth.members)} expected pods said themselves that their disks are blank: this one is born into "
+            if facts.identity.others
+            else "This is the only expected pod and its disk is blank: it is born into "
+        )
+        + f"{verdict.birth.token}.",
     )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:] if text.startswith("not heard") else text
 
 
 def wait_for_all(facts: Facts) -> Decision | None:
@@ -495,7 +514,7 @@ def wait_for_all(facts: Facts) -> Decision | None:
         "wait",
         "wait-for-all",
         f"This disk is blank; a cluster forms only when all {facts.identity.replicas} pods say themselves that theirs are. "
-        + ("; ".join(parts).capitalize() if parts else "Waiting for a fresh word of each")
+        + (_upper("; ".join(parts)) if parts else "Waiting for a fresh word of each")
         + ".",
         waits_for=verdict.missing,
     )

@@ -26,7 +26,13 @@ def looking(facts: Facts) -> Decision | None:
     """
     if not _has_data(facts) or facts.looked or facts.permit != "absent":
         return None
-    return say(facts, "wait", "looking", "Asking DNS and the other servers once before the server starts.", waits_for=("one look",))
+    return say(
+        facts,
+        "wait",
+        "looking",
+        "Asking DNS and the other servers once before the server starts.",
+        waits_for=("one look",),
+    )
 
 
 def foreign_data(facts: Facts) -> Decision | None:
@@ -37,7 +43,9 @@ def foreign_data(facts: Facts) -> Decision | None:
     if not _has_data(facts) or seal is None or not facts.disk.cluster or seal.cluster == facts.disk.cluster:
         return None
     if allowed(facts, "foreign-data"):
-        return say(facts, "replace", "foreign-data", "A person allowed it: the data goes aside, then this Pod joins as new.")
+        return say(
+            facts, "replace", "foreign-data", "A person allowed it: the data goes aside, then this Pod joins as new."
+        )
     return refuse(
         facts,
         "foreign-data",
@@ -71,7 +79,9 @@ def foreign_cluster(facts: Facts) -> Decision | None:
     if not _has_data(facts) or not theirs.quorum or theirs.cluster == facts.disk.cluster or not facts.disk.cluster:
         return None
     if allowed(facts, "foreign-cluster"):
-        return say(facts, "replace", "foreign-cluster", "A person allowed it: the data goes aside, then this Pod joins as new.")
+        return say(
+            facts, "replace", "foreign-cluster", "A person allowed it: the data goes aside, then this Pod joins as new."
+        )
     return refuse(
         facts,
         "foreign-cluster",
@@ -148,7 +158,9 @@ def taken_over(facts: Facts) -> Decision | None:
     if not _removed(facts) or entry is None or not entry.started or facts.disk.running:
         return None
     if allowed(facts, "taken-over"):
-        return say(facts, "replace", "taken-over", "A person allowed it: the data goes aside, then this Pod joins as new.")
+        return say(
+            facts, "replace", "taken-over", "A person allowed it: the data goes aside, then this Pod joins as new."
+        )
     return refuse(
         facts,
         "taken-over",
@@ -198,7 +210,13 @@ def corrupt_replaced(facts: Facts) -> Decision | None:
             waits_for=("a second look at the data",),
         )
     if facts.disk.running:
-        return say(facts, "wait", "corrupt-replaced", "The data does not read but its server runs: waiting for it to stop.", waits_for=("this Pod's server to stop",))
+        return say(
+            facts,
+            "wait",
+            "corrupt-replaced",
+            "The data does not read but its server runs: waiting for it to stop.",
+            waits_for=("this Pod's server to stop",),
+        )
     return say(
         facts,
         "replace",

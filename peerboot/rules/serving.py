@@ -51,7 +51,9 @@ def remove_by_word(facts: Facts) -> Decision | None:
     for removal in facts.removals:
         entry = facts.cluster.entry_of(removal.pod)
         if entry is None:
-            return say(facts, "idle", "remove-by-word", f"{removal.pod} is not, or no longer, a member: done.", may_run=True)
+            return say(
+                facts, "idle", "remove-by-word", f"{removal.pod} is not, or no longer, a member: done.", may_run=True
+            )
         if entry.learner or stands_without(facts, entry.id):
             return say(
                 facts,

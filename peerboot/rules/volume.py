@@ -29,7 +29,12 @@ def foreign_volume(facts: Facts) -> Decision | None:
     if not facts.record.foreign:
         return None
     if allowed(facts, "foreign-volume"):
-        return say(facts, "replace", "foreign-volume", "A person allowed it: this volume's data goes aside, then this Pod joins as new.")
+        return say(
+            facts,
+            "replace",
+            "foreign-volume",
+            "A person allowed it: this volume's data goes aside, then this Pod joins as new.",
+        )
     return refuse(
         facts,
         "foreign-volume",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from peerboot.errors import SettingsError
-from peerboot.identity import Identity
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
 from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 
@@ -67,6 +66,7 @@ class System(Protocol):
 
     name: str
     settings: tuple[Setting, ...]
+    default_data_dir: str
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Prepared:
         """Set it up for this Pod; raises ``SettingsError`` for what is wrong."""

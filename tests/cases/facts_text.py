@@ -66,7 +66,12 @@ def parse(text: str) -> Facts:
     for parts in filter(None, lines):
         by_word.setdefault(parts[0], []).append(parts[1:])
     identity = _identity(by_word.pop("self")[0])
-    values: dict[str, Any] = {"now": NOW, "identity": identity, "started_at": 900.0, "own_urls": (url_of(identity, identity.pod),)}
+    values: dict[str, Any] = {
+        "now": NOW,
+        "identity": identity,
+        "started_at": 900.0,
+        "own_urls": (url_of(identity, identity.pod),),
+    }
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
     values["permit"] = by_word.pop("permit", [["absent"]])[0][0]
@@ -98,8 +103,15 @@ def _identity(parts: list[str]) -> Identity:
     plain, keys = _words(parts)
     pod, count = plain[0], plain[2]
     return Identity(
-        namespace="prod", service="peers", statefulset="db", pod=pod, ordinal=int(pod.rpartition("-")[2]), system="etcd",
-        domain="cluster.local", start=int(keys.get("start", 0)), replicas=None if count == "?" else int(count),
+        namespace="prod",
+        service="peers",
+        statefulset="db",
+        pod=pod,
+        ordinal=int(pod.rpartition("-")[2]),
+        system="etcd",
+        domain="cluster.local",
+        start=int(keys.get("start", 0)),
+        replicas=None if count == "?" else int(count),
     )
 
 
@@ -107,8 +119,13 @@ def _disk(parts: list[str]) -> Disk:
     plain, keys = _words(parts)
     kind: Any = plain[0]
     return Disk(
-        kind=kind, cluster=keys.get("cluster", ""), member=keys.get("member", ""), running="running" in plain,
-        reason=keys.get("reason", ""), warning=keys.get("warning", ""), since=NOW - float(keys.get("for", 100)),
+        kind=kind,
+        cluster=keys.get("cluster", ""),
+        member=keys.get("member", ""),
+        running="running" in plain,
+        reason=keys.get("reason", ""),
+        warning=keys.get("warning", ""),
+        since=NOW - float(keys.get("for", 100)),
     )
 
 
@@ -144,12 +161,23 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             continue
         disk: Any = kind
         word = Statement(
-            namespace="prod", service="peers", statefulset="db", system="etcd", pod=pod, boot=f"boot-{pod}",
-            replicas=int(keys["of"]) if "of" in keys else identity.replicas, start=identity.start, disk=disk,
-            nonce=keys.get("nonce", f"n{pod.rpartition('-')[2]}"), permitted="permitted" in plain,
+            namespace="prod",
+            service="peers",
+            statefulset="db",
+            system="etcd",
+            pod=pod,
+            boot=f"boot-{pod}",
+            replicas=int(keys["of"]) if "of" in keys else identity.replicas,
+            start=identity.start,
+            disk=disk,
+            nonce=keys.get("nonce", f"n{pod.rpartition('-')[2]}"),
+            permitted="permitted" in plain,
             token=_birth(identity.start, keys["born"]).token if "born" in keys else "",
-            cluster=keys.get("cluster", ""), member=keys.get("member", ""), serving="serving" in plain,
-            decision=keys.get("decision", ""), fingerprint=keys.get("settings", ""),
+            cluster=keys.get("cluster", ""),
+            member=keys.get("member", ""),
+            serving="serving" in plain,
+            decision=keys.get("decision", ""),
+            fingerprint=keys.get("settings", ""),
         )
         evidence[pod] = Evidence(pod=pod, at=at, statement=word)
     return sightings, evidence
@@ -164,8 +192,12 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         unstarted = "unstarted" in plain
         members.append(
             Member(
-                id=plain[0], name="" if unstarted else plain[1], pod=plain[1], peer_urls=(url,),
-                client_urls=() if unstarted else (url.replace("2380", "2379"),), learner="learner" in plain,
+                id=plain[0],
+                name="" if unstarted else plain[1],
+                pod=plain[1],
+                peer_urls=(url,),
+                client_urls=() if unstarted else (url.replace("2380", "2379"),),
+                learner="learner" in plain,
             )
         )
     views = []
@@ -174,14 +206,24 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         member = keys.get("member", "")
         views.append(
             ServerView(
-                pod=plain[0], address="10.0.0.1", cluster=keys.get("cluster", ""), member=member,
-                leader=member if "leader" in plain else "", healthy="healthy" in plain, learner="learner" in plain,
-                applied=int(keys.get("applied", 0)), members=tuple(members),
+                pod=plain[0],
+                address="10.0.0.1",
+                cluster=keys.get("cluster", ""),
+                member=member,
+                leader=member if "leader" in plain else "",
+                healthy="healthy" in plain,
+                learner="learner" in plain,
+                applied=int(keys.get("applied", 0)),
+                members=tuple(members),
             )
         )
     return ClusterView(
-        quorum=quorum is not None, cluster=quorum[0][0] if quorum else "", members=tuple(members) if quorum else (),
-        views=tuple(views), unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])), at=NOW - 0.1,
+        quorum=quorum is not None,
+        cluster=quorum[0][0] if quorum else "",
+        members=tuple(members) if quorum else (),
+        views=tuple(views),
+        unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),
+        at=NOW - 0.1,
     )
 
 

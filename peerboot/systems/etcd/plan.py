@@ -33,14 +33,14 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
         case "join", "first-permit" if facts.cluster.quorum and facts.record.claim:
             # The list may have changed since; a joining etcd exits when its list is not exactly the cluster's.
             return _file(facts, config.join_file(facts.cluster.members, facts.record.claim.member, decision.reason))
-        case ("form" | "join"), "first-permit":
+        case (("form" | "join"), "first-permit"):
             return ()
         case "join", "claimed" if decision.may_run:
             members = facts.cluster.members or max((v.members for v in facts.cluster.views), key=len, default=())
             return (RecordPermit(), *_file(facts, config.join_file(members, decision.target, decision.reason)))
-        case ("resume" | "idle"), _:
+        case (("resume" | "idle"), _):
             return _resume(config, facts, decision)
-        case ("replace" | "renew"), _:
+        case (("replace" | "renew"), _):
             if decision.target:
                 return (*steps.withdraw(facts, PERMIT_NAME), Call(name="remove", member=decision.target))
             return steps.become_blank(facts, decision, PERMIT_NAME)

@@ -1,0 +1,186 @@
+"""etcd's admin API over its JSON gateway (3.4 to 3.6), each call bounded, each outcome in a closed set of words.
+
+The gateway writes 64-bit numbers as decimal text and leaves out zeros. Its HTTP status differs between releases for one and
+the same error, so outcomes are told by the message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from peerboot.model import Member
+from peerboot.outside.http import Http, HttpError
+from peerboot.systems.etcd.config import EtcdConfig
+from peerboot.systems.etcd.ids import hexed
+
+LIMIT = 1 << 20
+CHANGE_TIMEOUT = 8.0
+"""A membership change that lost a race may never be answered (measured); after this the list is read again."""
+
+Outcome = Literal[
+    "ok", "already", "busy", "unhealthy", "not-in-sync", "no-quorum", "silent", "auth", "invalid", "other"
+]
+
+MESSAGES: tuple[tuple[str, Outcome], ...] = (
+    ("too many learner members", "busy"),
+    ("peer urls already exists", "already"),
+    ("member id already exist", "already"),
+    ("member not found", "already"),
+    ("can only promote a learner member which is in sync", "not-in-sync"),
+    ("can only promote a learner member", "already"),
+    ("unhealthy cluster", "unhealthy"),
+    ("not enough started members", "unhealthy"),
+    ("rpc not supported for learner", "other"),
+    ("request timed out", "no-quorum"),
+    ("no leader", "no-quorum"),
+    ("leader changed", "no-quorum"),
+    ("member urls are invalid", "invalid"),
+    ("user name is empty", "auth"),
+    ("invalid auth token", "auth"),
+    ("permission denied", "auth"),
+)
+
+
+class CallError(Exception):
+    """A call that was not carried out; ``outcome`` says how."""
+
+    def __init__(self, outcome: Outcome, say: str) -> None:
+        super().__init__(say)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A member list as one server gave it."""
+
+    cluster: str
+    server: str
+    """Id of the member that answered."""
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """``/v3/maintenance/status``."""
+
+    cluster: str
+    member: str
+    leader: str
+    applied: int
+    version: str
+    learner: bool
+
+
+async def _post(http: Http, url: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    try:
+        reply = await http.fetch(
+            "POST",
+            f"{url}{path}",
+            body=json.dumps(body).encode(),
+            timeout=timeout,
+            limit=LIMIT,
+            headers={"Content-Type": "application/json"},
+        )
+    except HttpError as error:
+        raise CallError("silent", str(error)) from None
+    try:
+        data = json.loads(reply.body)
+    except ValueError:
+        raise CallError("other", f"HTTP {reply.status} without JSON") from None
+    if not isinstance(data, dict):
+        raise CallError("other", f"HTTP {reply.status} without a JSON object")
+    if reply.status == 200 and "error" not in data:
+        return data
+    text = str(data.get("message") or data.get("error") or f"HTTP {reply.status}")[:300]
+    lowered = text.lower()
+    raise CallError(next((word for part, word in MESSAGES if part in lowered), "other"), text)
+
+
+def _id(value: object) -> str:
+    try:
+        return hexed(int(str(value)))
+    except ValueError:
+        raise CallError("other", "a member id that is no number") from None
+
+
+def _members(config: EtcdConfig, rows: object) -> tuple[Member, ...]:
+    if not isinstance(rows, list):
+        return ()
+    found = []
+    for row in rows[:1000]:
+        if not isinstance(row, dict):
+            continue
+        peer_urls = tuple(str(url) for url in row.get("peerURLs") or ())
+        found.append(
+            Member(
+                id=_id(row.get("ID", row.get("id", 0))),
+                name=str(row.get("name", "")),
+                pod=config.pod_of(peer_urls),
+                peer_urls=peer_urls,
+                client_urls=tuple(str(url) for url in row.get("clientURLs") or ()),
+                learner=bool(row.get("isLearner", False)),
+            )
+        )
+    return tuple(sorted(found, key=lambda m: m.id))
+
+
+async def member_list(http: Http, config: EtcdConfig, url: str, timeout: float) -> Listed:
+    """The list by a linearizable read (3.5 and later; 3.4 gives its own view)."""
+    data = await _post(http, url, "/v3/cluster/member/list", {"linearizable": True}, timeout)
+    header = data.get("header") or {}
+    return Listed(
+        _id(header.get("cluster_id", 0)), _id(header.get("member_id", 0)), _members(config, data.get("members"))
+    )
+
+
+async def status(http: Http, url: str, timeout: float) -> Status:
+    """What one server says of itself, with or without quorum."""
+    data = await _post(http, url, "/v3/maintenance/status", {}, timeout)
+    header = data.get("header") or {}
+    leader = _id(data.get("leader", 0))
+    return Status(
+        cluster=_id(header.get("cluster_id", 0)),
+        member=_id(header.get("member_id", 0)),
+        leader="" if leader == "0" else leader,
+        applied=int(str(data.get("raftAppliedIndex", 0) or 0)),
+        version=str(data.get("version", ""))[:32],
+        learner=bool(data.get("isLearner", False)),
+    )
+
+
+async def read_index(http: Http, url: str, timeout: float) -> None:
+    """One linearizable read: whoever answers had a quorum just now. Raises ``CallError``."""
+    await _post(http, url, "/v3/kv/range", {"key": "AA==", "limit": "1", "keys_only": True}, timeout)
+
+
+async def peer_members(http: Http, config: EtcdConfig, url: str, timeout: float) -> tuple[str, tuple[Member, ...]]:
+    """Cluster id and list from the peer port, which answers before there is a quorum; its own view, maybe old."""
+    try:
+        reply = await http.fetch("GET", f"{url}/members", timeout=timeout, limit=LIMIT)
+        rows = json.loads(reply.body) if reply.status == 200 else None
+    except HttpError as error:
+        raise CallError("silent", str(error)) from None
+    except ValueError:
+        raise CallError("other", "its peer port answered something else") from None
+    cluster = reply.headers.get("x-etcd-cluster-id", "")
+    if reply.status != 200 or not cluster:
+        raise CallError("other", f"its peer port answered HTTP {reply.status}")
+    return cluster.lstrip("0").lower() or "0", _members(config, rows)
+
+
+async def change(http: Http, url: str, name: str, member: str, urls: tuple[str, ...]) -> str:
+    """One membership change; the new member's id for ``add-learner``. Raises ``CallError``."""
+    number = str(int(member, 16)) if member else ""
+    paths: dict[str, tuple[str, dict[str, Any]]] = {
+        "add-learner": ("add", {"peerURLs": list(urls), "isLearner": True}),
+        "remove": ("remove", {"ID": number}),
+        "promote": ("promote", {"ID": number}),
+        "update-peer-urls": ("update", {"ID": number, "peerURLs": list(urls)}),
+    }
+    path, body = paths[name]
+    data = await _post(http, url, f"/v3/cluster/member/{path}", body, CHANGE_TIMEOUT)
+    added = data.get("member")
+    return _id(added.get("ID", 0)) if name == "add-learner" and isinstance(added, dict) else ""

@@ -1,0 +1,373 @@
+"""etcd's config file, valid on 3.4 to 3.7: what peerboot owns, what the user may add, and the three contents. Pure.
+
+With ``--config-file`` etcd ignores every flag and variable, and it accepts unknown keys silently (measured), so the
+keys are checked here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from peerboot.errors import SettingsError
+from peerboot.model import Birth, Disk, Identity, Limits, Member
+from peerboot.settings import Setting, Settings
+from peerboot.systems.etcd import ids
+
+FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
+DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("PEERBOOT_ETCD_PEER_PORT", "int", "2380", "Port of etcd's peer listener.", low=1, high=65535),
+    Setting("PEERBOOT_ETCD_CLIENT_PORT", "int", "2379", "Port of etcd's client listener.", low=1, high=65535),
+    Setting(
+        "PEERBOOT_ETCD_METRICS_PORT",
+        "int",
+        "2381",
+        "Port of etcd's metrics and health listener, which answers before there is a quorum.",
+        low=1,
+        high=65535,
+    ),
+    Setting(
+        "PEERBOOT_ETCD_PEER_HOST",
+        "text",
+        DEFAULT_HOST,
+        "Host in peer and client URLs; change it to adopt a cluster that was made with other URLs. Fields: "
+        + " ".join(f"{{{f}}}" for f in FIELDS)
+        + ".",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_WAL_DIR",
+        "path",
+        "",
+        "A log directory apart from the data directory, if you use one; on the same volume.",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_CORRUPT_RECHECK",
+        "duration",
+        "30s",
+        "How long data must read as corrupt before it is replaced; a slow mount looks the same.",
+        unit="duration",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_LEARNER_STALL",
+        "duration",
+        "5m",
+        "A learner without progress for so long is removed, because it blocks all who want to join.",
+        unit="duration",
+    ),
+)
+
+OWNED = (
+    "name",
+    "data-dir",
+    "wal-dir",
+    "listen-peer-urls",
+    "listen-client-urls",
+    "listen-metrics-urls",
+    "initial-advertise-peer-urls",
+    "advertise-client-urls",
+    "initial-cluster",
+    "initial-cluster-state",
+    "initial-cluster-token",
+    "strict-reconfig-check",
+    "pre-vote",
+    "enable-grpc-gateway",
+)
+UNSAFE = {
+    "force-new-cluster": "it forms a cluster of one again at every start",
+    "unsafe-no-fsync": "it loses acknowledged writes in a crash",
+    "discovery": "peerboot does the discovery",
+    "discovery-srv": "it lists only Pods that exist now, so the cluster's size would be wrong",
+    "discovery-srv-name": "peerboot does the discovery",
+    "discovery-proxy": "peerboot does the discovery",
+    "discovery-fallback": "peerboot does the discovery",
+    "discovery-token": "peerboot does the discovery",
+    "discovery-endpoints": "peerboot does the discovery",
+    "client-transport-security": "TLS comes with a later release of peerboot",
+    "peer-transport-security": "TLS comes with a later release of peerboot",
+}
+ALLOWED = (
+    "auth-token",
+    "auth-token-ttl",
+    "auto-compaction-mode",
+    "auto-compaction-retention",
+    "backend-batch-interval",
+    "backend-batch-limit",
+    "backend-bbolt-freelist-type",
+    "bcrypt-cost",
+    "cipher-suites",
+    "cors",
+    "election-timeout",
+    "enable-pprof",
+    "grpc-keepalive-interval",
+    "grpc-keepalive-min-time",
+    "grpc-keepalive-timeout",
+    "heartbeat-interval",
+    "host-whitelist",
+    "initial-election-tick-advance",
+    "log-format",
+    "log-level",
+    "log-outputs",
+    "log-rotation-config-json",
+    "enable-log-rotation",
+    "logger",
+    "max-concurrent-streams",
+    "max-learners",
+    "max-request-bytes",
+    "max-snapshots",
+    "max-txn-ops",
+    "max-wals",
+    "metrics",
+    "quota-backend-bytes",
+    "self-signed-cert-validity",
+    "snapshot-count",
+    "socket-reuse-address",
+    "socket-reuse-port",
+    "tls-max-version",
+    "tls-min-version",
+    "feature-gates",
+    "corrupt-check-time",
+    "compact-hash-check-time",
+    "compaction-batch-limit",
+    "compaction-sleep-interval",
+    "warning-apply-duration",
+    "warning-unary-request-duration",
+    "watch-progress-notify-interval",
+    "bootstrap-defrag-threshold-megabytes",
+    "memory-mlock",
+    "snapshot-catchup-entries",
+    "downgrade-check-time",
+    "enable-distributed-tracing",
+    "distributed-tracing-address",
+    "distributed-tracing-service-name",
+    "distributed-tracing-instance-id",
+    "distributed-tracing-sampling-rate",
+    "v2-deprecation",
+    "listen-client-http-urls",
+    "enable-v2",
+)
+MARK_FIRST = "# permit: first"
+MARK_RESUME = "# permit: resume"
+
+
+@dataclass(frozen=True)
+class EtcdConfig:
+    """etcd set up for one Pod: everything that the contents of the file depend on."""
+
+    identity: Identity
+    data_dir: str
+    wal_dir: str
+    bind: Literal["any", "pod"]
+    peer_host: str
+    peer_port: int
+    client_port: int
+    metrics_port: int
+    base: Mapping[str, Any]
+    limits: Limits
+
+    # ------------------------------------------------------------- names
+
+    def host_of(self, pod: str) -> str:
+        """The host of one pod in peer and client URLs."""
+        ordinal = self.identity.ordinal_of(pod)
+        me = self.identity
+        return self.peer_host.format(
+            pod=pod, ordinal=ordinal, service=me.service, namespace=me.namespace, domain=me.domain
+        )
+
+    def peer_url(self, pod: str) -> str:
+        """The one peer URL of a pod, byte-identical everywhere."""
+        return f"http://{_bracket(self.host_of(pod))}:{self.peer_port}"
+
+    def client_url(self, pod: str) -> str:
+        """The client URL that a pod's server advertises."""
+        return f"http://{_bracket(self.host_of(pod))}:{self.client_port}"
+
+    def pod_of(self, peer_urls: Iterable[str]) -> str:
+        """The pod of this set that a member's peer URLs name, by host; empty when they name none."""
+        hosts = {(urlsplit(url).hostname or "").lower() for url in peer_urls}
+        expected = {*self.identity.expected, self.identity.pod}
+        for pod in expected:
+            if self.host_of(pod).lower() in hosts:
+                return pod
+        for host in hosts:
+            # A member beyond the expected, or one that was made with the set's other host names.
+            label = host.partition(".")[0]
+            if self.identity.ordinal_of(label) is not None and (
+                host in (self.host_of(label).lower(), self.identity.name_of(label).lower())
+            ):
+                return label
+        return ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what all pods must share, or their static clusters would differ."""
+        text = json.dumps([self.peer_host, self.peer_port, self.identity.domain, self.identity.service])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def predicted_cluster(self, birth: Birth | None) -> str:
+        """The cluster id, hex, that a birth leads to."""
+        if birth is None:
+            return ""
+        return ids.static_cluster([self.peer_url(pod) for pod in birth.members], birth.token)
+
+    # ---------------------------------------------------------- contents
+
+    def form_file(self, birth: Birth | None, why: str) -> str:
+        """Static bootstrap of all pods of a birth; good for one start."""
+        if birth is None:
+            raise ValueError("forming needs a birth")
+        cluster = ",".join(f"{pod}={self.peer_url(pod)}" for pod in sorted(birth.members, key=self._order))
+        return self._render(
+            MARK_FIRST,
+            why,
+            {"initial-cluster": cluster, "initial-cluster-state": "new", "initial-cluster-token": birth.token},
+        )
+
+    def join_file(self, members: Iterable[Member], own_id: str, why: str) -> str:
+        """Join with exactly the cluster's list; good for one start. A joining etcd matches members by URL."""
+        own = self.identity.pod
+        pairs = [
+            f"{own if member.id == own_id else (member.name or member.id)}={url}"
+            for member in sorted(members, key=lambda m: m.id)
+            for url in member.peer_urls
+        ]
+        return self._render(
+            MARK_FIRST,
+            why,
+            {
+                "initial-cluster": ",".join(pairs),
+                "initial-cluster-state": "existing",
+                "initial-cluster-token": "joined",
+            },
+        )
+
+    def resume_file(self, disk: Disk) -> str:
+        """Start with one's own data only: without data etcd has nobody to ask for members, and exits."""
+        own = self.identity.pod
+        why = (
+            f"This disk is member {disk.member} of cluster {disk.cluster}. etcd takes its members from its data and ignores the "
+            "initial-* keys; they name only this member so that it exits instead of forming or joining when it finds no data."
+        )
+        return self._render(
+            MARK_RESUME,
+            why,
+            {
+                "initial-cluster": f"{own}={self.peer_url(own)}",
+                "initial-cluster-state": "existing",
+                "initial-cluster-token": "resume-only",
+            },
+        )
+
+    def _order(self, pod: str) -> tuple[int, str]:
+        return self.identity.ordinal_of(pod) or 0, pod
+
+    def _binds(self) -> tuple[str, ...]:
+        if self.bind == "pod":
+            return self.identity.ips
+        return ("0.0.0.0",) if _only_v4(self.identity.ips) else ("[::]",)  # noqa: S104 - the Pod's own network
+
+    def _render(self, mark: str, why: str, cluster: Mapping[str, str]) -> str:
+        own = self.identity.pod
+        binds = [_bracket(bind.strip("[]")) for bind in self._binds()]
+        content: dict[str, Any] = {
+            "name": own,
+            "data-dir": self.data_dir,
+            **({"wal-dir": self.wal_dir} if self.wal_dir else {}),
+            "listen-peer-urls": ",".join(f"http://{bind}:{self.peer_port}" for bind in binds),
+            "listen-client-urls": ",".join(f"http://{bind}:{self.client_port}" for bind in binds),
+            "listen-metrics-urls": ",".join(f"http://{bind}:{self.metrics_port}" for bind in binds),
+            "initial-advertise-peer-urls": self.peer_url(own),
+            "advertise-client-urls": self.client_url(own),
+            **cluster,
+            "strict-reconfig-check": True,
+            "pre-vote": True,
+            "enable-grpc-gateway": True,
+            **self.base,
+        }
+        lines = ["# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.", mark]
+        lines += [f"# {line}" for line in _wrap(why, 110)]
+        # A JSON scalar is a YAML scalar, so no YAML library is needed to write.
+        lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
+        return "\n".join(lines) + "\n"
+
+
+def permit_kind(content: str | None) -> Literal["absent", "first", "resume"]:
+    """What a config file of this content lets etcd do. One that peerboot did not write counts as a first permit."""
+    if content is None:
+        return "absent"
+    return "resume" if MARK_RESUME in content.splitlines()[:3] else "first"
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines, line = [], ""
+    for word in text.split():
+        if len(line) + len(word) + 1 > width and line:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}".strip()
+    return [*lines, line] if line else lines
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _only_v4(ips: tuple[str, ...]) -> bool:
+    return bool(ips) and all(":" not in ip for ip in ips)
+
+
+def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) -> EtcdConfig:
+    """The config of this Pod; raises ``SettingsError``."""
+    extra = settings.extra
+    host = extra["etcd_peer_host"]
+    try:
+        probe = host.format(pod="a-0", ordinal=0, service="b", namespace="c", domain="d")
+    except (KeyError, IndexError, ValueError):
+        raise SettingsError(
+            f"PEERBOOT_ETCD_PEER_HOST={host!r} has an unknown field: use {', '.join(FIELDS)} in braces"
+        ) from None
+    if probe == host.format(pod="a-1", ordinal=1, service="b", namespace="c", domain="d"):
+        raise SettingsError(
+            f"PEERBOOT_ETCD_PEER_HOST={host!r} is the same for every pod: use {{pod}} or {{ordinal}} in it"
+        )
+    ports = {key: extra[f"etcd_{key}_port"] for key in ("peer", "client", "metrics")}
+    if len(set(ports.values())) != len(ports):
+        raise SettingsError("PEERBOOT_ETCD_PEER_PORT, _CLIENT_PORT and _METRICS_PORT must differ: give each its own")
+    return EtcdConfig(
+        identity=identity,
+        data_dir=settings.data_dir or "/data/etcd",
+        wal_dir=extra["etcd_wal_dir"],
+        bind=settings.server_bind,
+        peer_host=host,
+        peer_port=ports["peer"],
+        client_port=ports["client"],
+        metrics_port=ports["metrics"],
+        base=check_base(base),
+        limits=Limits(corrupt_recheck=extra["etcd_corrupt_recheck"], learner_stall=extra["etcd_learner_stall"]),
+    )
+
+
+def check_base(base: Mapping[str, object]) -> Mapping[str, Any]:
+    """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
+    for key, value in base.items():
+        where = "PEERBOOT_BASE_CONFIG_FILE"
+        if key in OWNED:
+            raise SettingsError(f"{key!r} in {where} belongs to peerboot, which has to know it: drop it there")
+        if key in UNSAFE:
+            raise SettingsError(f"{key!r} in {where} is refused: {UNSAFE[key]}")
+        if key not in ALLOWED and not key.startswith("experimental-"):
+            close = difflib.get_close_matches(str(key), (*ALLOWED, *OWNED), n=1, cutoff=0.6)
+            hint = f"did you mean {close[0]!r}?" if close else "drop it"
+            raise SettingsError(
+                f"{key!r} in {where} is no key of etcd 3.4 to 3.7, and etcd would ignore it silently: {hint}"
+            )
+        if not isinstance(value, str | int | float | bool | list):
+            raise SettingsError(f"{key!r} in {where} must be text, a number or true/false")
+    return dict(base)

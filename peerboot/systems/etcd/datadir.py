@@ -1,0 +1,125 @@
+"""What a data directory of etcd holds, read without tools and without changing it.
+
+``blank`` no log and no members; ``interrupted`` a log that was created and holds nothing; ``bootstrap`` only the first
+configuration changes; ``data``; ``corrupt`` what etcd would not start with, or would start with and lose writes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from peerboot.model import Disk
+from peerboot.systems.etcd import lock, wal
+from peerboot.systems.etcd.bolt import Bolt, BoltError
+from peerboot.systems.etcd.ids import hexed
+
+
+def read(data_dir: Path, wal_dir: Path | None = None) -> Disk:
+    """The disk as etcd would find it; never raises, never changes anything."""
+    try:
+        running = lock.is_locked(data_dir, wal_dir)
+        return _read(data_dir, wal_dir or data_dir / "member" / "wal", running)
+    except OSError as error:
+        return Disk(kind="unknown", reason=f"{error.filename or data_dir}: {error.strerror or error}")
+
+
+def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
+    snap = data_dir / "member" / "snap"
+    database = snap / "db"
+    _must_be_readable(data_dir)
+    try:
+        log = wal.read(wal_dir)
+    except wal.WalError as error:
+        return Disk(kind="corrupt", reason=f"the log is damaged: {error}", running=running)
+    if log is None:
+        return _without_log(database, snap, running)
+    member, cluster = hexed(log.member), hexed(log.cluster)
+    if log.entries == 0 and not log.has_state and log.last_index == 0:
+        return Disk(kind="interrupted", member=member, cluster=cluster, running=running)
+    problem, warning = "", ""
+    if not running:
+        # While a server writes it, the database may look torn to a reader without the lock.
+        problem, warning = _database(database, snap, log)
+    if problem:
+        return Disk(kind="corrupt", member=member, cluster=cluster, reason=problem)
+    bootstrap = log.only_bootstrap and log.last_index <= log.entries and log.commit <= log.entries
+    kind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
+    return Disk(
+        kind="bootstrap" if kind == "bootstrap" else "data",
+        member=member,
+        cluster=cluster,
+        warning=warning,
+        running=running,
+    )
+
+
+def _must_be_readable(data_dir: Path) -> None:
+    """A missing directory is blank, one that may not be read is unknown."""
+    try:
+        for _ in data_dir.iterdir():
+            break
+    except FileNotFoundError:
+        return
+
+
+def _snapshots(snap: Path) -> list[Path]:
+    try:
+        return sorted(snap.glob("*.snap"))[:64]
+    except OSError:
+        return []
+
+
+def _without_log(database: Path, snap: Path, running: bool) -> Disk:
+    if _snapshots(snap):
+        return Disk(kind="corrupt", reason="the log is missing although there are snapshots", running=running)
+    if not database.exists() or running:
+        # A server on its first start creates the database before the log.
+        return Disk(kind="blank", running=running)
+    try:
+        if members_of(database):
+            return Disk(kind="corrupt", reason="the log is missing although the database has members")
+    except BoltError as error:
+        if database.stat().st_size:
+            return Disk(kind="corrupt", reason=f"the log is missing, and {error}")
+    return Disk(kind="blank")
+
+
+def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str]:
+    """What is wrong with the database beside this log, and what is worth a remark."""
+    if not database.exists():
+        if _snapshots(snap):
+            return "snap/db is missing although there are snapshots", ""
+        return "", "snap/db is missing; etcd rebuilds it from its log"
+    try:
+        bolt = Bolt(database)
+    except BoltError as error:
+        return str(error), ""
+    try:
+        meta = bolt.items(b"meta")
+    except BoltError as error:
+        return str(error), ""
+    finally:
+        bolt.close()
+    index = int.from_bytes(meta.get(b"consistent_index", b"")[:8], "big")
+    if index > log.last_index:
+        return (
+            f"the database is ahead of the log ({index} > {log.last_index}): the log lost its end, and etcd would hang on every write",
+            "",
+        )
+    return "", "the last record of the log was cut off; etcd drops it" if log.torn else ""
+
+
+def members_of(database: Path) -> dict[str, tuple[str, ...]]:
+    """Peer URLs by member id as the database lists them: a hint only, old releases kept wrong ones there."""
+    bolt = Bolt(database)
+    try:
+        found = {}
+        for key, value in bolt.items(b"members").items():
+            try:
+                found[key.decode("ascii", "replace")] = tuple(str(url) for url in json.loads(value).get("peerURLs", ()))
+            except (ValueError, AttributeError):
+                found[key.decode("ascii", "replace")] = ()
+        return found
+    finally:
+        bolt.close()

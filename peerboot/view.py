@@ -1,0 +1,302 @@
+"""What a node serves: probes, census, metrics, and people's words over the admin socket."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from peerboot import assess, census
+from peerboot.admin import ago
+from peerboot.errors import PeerbootError, RefusedError, SettingsError
+from peerboot.model import Hold, Statement
+from peerboot.report import answers, sentence
+from peerboot.rules.words import consent_nonce, stands_without
+
+if TYPE_CHECKING:
+    from peerboot.run import Node
+    from peerboot.serve import Metric
+
+STUCK = 60.0
+"""Seconds without a pass after which the loop counts as stuck."""
+MAX_HOLD = 30 * 86400.0
+
+
+class NodeView:
+    """Fulfils ``serve.View`` for one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._ready_at = -10.0
+        self._ready = (False, "not looked yet")
+
+    # -------------------------------------------------------------- probes
+
+    def alive(self) -> tuple[bool, str]:
+        age = self._node.doors.clock.now() - self._node.last_pass
+        return age < STUCK, f"last pass {age:.1f} s ago" + ("" if age < STUCK else ": the loop is stuck")
+
+    def startup(self) -> tuple[bool, str]:
+        node = self._node
+        ok = node.facts is not None and "startup=yes" in answers(node.facts, ready=False)
+        return ok, sentence(node.decision)
+
+    async def readiness(self) -> tuple[bool, str]:
+        """Asks the own server anew, at most once a second: at rest the loop looks only every ten."""
+        node, now = self._node, self._node.doors.clock.now()
+        if now - self._ready_at >= 1.0:
+            self._ready_at = now
+            if now - node.memory.view.at > 1.0:
+                await node.look()
+            ok = node.ready()
+            self._ready = ok, sentence(node.decision) if ok else f"not serving: {sentence(node.decision)}"
+        return self._ready
+
+    async def prestop(self) -> str:
+        """Stopping is not leaving: without the live number of replicas nothing says that this member should go."""
+        return "staying a member: stopping is not leaving"
+
+    # -------------------------------------------------------------- census
+
+    def census(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        node = self._node
+        statement = node.statement()
+        if not isinstance(statement, Statement):
+            raise TypeError("a statement is expected")
+        return census.answer(
+            node.identity, node.doors.census.keys(), node.settings.census_auth != "none", headers, statement
+        )
+
+    # ------------------------------------------------------ for machines
+
+    def metrics(self) -> list[Metric]:
+        node = self._node
+        now = node.doors.clock.now()
+        view = assess.fresh_view(node.memory.view, now)
+        found: list[Metric] = [
+            ("up", "1 while the loop does work.", "gauge", [({}, float(self.alive()[0]))]),
+            (
+                "decision",
+                "1 for the decision in force.",
+                "gauge",
+                [({"kind": node.decision.kind, "rule": node.decision.rule}, 1.0)],
+            ),
+            ("decision_seconds", "How long it has been in force.", "gauge", [({}, now - node.decided_at)]),
+            ("ready", "1 when this member serves.", "gauge", [({}, float(node.ready()))]),
+            ("quorum", "1 when a linearizable member list was obtained lately.", "gauge", [({}, float(view.quorum))]),
+            ("voters", "Voting members listed.", "gauge", [({}, float(sum(not m.learner for m in view.members)))]),
+            ("learners", "Learners listed.", "gauge", [({}, float(sum(m.learner for m in view.members)))]),
+            (
+                "peers_in_dns",
+                "Pods in DNS, this one included.",
+                "gauge",
+                [({}, float(len(node.memory.peers.sightings)))],
+            ),
+            (
+                "peers_heard",
+                "Pods whose own word is fresh.",
+                "gauge",
+                [({}, float(sum(e.fresh for e in node.memory.evidence.values())))],
+            ),
+            (
+                "dns_unknown_seconds",
+                "How long DNS has given no answer.",
+                "gauge",
+                [({}, node.memory.peers.unknown_for)],
+            ),
+            ("dns_queries", "DNS messages sent.", "counter", [({}, float(node.doors.dns.asked))]),
+            ("census_requests", "Census requests sent.", "counter", [({}, float(node.doors.census.asked))]),
+            (
+                "holds",
+                "Holds in force.",
+                "gauge",
+                [({}, float(len(node.memory.active_holds(node.doors.clock.wall()))))],
+            ),
+        ]
+        return found
+
+    def peers(self) -> Mapping[str, Any]:
+        peers = self._node.memory.peers
+        return {
+            "outcome": peers.answer.outcome if peers.answer else "not asked",
+            "peers": [
+                {"pod": s.pod, "addresses": list(s.addresses), "port": s.port, "misses": s.misses}
+                for s in sorted(
+                    peers.sightings.values(), key=lambda s: (self._node.identity.ordinal_of(s.pod) or 0, s.pod)
+                )
+            ],
+        }
+
+    def decision(self) -> bytes:
+        return msgspec.json.encode(self._data())
+
+    def _data(self) -> Mapping[str, Any]:
+        node = self._node
+        if node.facts is None:
+            return {
+                "pod": node.identity.pod,
+                "kind": "wait",
+                "rule": "starting",
+                "reason": node.decision.reason,
+                "ledger": [],
+                "evidence": {},
+                "dns": {},
+                "ready": False,
+                "may_run": False,
+                "wall": node.doors.clock.wall(),
+            }
+        # Ages by now, not by the last pass: at rest a pass is a second apart.
+        facts = msgspec.structs.replace(node.facts, now=node.doors.clock.now())
+        return node.report.as_data(facts, node.decision, ready=node.ready(), wall=node.doors.clock.wall())
+
+    # ---------------------------------------------------------- for people
+
+    async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        match name:
+            case "status":
+                return self._status()
+            case "explain":
+                return self._explain()
+            case "plan":
+                return dict(self._data())
+            case "hold":
+                return self._hold(payload)
+            case "resume":
+                return self._resume(payload)
+            case "consent":
+                return self._consent(payload)
+            case "remove":
+                return self._remove(payload)
+        raise SettingsError(f"{name!r} is not known here")
+
+    def _status(self) -> Mapping[str, Any]:
+        node, data = self._node, self._data()
+        members = {m.pod: m for m in node.memory.view.members if m.pod} if node.memory.view.quorum else {}
+        applied = [v.applied for v in node.memory.view.views]
+        applied += [e.statement.applied for e in node.memory.evidence.values() if e.statement]
+        top = max(applied, default=0)
+        rows = []
+        for pod in data["dns"]:
+            evidence, own = data["evidence"].get(pod, {}), pod == node.identity.pod
+            word = node.memory.evidence[pod].statement if pod in node.memory.evidence else None
+            member = members.get(pod)
+            at = node.memory.view.view_of(pod)
+            index = max(at.applied if at else 0, word.applied if word else 0)
+            role = (
+                "-"
+                if member is None
+                else "learner"
+                if member.learner
+                else "leader"
+                if at and at.leader == member.id
+                else "voter"
+            )
+            heard = (
+                "self"
+                if own
+                else f"{ago(evidence.get('age'))} ago"
+                if evidence.get("age") is not None and word
+                else "silent"
+            )
+            rows.append(
+                [
+                    pod,
+                    data["dns"][pod],
+                    heard,
+                    evidence.get("kind", "unknown"),
+                    member.id if member else "-",
+                    role,
+                    str(top - index) if member and index else "-",
+                    node.decision.rule if own else (word.rule if word else "-"),
+                    ago(data["wall"] - data["since"]) if own else "-",
+                ]
+            )
+        notes = [*data.get("findings", ())]
+        notes += [f"held by {h['who']}: {h['why']}" for h in data.get("holds", ())]
+        return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+
+    def _explain(self) -> Mapping[str, Any]:
+        node = self._node
+        journal = node.doors.state.read_journal(200)
+        entries = journal or [msgspec.to_builtins(entry) for entry in node.report.ledger]
+        return {"ledger": entries, "wall": node.doors.clock.wall()}
+
+    def _hold(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        node, wall = self._node, self._node.doors.clock.wall()
+        seconds = payload.get("seconds")
+        if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds <= MAX_HOLD):
+            raise SettingsError("--for must be between 1 ms and 30 days")
+        hold = Hold(
+            id=secrets.token_hex(4),
+            scope="set" if payload.get("all") else "pod",
+            who=str(payload.get("who", "?"))[:64],
+            why=str(payload.get("why", ""))[:256],
+            made_wall=wall,
+            until_wall=wall + seconds if seconds else None,
+        )
+        self._keep((*node.memory.holds, hold)[-16:])
+        whom = "the whole set" if hold.scope == "set" else node.identity.pod
+        end = (
+            f"for {ago(seconds)}" if seconds else "until `peerboot resume" + (" --all`" if hold.scope == "set" else "`")
+        )
+        node.doors.log.warning(f"{hold.who} holds automatic changes of {whom} {end}: {hold.why or 'no reason given'}.")
+        return {
+            "say": f"Automatic changes of {whom} are held {end}. Servers with their own data still start.",
+            "id": hold.id,
+        }
+
+    def _resume(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        node, wall = self._node, self._node.doors.clock.wall()
+        ended = [h for h in node.memory.active_holds(wall) if h.scope == "pod" or payload.get("all")]
+        ids = {h.id for h in ended}
+        self._keep(tuple(msgspec.structs.replace(h, ended_wall=wall) if h.id in ids else h for h in node.memory.holds))
+        left = node.memory.active_holds(wall)
+        node.doors.log.warning(f"{payload.get('who', '?')} ended {len(ended)} holds.")
+        say = f"{len(ended)} holds ended."
+        return {"say": say + (" A hold of the whole set stays: `peerboot resume --all` ends it." if left else "")}
+
+    def _keep(self, holds: tuple[Hold, ...]) -> None:
+        self._node.doors.state.write_holds(holds)
+        self._node.memory.holds = holds
+        self._node.news.set()
+
+    def _consent(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        node, nonce = self._node, str(payload.get("nonce", ""))
+        facts, decision = node.facts, node.decision
+        open_nonce = consent_nonce(facts, decision.rule) if facts is not None else ""
+        if nonce != open_nonce or f"peerboot consent {nonce}" not in decision.reason:
+            raise RefusedError(
+                f"{nonce!r} allows nothing now: the evidence has changed, or it was used. The decision is {sentence(decision)}"
+            )
+        node.words.consents.add(nonce)
+        node.doors.log.warning(f"{payload.get('who', '?')} consented to {decision.rule} ({nonce}).")
+        node.news.set()
+        return {"say": f"Allowed, once, on this evidence: {decision.rule}.", "lines": list(decision.evidence)}
+
+    def _remove(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        node, pod, facts = self._node, str(payload.get("pod", "")), self._node.facts
+        if facts is None or node.identity.ordinal_of(pod) is None:
+            raise SettingsError(f"{pod!r} is no pod of StatefulSet {node.identity.statefulset}")
+        if node.observing:
+            raise SettingsError("PEERBOOT_MODE=observe changes nothing")
+        entry = facts.cluster.entry_of(pod)
+        if not facts.cluster.quorum:
+            raise PeerbootError("the cluster has no quorum now, so no member can be removed")
+        if entry is None:
+            raise SettingsError(f"{pod} is no member of cluster {facts.cluster.cluster}")
+        if pod == node.identity.pod:
+            raise SettingsError(f"ask another pod's peerboot to remove {pod}: a member is not removed by itself")
+        stands = entry.learner or stands_without(facts, entry.id)
+        plan = [
+            f"remove member {entry.id} ({pod}, {'learner' if entry.learner else 'voter'}) from cluster {facts.cluster.cluster}",
+            "quorum stands without it"
+            if stands
+            else "quorum would NOT stand without it: it waits until more members are healthy",
+            f"if {pod} starts again with its old data, the data goes aside and it joins as a new member",
+        ]
+        if not payload.get("yes"):
+            return {"say": f"This would happen; `peerboot remove {pod} --yes` does it:", "lines": plan}
+        node.add_removal(pod, str(payload.get("who", "?"))[:64])
+        return {"say": f"{pod} is removed as soon as it is safe:", "lines": plan}
