@@ -127,3 +127,30 @@ async def _call(call: Call, doors: Doors) -> Done:
         record = doors.state.read()
         doors.state.record_claim(Claim(cluster=doors.view.cluster, member=done.member, nonce=record.nonce))
     return done
+
+
+def describe(action: Action) -> str:
+    """One action in words, without contents."""
+    match action:
+        case WriteFile(name=name):
+            return f"wrote {name}"
+        case WithdrawPermit(name=name):
+            return f"withdrew {name}"
+        case RecordBirth(birth=birth):
+            return f"recorded birth {birth.token}"
+        case RecordPermit():
+            return "recorded that the server may run"
+        case RecordSeal(seal=seal):
+            return f"remembered cluster {seal.cluster}, member {seal.member}"
+        case Renew():
+            return "gave the disk a new nonce"
+        case MoveAside():
+            return "moved the data aside"
+        case WriteAnchor(token=token):
+            return "wrote the anchor" if token else "set the anchor aside"
+        case UseConsent(nonce=nonce):
+            return f"used consent {nonce}"
+        case EndRemoval(pod=pod):
+            return f"{pod} is removed"
+        case Call(name=name, member=member, urls=urls):
+            return f"{name} {member or ', '.join(urls)}".strip()

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from peerboot import container, preflight
+from peerboot.act import describe
 from peerboot.admin import ago, table
 from peerboot.cli import emit
 from peerboot.model import Facts, WriteFile
 from peerboot.outside.clock import SystemClock
 from peerboot.report import sentence
-from peerboot.run import describe
 
 PATIENCE = 6.0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from peerboot.act import describe
 from peerboot.decide import decide
-from peerboot.run import describe
 from tests.cases.facts_text import parse
 from tests.cases.planners import plan_for
 

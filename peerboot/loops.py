@@ -1,0 +1,224 @@
+"""The three loops that look at the world, each at its own pace: DNS, census, servers. They only fill ``Memory``.
+
+None of them writes, calls or decides. The pace follows the decision in force, which the pass hands in; ``news`` wakes
+the pass at once when one of them learned something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from peerboot import assess, peers
+from peerboot.model import Decision
+from peerboot.rules.words import DATA_KINDS
+
+if TYPE_CHECKING:
+    from peerboot.census import Census
+    from peerboot.discovery import Discovery
+    from peerboot.log import Log
+    from peerboot.model import Identity
+    from peerboot.outside.clock import Clock
+    from peerboot.outside.dns import Dns
+    from peerboot.outside.http import Http
+    from peerboot.statedir import StateDir
+    from peerboot.systems import Prepared
+
+HASTE_RULES = ("own-data", "promote-learner", "first-start", "interrupted-listed")
+"""While one of these is in force a server is about to serve, or to be promoted."""
+
+Places = dict[str, tuple[tuple[str, int], ...]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds between looks. Fleet-wide nothing grows faster than the number of Pods at rest."""
+
+    pass_busy: float = 0.1
+    """While a server is about to start for the first time: its permit is good for one start."""
+    pass_rest: float = 1.0
+    """The only thing looked at so often is the lock of the data directory."""
+    servers_busy: float = 0.5
+    servers_rest: float = 10.0
+    census_busy: float = 0.5
+    census_rest: float = 10.0
+    census_rest_peers: int = 4
+    """At rest so many peers are asked a time, in turn, whatever the size of the set."""
+    look_timeout: float = 2.5
+    patience: float = 4.0
+    """A disk with data starts after so long even when nobody answered."""
+    refuse_settle: float = 5.0
+    """``init`` leaves on a refusal that has stood for so long."""
+    api_failures: int = 8
+    """``init`` leaves when the system's admin API failed so many times in a row."""
+
+
+@dataclass
+class Doors:
+    """The world, as this process reaches it."""
+
+    clock: Clock
+    dns: Dns
+    http: Http
+    discovery: Discovery
+    census: Census
+    state: StateDir
+    system: Prepared
+    log: Log
+
+
+class Loops:
+    """Looks for one node."""
+
+    def __init__(self, identity: Identity, doors: Doors, pace: Pace) -> None:
+        self.identity = identity
+        self.doors = doors
+        self.pace = pace
+        self.memory = assess.Memory(started_at=doors.clock.now())
+        self.decision = Decision(kind="wait", rule="starting", reason="peerboot has just started.")
+        """The decision in force; the pass sets it."""
+        self.news = asyncio.Event()
+        self.look_soon = asyncio.Event()
+        self._turn = 0
+        self._diagnosed_at = 0.0
+        self._own_seen_at: float | None = None
+
+    @property
+    def resting(self) -> bool:
+        """This member serves and nothing is to be done."""
+        return self.decision.rule == "serving"
+
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """Addresses by pod, own ones from the downward API, where DNS may be late or wrong."""
+        found = {pod: s.addresses for pod, s in self.memory.peers.sightings.items() if s.addresses}
+        found[self.identity.pod] = self.identity.ips or found.get(self.identity.pod, ("127.0.0.1",))
+        return found
+
+    # ------------------------------------------------------------------ DNS
+
+    async def dns(self) -> None:
+        """Ask for the set, fold the answer, wait as long as its pace says."""
+        clock, attempt = self.doors.clock, 0
+        await clock.sleep(peers.first_pause(len(self.identity.expected), clock.jitter()))
+        while True:
+            answer = await self.doors.discovery.ask()
+            self.memory.peers = peers.fold(self.memory.peers, answer, clock.now())
+            self.memory.asked_dns = True
+            await self._diagnose()
+            self.news.set()
+            missing = set(self.identity.expected) - set(self.memory.peers.sightings)
+            attempt = attempt + 1 if missing or not self.resting else 0
+            await clock.sleep(
+                peers.pace(
+                    n=max(self.identity.replicas or 0, len(self.memory.peers.sightings), 1),
+                    phase="rest" if self.resting and not missing else "boot",
+                    answer=answer,
+                    attempt=attempt,
+                    jitter=clock.jitter(),
+                )
+            )
+
+    async def _diagnose(self) -> None:
+        """Extra questions when this Pod's own record stays away: what is set up wrongly has a name."""
+        now, own = self.doors.clock.now(), self.identity.pod in self.memory.peers.sightings
+        if own:
+            self._own_seen_at = now
+            self.memory.findings = ()
+            return
+        since = self._own_seen_at if self._own_seen_at is not None else self.memory.started_at
+        answer = self.memory.peers.answer
+        if answer is None or answer.outcome == "unknown" or now - since < 5 or now - self._diagnosed_at < 10:
+            return
+        self._diagnosed_at = now
+        known = {finding.name: finding.at for finding in self.memory.findings}
+        found = await self.doors.discovery.diagnose(answer)
+        self.memory.findings = tuple(
+            msgspec.structs.replace(finding, at=known.get(finding.name, now)) for finding in found
+        )
+        for finding in self.memory.findings:
+            if finding.name not in known:
+                self.doors.log.warning(finding.say, finding=finding.name)
+
+    # --------------------------------------------------------------- census
+
+    async def census(self) -> None:
+        """Ask the others about their own disks: everyone while anything is open, a few in turn at rest."""
+        clock = self.doors.clock
+        while True:
+            targets: Places = {
+                pod: tuple((a, s.port) for a in s.addresses) for pod, s in self.memory.peers.sightings.items()
+            }
+            if self.resting:
+                targets = self._next_few(targets)
+            if targets:
+                await self.doors.census.ask(targets)
+                self.memory.asked_census = True
+                self.memory.evidence = self.doors.census.evidence(clock.now())
+                self.memory.twin = self.doors.census.twin()
+                self._hear_holds()
+                self.news.set()
+            elif self.memory.asked_dns:
+                self.memory.asked_census = True
+            size = max(len(targets), 1)
+            pause = self.pace.census_rest if self.resting else max(self.pace.census_busy, size / 20)
+            pause *= 0.9 + 0.2 * clock.jitter()
+            if targets or self.resting:
+                await clock.sleep(pause)
+            else:
+                await self._news_within(pause)
+
+    def _next_few(self, targets: Places) -> Places:
+        pods = sorted(pod for pod in targets if pod != self.identity.pod)
+        few = min(self.pace.census_rest_peers, len(pods))
+        chosen = [pods[(self._turn + i) % len(pods)] for i in range(few)]
+        self._turn += few
+        return {pod: targets[pod] for pod in chosen}
+
+    def _hear_holds(self) -> None:
+        """Holds of the whole set spread by word of mouth; the pass makes them durable."""
+        heard = tuple(h for e in self.memory.evidence.values() if e.statement and e.fresh for h in e.statement.holds)
+        self.memory.holds = assess.merge_holds(self.memory.holds, heard)
+
+    # -------------------------------------------------------------- servers
+
+    async def servers(self) -> None:
+        """Ask the servers: own first and alone at rest, everyone while anything is open."""
+        while True:
+            self.look_soon.clear()
+            await self.look()
+            pause = self.pace.servers_rest if self.resting else self.pace.servers_busy
+            if self.decision.rule in HASTE_RULES:
+                pause = min(pause, self.pace.servers_busy / 2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause * (0.9 + 0.2 * self.doors.clock.jitter())):
+                    await self.look_soon.wait()
+
+    async def look(self) -> None:
+        """One bounded look at the servers; names that a joining server needs are resolved too."""
+        clock, system = self.doors.clock, self.doors.system
+        view = await system.look(
+            self.doors.http, self.addresses(), rest=self.resting, timeout=self.pace.look_timeout, now=clock.now()
+        )
+        if view.quorum and self.memory.disk.kind not in DATA_KINDS:
+            view = msgspec.structs.replace(view, unresolved=await self._unresolved(system.hosts_to_resolve(view)))
+        before = self.memory.view
+        # Before DNS has answered once the look saw nobody; it does not count as having asked.
+        self.memory.see_view(view, clock.now())
+        self.memory.asked_servers = self.memory.asked_dns
+        if msgspec.structs.replace(before, at=view.at) != view or self.decision.kind == "wait":
+            self.news.set()
+
+    async def _unresolved(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        known = {self.identity.name_of(pod) for pod, s in self.memory.peers.sightings.items() if s.addresses}
+        asked = [host for host in hosts[:64] if host not in known]
+        replies = await asyncio.gather(*(self.doors.dns.addresses(host) for host in asked))
+        return tuple(host for host, reply in zip(asked, replies, strict=True) if reply.outcome != "found")
+
+    async def _news_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.news.wait()
