@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--rewrite`` writes what cases give now; look at the difference before committing it."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the outcome of cases/*.txt")
+
+
+# In CI a skip hides a missing server or library, so it counts as a failure. The name begins with a prefix
+# that peerboot's settings leave to its tests.
+NO_SKIPS = os.environ.get("PEERBOOT_TEST_CI", "") not in ("", "0")
+
+
+def _without_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIPS and report.outcome == "skipped":
+        report.longrepr = f"CI lets nothing be skipped: {report.longrepr}"
+        report.outcome = "failed"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skipped test fails in CI."""
+    report = yield
+    _without_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A skipped module fails in CI."""
+    report = yield
+    _without_skip(report)
+    return report

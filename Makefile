@@ -1,0 +1,68 @@
+# Everything happens in .venv, which is made anew when the lock file changes. Needed: make, python3 (3.11 or newer) with
+# venv, git. `make PYTHON=python3.13 test` takes another Python.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+LOCK := build/lock
+# The resolver of `make lock` only; nothing else needs it.
+UV := uv==0.13.8
+COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint docs bench servers lock clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/project.stamp ## make .venv with everything in it (the other targets do so when they must)
+
+demo: setup ## a real etcd cluster forms, loses disks, heals and explains itself, in a minute
+	@$(VENV)/bin/peerboot lab demo etcd
+
+test: setup lint servers ## everything that must pass, real servers included
+	$(PY) -m pytest
+
+test-fast: setup ## the tests without real servers
+	$(PY) -m pytest --ignore=tests/real
+
+lint: setup ## style, types, import contracts, and whether the generated pages are fresh
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/mypy --no-error-summary
+	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m tools.docs --check
+
+docs: setup ## write the generated pages
+	$(PY) -m tools.docs
+
+bench: setup ## measure, and print the tables
+	$(PY) -m benchmarks
+
+servers: setup ## provide the real servers that the tests start
+	$(PY) -m peerboot.lab.servers --all
+
+lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrade takes newer releases)
+	test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK) && $(LOCK)/bin/python -m pip install --quiet $(UV); }
+	$(COMPILE) $(UPGRADE) --extra lab --group dev --output-file requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra lab --output-file requirements/lab.txt
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/run.txt
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find peerboot tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/lock.stamp: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "peerboot needs Python 3.11 or newer, and $(PYTHON) is not: name one, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>&- || \
+		{ echo "$(PYTHON) cannot make a virtual environment: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/project.stamp: $(VENV)/lock.stamp pyproject.toml peerboot/__init__.py
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
