@@ -102,6 +102,11 @@ async def perform(action: Action, doors: Doors) -> Done:
     return Done(action=action, ok=True)
 
 
+def was_withdrawn(output_dir: Path, name: str) -> bool:
+    """Whether a permit that was given in this Pod has been withdrawn since."""
+    return (output_dir / f"{name}.withdrawn").exists()
+
+
 def withdraw_permit(output_dir: Path, name: str) -> None:
     """Rename the permit file to ``<name>.withdrawn``; a missing one is fine."""
     try:

@@ -417,6 +417,9 @@ class Facts(Value, frozen=True, kw_only=True):
     """What peerboot's own files hold now, by name; a missing key is a missing file."""
     permit: Literal["absent", "first", "resume"] = "absent"
     """The permit file: ``first`` lets the server form or join once, ``resume`` lets it start with its data only."""
+    permit_was_given: bool = False
+    """This very Pod gave a permit, in this process or an earlier one, even if it has been withdrawn since: a server
+    that runs may be its own. The output directory tells, for it dies with the Pod."""
     own_urls: tuple[str, ...] = ()
     """The peer URLs that this Pod's server ought to be listed with."""
     limits: Limits = Limits()

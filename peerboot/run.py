@@ -234,6 +234,7 @@ class Node:
                 "removals": tuple(self.words.removals),
                 "files": {} if text is None else {system.permit_name: text},
                 "permit": system.permit_kind(text),
+                "permit_was_given": text is not None or act.was_withdrawn(self.output_dir, system.permit_name),
                 "own_urls": system.own_urls,
                 "limits": system.limits,
             },

@@ -80,9 +80,7 @@ def volume_in_use(facts: Facts) -> Decision | None:
     """When: a server that this Pod did not let start holds the lock of the data directory.
     Then: wait until it stops (the former Pod of this name is still going down).
     """
-    if not facts.disk.running or facts.permit != "absent" or facts.disk.kind == "blank":
-        return None
-    if facts.record.permitted_wall is not None and facts.disk.kind == "interrupted":
+    if not facts.disk.running or facts.permit_was_given or facts.disk.kind == "blank":
         return None
     return say(
         facts,

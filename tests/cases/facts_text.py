@@ -5,7 +5,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
     disk data cluster=c1 member=m1 [running] [for=40] [reason="…"] [warning="…"]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [foreign="…"] [problem="…"]
-    permit first                        absent (default), first, resume
+    permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
@@ -74,7 +74,9 @@ def parse(text: str) -> Facts:
     }
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
-    values["permit"] = by_word.pop("permit", [["absent"]])[0][0]
+    permit = by_word.pop("permit", [["absent"]])[0][0]
+    values["permit"] = "absent" if permit == "withdrawn" else permit
+    values["permit_was_given"] = permit != "absent"
     sightings, evidence = _peers(identity, by_word.pop("peer", []))
     values["peers"] = PeerSet(sightings=sightings)
     values["evidence"] = evidence
