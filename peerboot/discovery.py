@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import ipaddress
 from typing import TYPE_CHECKING
 
 from peerboot.model import Answer, Finding, Identity, Target
 
 if TYPE_CHECKING:
     from peerboot.outside.clock import Clock
-    from peerboot.outside.dns import Dns, Reply, Srv
+    from peerboot.outside.dns import Dns, Reply, Spelling, Srv
 
 FOLLOW_UPS = 64
+"""At most so many names are asked for one by one after an answer without addresses."""
 AT_ONCE = 8
-DASHED = re.compile(r"\d{1,3}(-\d{1,3}){3}|[0-9a-f]*(-[0-9a-f]*){2,8}")
+SPELLINGS: tuple[tuple[float, Spelling], ...] = ((0.0, "do"), (2.0, "plain"), (8.0, "cd"), (40.0, "plain"))
+"""How the question is spelt so many seconds after the first one.
+
+The first question is normally too early: this Pod's record appears up to a second after its first process. Where DNS
+caches, the miss would then be repeated to all Pods for 30 s. Caches keep one answer for each setting of the DO and CD
+bits, so an early miss under one of them leaves the next spelling fresh; without a cache they make no difference.
+"""
 
 
 class Discovery:
@@ -25,8 +32,10 @@ class Discovery:
         self._port_name = port_name
         self._dns = dns
         self._clock = clock
+        self._first_at: float | None = None
+        self._followed: dict[str, tuple[float, tuple[str, ...]]] = {}
         self.strangers: tuple[str, ...] = ()
-        """Targets of other zones in the last answer: somebody else's records."""
+        """Targets in the last answer that are no pods of this Service: they are ignored."""
 
     @property
     def question(self) -> str:
@@ -35,113 +44,173 @@ class Discovery:
 
     async def ask(self) -> Answer:
         """One SRV question for the whole set; addresses from the additional section, follow-ups only without glue."""
+        self._dns.spelling = self._spelling()
         reply = await self._dns.srv(self.question)
         now = self._clock.now()
         if reply.outcome != "found":
             return Answer(
                 outcome=reply.outcome, ttl=reply.ttl, reason=reply.reason, complete=reply.outcome == "absent", at=now
             )
-        suffix = "." + self._identity.zone.lower()
-        ours = [record for record in reply.srv if record.name.endswith(suffix)]
-        self.strangers = tuple(record.name for record in reply.srv if not record.name.endswith(suffix))[:8]
-        addresses, complete = await self._glue(ours)
+        ours = [record for record in reply.srv if self._pod(record) is not None]
+        self.strangers = tuple(record.name for record in reply.srv if self._pod(record) is None)[:8]
+        addresses = await self._glue(ours)
         targets = tuple(
-            Target(
-                pod=record.name.partition(".")[0], name=record.name, port=record.port, addresses=addresses[record.name]
-            )
+            Target(pod=self._pod(record) or "", name=record.name, port=record.port, addresses=addresses[record.name])
             for record in ours
         )
         return Answer(
             outcome="found",
             targets=targets,
-            complete=complete,
+            # Where all targets are somebody else's, the answer says nothing of this set.
+            complete=bool(targets),
+            reason="" if targets else f"no target in {self._identity.zone}",
             ttl=reply.ttl,
             at=now,
             via="tcp" if reply.via == "tcp" else "udp",
         )
 
-    async def _glue(self, records: list[Srv]) -> tuple[dict[str, tuple[str, ...]], bool]:
+    def _spelling(self) -> Spelling:
+        now = self._clock.now()
+        if self._first_at is None:
+            self._first_at = now
+        return [spelling for after, spelling in SPELLINGS if now - self._first_at >= after][-1]
+
+    def _pod(self, record: Srv) -> str | None:
+        """The pod that a target stands for: one label before the Service's own name."""
+        pod, _, zone = record.name.partition(".")
+        return pod if zone == self._identity.zone.lower() else None
+
+    async def _glue(self, records: list[Srv]) -> dict[str, tuple[str, ...]]:
+        """Addresses by target. Where the answer has none the target's own records say them, kept for their TTL."""
+        now = self._clock.now()
         addresses = {record.name: record.addresses for record in records}
         bare = [name for name, known in addresses.items() if not known]
+        self._followed = {name: self._followed[name] for name in bare if self._followed.get(name, (0.0,))[0] > now}
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def follow(name: str) -> Reply:
+        async def follow(name: str) -> None:
             async with gate:
-                return await self._dns.addresses(name)
+                reply = await self._dns.addresses(name)
+            if reply.outcome == "found":
+                self._followed[name] = now + reply.ttl, reply.addresses
 
-        replies = await asyncio.gather(*(follow(name) for name in bare[:FOLLOW_UPS]))
-        for name, reply in zip(bare, replies, strict=False):
-            addresses[name] = reply.addresses
-        complete = len(bare) <= FOLLOW_UPS and all(reply.outcome != "unknown" for reply in replies)
-        return addresses, complete
+        await asyncio.gather(*(follow(name) for name in [n for n in bare if n not in self._followed][:FOLLOW_UPS]))
+        return addresses | {name: known for name, (_, known) in self._followed.items()}
 
     async def diagnose(self, answer: Answer) -> tuple[Finding, ...]:
-        """Name what is set up wrongly, for a set whose answer lacks this Pod. Asks at most four more questions."""
+        """Name what is set up wrongly, for a set whose answer lacks this Pod. Asks five more questions.
+
+        Here the cluster domain is verified: every cluster's DNS has ``dns-version.<domain>``.
+        """
         me = self._identity
-        service, zone, version = await asyncio.gather(
+        service, namespace, version = await asyncio.gather(
             self._dns.addresses(me.zone),
             self._dns.addresses(f"{me.namespace}.svc.{me.domain}"),
             self._dns.txt(f"dns-version.{me.domain}"),
         )
-        return findings_of(me, self._port_name, answer, service, zone, version)
+        return findings_of(me, self._port_name, answer, service, namespace, version, self.strangers)
 
 
 def findings_of(
-    identity: Identity, port_name: str, answer: Answer, service: Reply, zone: Reply, version: Reply
+    identity: Identity,
+    port_name: str,
+    answer: Answer,
+    service: Reply,
+    namespace: Reply,
+    version: Reply,
+    strangers: tuple[str, ...] = (),
 ) -> tuple[Finding, ...]:
-    """What is wrong, by what DNS says of the set, the Service's addresses, the namespace and the domain. Pure."""
-    own = set(identity.ips)
+    """What is wrong, by what DNS says of the set, the Service's addresses, the namespace and the domain. Pure.
+
+    What is unknown is evidence of nothing: then there is no finding.
+    """
     if answer.outcome == "unknown" or service.outcome == "unknown":
         return ()
-    if answer.outcome == "absent" and service.outcome == "found":
+    if answer.outcome == "found":
+        return _of_targets(identity, port_name, answer, service, strangers)
+    if service.outcome == "found":
         return (
             _finding(
                 "no-port-name",
-                f"Service {identity.service} has no port named {port_name!r}: DNS has addresses for it but no SRV record. Add the "
-                f"named port to the Service (name: {port_name}, port: 7070).",
+                f"Service {identity.service} has no port named {port_name!r}: DNS has addresses for it but no SRV "
+                f"record. Add the named port to the Service (name: {port_name}, port: 7070).",
             ),
         )
-    if answer.outcome == "absent":
-        gone = version.outcome == "absent" and zone.outcome == "absent" and not zone.nodata
-        if gone:
-            return (
-                _finding(
-                    "wrong-domain",
-                    f"DNS knows nothing under {identity.domain!r} (from {identity.domain_source}): set PEERBOOT_CLUSTER_DOMAIN to the "
-                    "cluster's domain, or dnsPolicy of the Pod to ClusterFirst.",
-                ),
-            )
+    if version.outcome == "found" or namespace.nodata:
         return (_not_published(identity),)
-    mine = [target for target in answer.targets if own & set(target.addresses)]
+    if version.outcome == "unknown" or namespace.outcome == "unknown":
+        return ()
+    return (_wrong_domain(identity, "DNS knows no cluster there"),)
+
+
+def _of_targets(
+    identity: Identity, port_name: str, answer: Answer, service: Reply, strangers: tuple[str, ...]
+) -> tuple[Finding, ...]:
+    """There are SRV records, but maybe not this Pod's."""
     if any(target.pod == identity.pod for target in answer.targets):
         return ()
-    if any(DASHED.fullmatch(target.pod) for target in mine) or (
-        not own and answer.targets and all(DASHED.fullmatch(t.pod) for t in answer.targets)
-    ):
+    head = f"{identity.service}.{identity.namespace}.svc."
+    others = {name.partition(f".{head}")[2] for name in strangers} - {""}
+    if not answer.targets and others:
+        return (_wrong_domain(identity, f"DNS answers with names of {min(others)}"),)
+    own = set(identity.ips)
+    mine = [target for target in answer.targets if own & set(target.addresses)]
+    dashed = [target for target in answer.targets if is_dashed_address(target.pod, identity)]
+    if any(target in dashed for target in mine) or (dashed and len(dashed) == len(answer.targets)):
         return (
             _finding(
                 "dashed-ip-targets",
-                f"Service {identity.service} lists this Pod by its address, not by its name: it is not the StatefulSet's governing "
-                f"Service. Set .spec.serviceName of StatefulSet {identity.statefulset} to {identity.service}, or PEERBOOT_SERVICE to the "
-                "governing one.",
+                f"Service {identity.service} lists its Pods by address, not by name: it is not the StatefulSet's "
+                f"governing Service. Set .spec.serviceName of StatefulSet {identity.statefulset} to it, "
+                "or PEERBOOT_SERVICE to the governing one.",
             ),
         )
     if mine:
         return (
             _finding(
                 "own-name-missing",
-                f"DNS lists this Pod's address as {mine[0].pod}, not as {identity.pod}: check hostname and subdomain of the Pod, and "
-                "whether another Pod uses the address (hostNetwork).",
+                f"DNS lists this Pod's address as {mine[0].pod}, not as {identity.pod}: check hostname and subdomain "
+                "of the Pod, and whether another Pod uses the address (hostNetwork).",
+            ),
+        )
+    if own & set(service.addresses):
+        return (
+            _finding(
+                "no-port-name",
+                f"Service {identity.service} has this Pod's address but no SRV record for it: targetPort of the port "
+                f"{port_name!r} is a name that no container of this Pod declares. Declare it, or write its number.",
             ),
         )
     return (_not_published(identity),)
 
 
+def is_dashed_address(label: str, identity: Identity) -> bool:
+    """Whether a target's label is an address with dashes, ``10-1-2-3`` or ``fd00--1``, and no pod of the set."""
+    if identity.ordinal_of(label) is not None:
+        return False
+    for mark in (".", ":"):
+        try:
+            ipaddress.ip_address(label.replace("-", mark))
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _wrong_domain(identity: Identity, seen: str) -> Finding:
+    return _finding(
+        "wrong-domain",
+        f"{identity.domain!r} (from {identity.domain_source}) is not the cluster's domain: {seen}. Set "
+        "PEERBOOT_CLUSTER_DOMAIN to it, or dnsPolicy of the Pod to ClusterFirst (with hostNetwork: "
+        "ClusterFirstWithHostNet).",
+    )
+
+
 def _not_published(identity: Identity) -> Finding:
     return _finding(
         "not-published",
-        f"DNS does not list {identity.pod} in Service {identity.service}: set publishNotReadyAddresses: true on that Service, and check "
-        f"that it exists in namespace {identity.namespace} and that its selector matches this Pod.",
+        f"DNS does not list {identity.pod} in Service {identity.service}: set publishNotReadyAddresses: true on that "
+        f"Service, and check that it exists in namespace {identity.namespace} and that its selector matches this Pod.",
     )
 
 

@@ -12,6 +12,8 @@ from peerboot.model import Answer, PeerSet, Sighting
 
 MISSES = 3
 MISSING_FOR = 60.0
+EARLY = 3
+"""So many misses are normal at the start: the record is due within a second, and they are spelt so that none stays."""
 
 
 def fold(peers: PeerSet, answer: Answer, now: float) -> PeerSet:
@@ -35,11 +37,14 @@ def _see(sightings: dict[str, Sighting], answer: Answer, now: float) -> None:
         addresses.update(target.addresses)
     for pod, (port, addresses) in merged.items():
         old = sightings.get(pod)
-        if not addresses and old is not None:
-            # Its name is there but its address did not come through: the last known one is as good.
-            addresses = set(old.addresses)
+        # Where the name is there but its address did not come through, the last known one is as good.
+        known = old.addresses if old is not None else ()
         sightings[pod] = Sighting(
-            pod=pod, port=port, addresses=tuple(sorted(addresses)), first_at=old.first_at if old else now, last_at=now
+            pod=pod,
+            port=port,
+            addresses=tuple(sorted(addresses or known)),
+            first_at=old.first_at if old else now,
+            last_at=now,
         )
 
 
@@ -64,9 +69,9 @@ def _miss(sightings: dict[str, Sighting], answer: Answer, now: float) -> None:
 def first_pause(n: int, jitter: float) -> float:
     """Seconds before the very first question.
 
-    This Pod's record appears 0.1 to 0.6 s after its first process starts. Asked before that, DNS says NXDOMAIN, and where it
-    caches that (plain ``cache 30``) the set stays invisible for 30 s; asked 0.3 s later, formation is 0.3 s
-    slower at worst. peerboot's own start takes about as long, so a short pause is enough. Large sets spread further.
+    This Pod's record appears 0.1 to 0.9 s after its first process starts, and what is asked before that is answered
+    NXDOMAIN. A miss costs the next question's pause only (see ``discovery.SPELLINGS`` for DNS that caches it), so the
+    pause is short; peerboot's own start takes about as long. Large sets spread further.
     """
     return 0.15 + jitter * min(0.2 + n / 50, 2.0)
 
@@ -74,20 +79,17 @@ def first_pause(n: int, jitter: float) -> float:
 def pace(*, n: int, phase: Literal["boot", "rest"], answer: Answer, attempt: int, jitter: float) -> float:
     """Seconds until the next question. ``jitter`` in [0, 1) spreads it by a fifth either way.
 
-    Boot: 1 s growing by half to max(5, N/20) s, at most 20 questions a second fleet-wide once it has grown; after an
-    answer that may be cached as absent not before the cache has forgotten it, five seconds at most. Rest: max(10, N/10) s,
-    or the TTL where that is longer, at most 10 a second fleet-wide.
+    Boot: 0.6 s growing by half to max(5, N/20) s, so at most 20 questions a second fleet-wide in large sets; after an
+    ``absent`` answer not before a cache has forgotten it, five seconds at most, except for the first three questions.
+    Rest: max(10, N/10) s, or the TTL where that is longer, so at most N/10 and at most 10 a second fleet-wide.
     """
     spread = 0.8 + 0.4 * jitter
     if phase == "rest":
-        # A fifth longer than the bound, so that the earliest of the spread still keeps it.
+        # A quarter longer than the bound, so that the earliest of the spread still keeps it.
         return max(10.0, n / 10, min(answer.ttl, 60.0)) * 1.25 * spread
-    ceiling = max(5.0, n / 20)
-    floor = n / 20 if n > 20 else 0.0
-    grown = max(min(0.4 * 1.5 ** min(attempt, 20), ceiling), floor)
-    if answer.outcome == "absent" and answer.ttl > 0:
-        # The first miss is normal and the record is due within half a second: one early question is
-        # worth its price where nothing is cached, and costs nothing where the miss is cached anyway.
-        cached = min(answer.ttl + 0.2, 5.0)
-        grown = max(grown, cached) if attempt > 2 else grown
-    return grown * (1.0 + 0.25) * spread if n > 20 else grown * spread
+    grown = max(min(0.4 * 1.5 ** min(attempt, 20), max(5.0, n / 20)), n / 20 if n > 20 else 0.0)
+    pause = grown * (1.25 if n > 20 else 1.0) * spread
+    if answer.outcome == "absent" and answer.ttl > 0 and attempt > EARLY:
+        # Asked sooner, the same entry of the same cache would answer, or another replica would make one of its own.
+        pause = max(pause, (min(answer.ttl, 5.0) + 0.2) * (1.0 + 0.2 * jitter))
+    return pause

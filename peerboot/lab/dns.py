@@ -63,8 +63,8 @@ class _Endpoint:
     address: str
     transport: asyncio.DatagramTransport
     server: asyncio.Server
-    cache: dict[tuple[str, int], tuple[float, float, Records]] = field(default_factory=dict)
-    """By lower-case name and type: when it was stored, for how long, what."""
+    cache: dict[tuple[str, int, bool, bool], tuple[float, float, Records]] = field(default_factory=dict)
+    """By lower-case name, type, DO and CD, as CoreDNS has it: when it was stored, for how long, what."""
     garbage: int = 0
 
 
@@ -281,7 +281,8 @@ class LabDns:
         if self._cache <= 0:
             return self.zone.answer(name, kind, who)
         cache = self._endpoints[who].cache
-        key, now = (name.to_text().lower(), int(kind)), self._now()
+        bits = bool(query.ednsflags & dns.flags.DO), bool(query.flags & dns.flags.CD)
+        key, now = (name.to_text().lower(), int(kind), *bits), self._now()
         at, lasts, records = cache.get(key, (0.0, 0.0, None))
         if records is None or now - at >= lasts:
             records = self.zone.answer(name, kind, who)
