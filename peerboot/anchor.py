@@ -6,14 +6,18 @@ that fails when the name exists, and never changed after.
 
 from __future__ import annotations
 
+import contextlib
+import re
+import secrets
 from pathlib import Path
 
 import msgspec
 
 from peerboot.model import SCHEMA, Anchor
-from peerboot.outside.files import FilesError, read_small, rename_aside, write_whole
+from peerboot.outside.files import FilesError, read_small, rename_aside, sync_directory, why, write_whole
 
 LIMIT = 4096
+TOKEN = re.compile(r"[0-9a-f]{16,128}")
 
 
 class _Content(msgspec.Struct):
@@ -33,32 +37,49 @@ def read(spec: str) -> Anchor:
     try:
         content = read_small(path, LIMIT)
         if content is None:
-            if not path.parent.is_dir():
+            if not path.parent.is_dir():  # the shared storage is not mounted; that is not "never written"
                 return Anchor(state="unknown", reason=f"{path.parent} is not there", where=str(path))
             return Anchor(state="empty", where=str(path))
-        return Anchor(state="holds", token=msgspec.json.decode(content, type=_Content).token, where=str(path))
-    except (FilesError, msgspec.DecodeError) as error:
+        return Anchor(state="holds", token=_token(path, content), where=str(path))
+    except FilesError as error:
         return Anchor(state="unknown", reason=str(error), where=str(path))
+    except OSError as error:
+        return Anchor(state="unknown", reason=f"{path} cannot be read: {why(error)}", where=str(path))
+
+
+def _token(path: Path, content: bytes) -> str:
+    try:
+        found = msgspec.json.decode(content, type=_Content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FilesError(f"{path} is half written or damaged ({error})") from None
+    if found.version > SCHEMA:
+        raise FilesError(f"{path} is of a newer peerboot (version {found.version}); this one knows {SCHEMA}")
+    if not TOKEN.fullmatch(found.token):
+        raise FilesError(f"{path} is damaged: it holds no token")
+    return found.token
 
 
 def write(spec: str, token: str) -> Anchor:
-    """Write the token unless somebody has written one; returns what it says then."""
+    """Write the token unless somebody has written one; returns what it says then. Never raises."""
     path = _path(spec)
-    temp = path.with_name(f"{path.name}.{token}")
+    # All Pods of a birth write the same token at the same time: each under a name of its own.
+    temp = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         write_whole(temp, msgspec.json.encode(_Content(version=SCHEMA, token=token)), 0o644)
         try:
-            path.hardlink_to(temp)
-        except FileExistsError:
-            pass  # another Pod was first; what it wrote decides
+            with contextlib.suppress(FileExistsError):  # another Pod was first; what it wrote decides
+                path.hardlink_to(temp)
         finally:
             temp.unlink(missing_ok=True)
-    except (OSError, FilesError) as error:
+        sync_directory(path.parent)
+    except FilesError as error:
         return Anchor(state="unknown", reason=str(error), where=str(path))
+    except OSError as error:
+        return Anchor(state="unknown", reason=f"{path} cannot be written: {why(error)}", where=str(path))
     return read(spec)
 
 
 def forget(spec: str, stamp: str) -> str:
-    """Rename it aside, for a person allowed to form anew; returns where to, empty when there was none."""
+    """Rename it aside, for a person allowed to form anew; returns where to. Raises ``FilesError``."""
     path = _path(spec)
-    return str(rename_aside(path, stamp)) if path.exists() else ""
+    return str(rename_aside(path, stamp)) if read(spec).state != "empty" else ""

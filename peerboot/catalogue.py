@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
-from peerboot import systems
-from peerboot.admin import table
-from peerboot.settings import GENERAL, Setting
+from peerboot import admin, systems, values
+from peerboot.settings import GENERAL
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the catalogue asked for."""
-    if args.command == "systems":
-        rows = [{"name": name, "settings": len(systems.find(name).settings)} for name in systems.names()]
-        print(json.dumps(rows, indent=1) if args.json else "\n".join(str(row["name"]) for row in rows))
-        return 0
-    wanted = list(GENERAL)
-    if args.system:
-        wanted += systems.find(args.system).settings
-    if args.json_schema:
-        print(json.dumps(schema(wanted), indent=1))
-    elif args.json:
-        print(json.dumps([_plain(row) for row in wanted], indent=1))
+    return _systems(args) if args.command == "systems" else _settings(args)
+
+
+def _systems(args: argparse.Namespace) -> int:
+    found = {name: systems.find(name) for name in systems.names()}
+    if args.json:
+        rows = [{"name": name, "settings": [row.name for row in made.settings]} for name, made in found.items()]
+        print(json.dumps(rows, indent=1))
     else:
-        head = [["NAME", "DEFAULT", "MEANING"]]
-        print(table(head + [[row.name, _default(row), row.reason] for row in wanted]))
+        print("\n".join(found))
     return 0
 
 
-def _default(row: Setting) -> str:
-    return "required" if row.default is None else row.default or "-"
-
-
-def _plain(row: Setting) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "key": row.key,
-        "default": row.default,
-        "unit": row.unit,
-        "meaning": row.reason,
-        "choices": list(row.choices),
-    }
-
-
-def schema(rows: list[Setting]) -> dict[str, Any]:
-    """A JSON schema of the settings file."""
-    properties: dict[str, Any] = {}
-    for row in rows:
-        entry: dict[str, Any] = {"description": row.reason}
-        if row.kind == "int":
-            entry |= {"type": "integer", "minimum": row.low, "maximum": row.high}
-        else:
-            entry["type"] = "string"
-        if row.choices:
-            entry["enum"] = list(row.choices)
-        properties[row.key] = entry
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-    }
+def _settings(args: argparse.Namespace) -> int:
+    wanted = (*GENERAL, *(systems.find(args.system).settings if args.system else ()))
+    rows = values.table(wanted)
+    if args.json_schema:
+        print(json.dumps(values.schema(wanted), indent=1))
+    elif args.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        columns = ("name", "default", "unit", "values", "reason")
+        head = [[column.upper() for column in columns]]
+        print(admin.table(head + [[row[column] or "-" for column in columns] for row in rows]))
+    return 0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NoReturn
 
 from peerboot import __version__
-from peerboot.errors import PeerbootError
+from peerboot.errors import PeerbootError, SettingsError, bug
 
+LIVES = ("init", "sidecar")
+"""The commands that are a container's own; the others are run by a person, often beside one of these."""
+NEEDED = "PEERBOOT_SYSTEM=etcd PEERBOOT_SERVICE=peers PEERBOOT_REPLICAS=3 PEERBOOT_SECRET_FILE=/secret/census"
 EXAMPLES = {
-    "init": "PEERBOOT_SYSTEM=etcd PEERBOOT_REPLICAS=3 PEERBOOT_SERVICE=peers … peerboot init",
-    "sidecar": "PEERBOOT_SYSTEM=etcd PEERBOOT_REPLICAS=3 PEERBOOT_SERVICE=peers … peerboot sidecar",
+    "init": f"{NEEDED} peerboot init",
+    "sidecar": f"{NEEDED} peerboot sidecar",
     "status": "kubectl exec db-0 -c peerboot -- peerboot status",
     "plan": "kubectl exec db-0 -c peerboot -- peerboot plan",
     "explain": "kubectl exec db-0 -c peerboot -- peerboot explain -n 5",
@@ -31,12 +32,22 @@ EXAMPLES = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands, each with an example in its ``--help``."""
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and which does not wrap an example."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **more})
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(SettingsError.exit_code, f"{self.prog}: {message}: see `{self.prog} --help`\n")
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """All commands, each with an example in its ``--help``. Those of the lab are made only when it is asked for."""
+    parser = Parser(
         prog="peerboot",
         description="Brings a clustered server up in a StatefulSet, and says why.",
-        epilog="Settings are environment variables: see `peerboot settings`.",
+        epilog="Settings are environment variables: see `peerboot settings`.\n\nExample: peerboot lab demo etcd",
     )
     parser.add_argument("--version", action="version", version=f"peerboot {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -75,14 +86,13 @@ def build_parser() -> argparse.ArgumentParser:
     settings.add_argument("--system", default="", help="one system's own settings too")
     settings.add_argument("--json-schema", action="store_true", help="a JSON schema of the settings file")
     add("systems", "Every system that PEERBOOT_SYSTEM can name.", as_json=True)
-    _add_lab(commands)
+    if argv[:1] == ["lab"]:
+        from peerboot.lab import commands as lab
+
+        lab.register(commands)
+    else:
+        add("lab", "A cluster of real servers on this machine.")
     return parser
-
-
-def _add_lab(commands: Any) -> None:
-    from peerboot.lab import commands as lab
-
-    lab.register(commands)
 
 
 def _count(text: str) -> int:
@@ -94,36 +104,42 @@ def _count(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    args = sys.argv[1:] if argv is None else argv
     try:
-        return _run(args, os.environ)
+        try:
+            return _run(build_parser(args).parse_args(args), os.environ)
+        finally:
+            if sys.stdout is not None:  # it was closed before the start
+                sys.stdout.flush()
     except PeerbootError as error:
         print(f"peerboot: {error}", file=sys.stderr)
-        _last_words(str(error))
+        _last_words(args, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception as error:  # a bug: say so, keep the traceback for the report
-        import traceback
-
-        traceback.print_exc()
-        text = f"this is a bug in peerboot: {type(error).__name__}: {error}. Please report it with the lines above."
-        print(f"peerboot: {text}", file=sys.stderr)
-        _last_words(text)
-        return 70
+    except BrokenPipeError as error:
+        # Whoever read the output has seen enough; what is left must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _bug(args, error) if args[0] in LIVES else 0
+    except Exception as error:  # noqa: BLE001 - the last one to catch it: exit 70, with the traceback for the report
+        return _bug(args, error)
 
 
-def _last_words(text: str) -> None:
-    """The termination log also for what goes wrong before anything is set up."""
-    path = os.environ.get("PEERBOOT_TERMINATION_LOG", "/dev/termination-log")
-    try:
-        if path and Path(path).exists():
-            Path(path).write_text(text[:4000] + "\n", encoding="utf-8")
-    except OSError:
-        return
+def _bug(args: Sequence[str], error: Exception) -> int:
+    import traceback
+
+    traceback.print_exception(error)
+    print(f"peerboot: {bug(error)}", file=sys.stderr)
+    _last_words(args, bug(error))
+    return PeerbootError.exit_code
+
+
+def _last_words(args: Sequence[str], text: str) -> None:
+    """The termination log for what goes wrong before the settings are known; never that of a container beside us."""
+    if args[0] in LIVES:
+        from peerboot.outside.files import write_last_words
+
+        write_last_words(os.environ.get("PEERBOOT_TERMINATION_LOG") or "/dev/termination-log", text)
 
 
 def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -131,7 +147,7 @@ def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         case "init" | "sidecar":
             from peerboot import container
 
-            return asyncio.run(container.run(args.command, environ))
+            return _finish(container.run(args.command, environ))
         case "lab":
             from peerboot.lab import commands as lab
 
@@ -143,11 +159,17 @@ def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         case "plan" | "peers":
             from peerboot import look
 
-            return asyncio.run(look.main(args, environ))
+            return _finish(look.main(args, environ))
         case _:
             from peerboot import admin
 
-            return asyncio.run(admin.main(args, environ))
+            return _finish(admin.main(args, environ))
+
+
+def _finish(work: Coroutine[Any, Any, int]) -> int:
+    import asyncio
+
+    return asyncio.run(work)
 
 
 Printer = Callable[[Mapping[str, Any]], None]

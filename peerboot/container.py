@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from peerboot import identity as identities
 from peerboot import preflight, systems
-from peerboot.errors import PeerbootError, SettingsError
+from peerboot.errors import PeerbootError, SettingsError, bug
 from peerboot.model import Identity
 from peerboot.outside import files
 from peerboot.outside.clock import Clock, SystemClock
-from peerboot.settings import Settings, read
+from peerboot.settings import Setting, Settings, as_mapping, config_path, read
 
 if TYPE_CHECKING:
     from peerboot.log import Log
@@ -48,11 +47,10 @@ def _text(path: str) -> str:
 
 def set_up(environ: Mapping[str, str]) -> SetUp:
     """Settings, identity and system; nothing is written. Raises ``SettingsError``."""
-    known = {name: systems.find(name).settings for name in systems.names()}
     settings = read(
         environ,
-        _config_file(environ.get("PEERBOOT_CONFIG_FILE", "")),
-        known,
+        _yaml_file("PEERBOOT_CONFIG_FILE", config_path(environ)),
+        _known_settings(),
         hostname=socket.gethostname(),
         namespace_file=_text(NAMESPACE_FILE),
     )
@@ -64,10 +62,15 @@ def set_up(environ: Mapping[str, str]) -> SetUp:
     return SetUp(settings, who, prepared, data_dir, settings.nameservers or identities.nameservers(resolv))
 
 
-def _config_file(path: str) -> Mapping[str, object]:
-    if path and not path.startswith("/"):
-        raise SettingsError(f"PEERBOOT_CONFIG_FILE={path!r} is not an absolute path: start it with /")
-    return _yaml_file("PEERBOOT_CONFIG_FILE", path)
+def _known_settings() -> dict[str, tuple[Setting, ...]]:
+    """The own settings of each system. One that cannot be loaded has none; naming it says why."""
+    known: dict[str, tuple[Setting, ...]] = {}
+    for name in systems.names():
+        try:
+            known[name] = systems.find(name).settings
+        except SettingsError:
+            known[name] = ()
+    return known
 
 
 def _yaml_file(name: str, path: str) -> Mapping[str, object]:
@@ -81,32 +84,36 @@ def _yaml_file(name: str, path: str) -> Mapping[str, object]:
         if content is None:
             raise SettingsError(f"{name}={path} is not there: mount the file")
         loaded = yaml.load(content.decode("utf-8"))
-    except (files.FilesError, yaml.YamlError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}={path}: {error}") from None
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise SettingsError(f"{name}={path} must hold keys and values at the top: key: value")
-    return loaded
+    except files.FilesError as error:
+        raise SettingsError(f"{name}: {error}: mount a file that the Pod's user may read") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{name}={path} is not text in UTF-8: write it anew") from None
+    except yaml.YamlError as error:
+        raise SettingsError(f"{name}={path} is not YAML that can be used: {error}: correct it there") from None
+    return as_mapping(f"{name}={path}", loaded)
 
 
-def secrets_of(settings: Settings) -> Callable[[], tuple[bytes, ...]]:
+def secrets_of(settings: Settings, complain: Callable[[str], None]) -> Callable[[], tuple[bytes, ...]]:
     """The census keys, read again when the file changes; while it is broken the last good ones count."""
     if settings.census_auth == "none":
         return lambda: ()
     path = Path(settings.secret_file)
-    known = {"stamp": _stamp(path), "keys": preflight.read_secrets(settings.secret_file)}
+    stamp, keys, said = _stamp(path), preflight.read_secrets(settings.secret_file), ""
 
-    def keys() -> tuple[bytes, ...]:
-        stamp = _stamp(path)
-        if stamp != known["stamp"]:
-            with contextlib.suppress(SettingsError):
-                known["keys"] = preflight.read_secrets(settings.secret_file)
-                known["stamp"] = stamp
-        current: tuple[bytes, ...] = known["keys"]  # type: ignore[assignment]  # one dict for two kinds of value
-        return current
+    def current() -> tuple[bytes, ...]:
+        nonlocal stamp, keys, said
+        now = _stamp(path)
+        if now == stamp:
+            return keys
+        try:
+            keys, stamp, said = preflight.read_secrets(settings.secret_file), now, ""
+        except SettingsError as error:
+            if said != str(error):
+                said = str(error)
+                complain(f"{said}. The keys read before still count.")
+        return keys
 
-    return keys
+    return current
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -133,7 +140,7 @@ def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> D
         dns=dns,
         http=http,
         discovery=Discovery(who, settings.port_name, dns, clock),
-        census=Census(who, http, clock, secrets_of(settings), boot, auth=settings.census_auth != "none"),
+        census=Census(who, http, clock, secrets_of(settings, log.warning), boot, auth=settings.census_auth != "none"),
         state=StateDir(state, who, clock),
         system=made.system,
         log=log,
@@ -164,21 +171,37 @@ async def run(mode: Literal["init", "sidecar"], environ: Mapping[str, str]) -> i
     made = set_up(environ)
     state = preflight.check(made.settings, made.data_dir)
     log = Log(made.settings.log_format, made.settings.log_level, made.identity.pod)
-    _announce(made, log)
     node = make_node(made, mode, SystemClock(), log, state)
     try:
-        code = await _until_done(node, made.settings)
+        _ordinal_fits(node)
+        code = await _until_done(node, made.settings, partial(_announce, made, log, environ))
         node.report.last_words(node.last_sentence())
         return code
     except PeerbootError as error:
-        log.error(str(error), exit_code=error.exit_code)
+        log.error(str(error), exit_code=error.exit_code)  # noqa: TRY400 - a verdict, not a bug: no traceback
         node.report.last_words(str(error))
         return error.exit_code
+    except Exception as error:
+        # The command line tells it too, but knows only of a termination log that is named in the environment.
+        node.report.last_words(bug(error))
+        raise
     finally:
         await node.doors.http.close()
 
 
-async def _until_done(node: Node, settings: Settings) -> int:
+def _ordinal_fits(node: Node) -> None:
+    """``init`` on a volume that was never used does not wait for a place that its settings do not have.
+
+    The sidecar stays up and refuses, by the rule out-of-range; a Pod with data starts whatever its ordinal.
+    """
+    outside = identities.outside_range(node.identity)
+    if node.mode == "init" and outside and node.doors.system.read_disk().kind == "blank":
+        record = node.doors.state.read()
+        if not (record.nonce or record.problem or record.foreign):
+            raise SettingsError(outside)
+
+
+async def _until_done(node: Node, settings: Settings, announce: Callable[[], None]) -> int:
     """Serve and loop until done or told to stop."""
     from peerboot.serve import Serve
     from peerboot.view import NodeView
@@ -194,6 +217,8 @@ async def _until_done(node: Node, settings: Settings) -> int:
         await serve.start(
             settings.listen, settings.metrics_listen, settings.admin_socket or f"{settings.output_dir}/admin.sock"
         )
+        announce()
+        _keep_aside_torn(node)
         running = asyncio.create_task(node.run())
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -209,27 +234,40 @@ async def _until_done(node: Node, settings: Settings) -> int:
         await serve.stop()
 
 
-def _announce(made: SetUp, log: Log) -> None:
+def _keep_aside_torn(node: Node) -> None:
+    if node.observing:
+        return
+    try:
+        node.doors.state.keep_aside_torn()
+    except files.FilesError as error:
+        node.doors.log.warning(f"{error}. The damaged state stays where it is.")
+
+
+def _announce(made: SetUp, log: Log, environ: Mapping[str, str]) -> None:
+    """What is decided by the settings alone and what may surprise, once."""
     who = made.identity
+    pods = "an unknown number of" if who.replicas is None else who.replicas
     log.info(
-        f"peerboot for {made.settings.system} in {who.namespace}: {who.replicas if who.replicas is not None else 'an unknown number of'} pods "
-        f"of StatefulSet {who.statefulset} behind Service {who.zone} (domain from {who.domain_source})."
+        f"peerboot for {made.settings.system} in {who.namespace}: {pods} pods of StatefulSet {who.statefulset} "
+        f"behind Service {who.zone} (domain from {who.domain_source})."
     )
-    if who.domain_source == "default":
-        log.warning(
-            "The cluster domain is not in resolv.conf (dnsPolicy?), so cluster.local is taken: set PEERBOOT_CLUSTER_DOMAIN if it is another."
-        )
-    if made.settings.census_auth == "none":
-        log.warning(
-            "PEERBOOT_CENSUS_AUTH=none: anybody in the network can speak for a pod and so cause a split. Use a secret."
-        )
-    if who.replicas == 1 and not made.settings.anchor:
-        log.warning("One pod without an anchor: if its disk is lost, an empty cluster forms in its place.")
-    if who.replicas == 2:
-        log.warning("Two pods: the loss of either stops all writes.")
-    if identities.outside_range(who):
-        log.warning(identities.outside_range(who) + ".")
     if made.settings.mode == "observe":
         log.info("PEERBOOT_MODE=observe: nothing is written for the server, called or renamed.")
-    if os.environ.get("PEERBOOT_LAB_NOTE"):
-        log.info(os.environ["PEERBOOT_LAB_NOTE"])
+    for warning in _warnings(made):
+        log.warning(warning)
+    if environ.get("PEERBOOT_LAB_NOTE"):
+        log.info(environ["PEERBOOT_LAB_NOTE"])
+
+
+def _warnings(made: SetUp) -> Iterator[str]:
+    who = made.identity
+    if identities.domain_warning(who):
+        yield identities.domain_warning(who)
+    if made.settings.census_auth == "none":
+        yield "PEERBOOT_CENSUS_AUTH=none: anybody in the network can speak for a pod and split the set. Use a secret."
+    if who.replicas == 1 and not made.settings.anchor:
+        yield "One pod without an anchor: if its disk is lost, an empty cluster forms in its place."
+    if who.replicas == 2:
+        yield "Two pods: the loss of either stops all writes."
+    if identities.outside_range(who):
+        yield identities.outside_range(who) + "."

@@ -37,3 +37,9 @@ class SystemApiError(PeerbootError):
     """The system's admin API failed in a way that repeating does not mend."""
 
     exit_code = 6
+
+
+def bug(error: Exception) -> str:
+    """The sentence for an error that nobody expected."""
+    text = " ".join(str(error).split())
+    return f"this is a bug in peerboot: {type(error).__name__}: {text}. Please report it with the lines above."

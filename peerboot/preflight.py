@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from peerboot.errors import SettingsError
-from peerboot.outside.files import FilesError, nearest_existing, read_small, same_device, volume_root
-from peerboot.settings import Settings
+from peerboot.outside.files import FilesError, is_mount_root, nearest_existing, read_small, same_device, volume_root
+from peerboot.settings import Settings, contradictions
 
 SECRET_LIMIT = 64 * 1024
 KEY_BYTES = 32
@@ -18,7 +19,10 @@ def state_dir(settings: Settings, data_dir: Path) -> Path:
     """PEERBOOT_STATE_DIR, or ``.peerboot`` at the root of the volume that holds the data directory."""
     if settings.state_dir:
         return Path(settings.state_dir)
-    root = volume_root(data_dir)
+    try:
+        root = volume_root(data_dir)
+    except FilesError as error:
+        raise SettingsError(f"PEERBOOT_DATA_DIR: {error}: repair that path") from None
     if root == Path("/"):
         raise SettingsError(
             f"PEERBOOT_DATA_DIR={data_dir} is not on a volume of its own: mount the volume, or set PEERBOOT_STATE_DIR"
@@ -30,56 +34,61 @@ def check(settings: Settings, data_dir: Path) -> Path:
     """Everything that can be known before starting; returns the state directory. Raises ``SettingsError``."""
     if settings.secret_file:
         read_secrets(settings.secret_file)
-    state = state_dir(settings, data_dir)
-    if os.path.ismount(data_dir):
+    if is_mount_root(data_dir):
         raise SettingsError(
-            f"PEERBOOT_DATA_DIR={data_dir} is the mount itself, so its content could not be renamed aside: use a "
-            f"sub-directory, for example {data_dir}/data"
+            f"PEERBOOT_DATA_DIR={data_dir} is the mount itself, so its content could not be renamed aside: "
+            f"use a sub-directory, for example {data_dir}/data"
         )
-    if state == data_dir or data_dir in state.parents:
-        raise SettingsError(
-            f"PEERBOOT_STATE_DIR={state} lies inside PEERBOOT_DATA_DIR={data_dir}: use a directory beside it"
-        )
-    if not same_device(state, data_dir):
-        raise SettingsError(
-            f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: a lost disk would not "
-            "take the state with it; put both on the same volume"
-        )
-    if settings.mode == "manage":
+    state, output = state_dir(settings, data_dir), Path(settings.output_dir)
+    socket = Path(settings.admin_socket or output / "admin.sock")
+    try:
+        # Asked again with what was not set, and with the directories that symbolic links lead to.
+        for data, own, out in ((data_dir, state, output), (data_dir.resolve(), state.resolve(), output.resolve())):
+            contradictions(replace(settings, data_dir=str(data), state_dir=str(own), output_dir=str(out)))
+        if not same_device(state, data_dir):
+            raise SettingsError(
+                f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: "
+                "a lost disk would not take the state with it; put both on the same volume"
+            )
         for name, path in (("PEERBOOT_STATE_DIR", state), ("PEERBOOT_DATA_DIR", data_dir)):
-            _writable(name, path)
-    _writable("PEERBOOT_OUTPUT_DIR", Path(settings.output_dir), must_exist=True)
+            _directory(name, path, writes=settings.mode == "manage")
+        _directory("PEERBOOT_OUTPUT_DIR", output, there=True)
+        _directory("PEERBOOT_ADMIN_SOCKET", socket.parent, there=True)
+    except (FilesError, OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+        raise SettingsError(f"the directories cannot be looked at: {error}: repair that path") from None
     return state
 
 
-def _writable(name: str, path: Path, *, must_exist: bool = False) -> None:
-    if must_exist and not path.is_dir():
-        raise SettingsError(f"{name}={path} is not a directory: mount an emptyDir with medium Memory there")
-    there = nearest_existing(path)
-    if not there.is_dir():
-        raise SettingsError(f"{name}={path}: {there} is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY:
+def _directory(name: str, path: Path, *, writes: bool = True, there: bool = False) -> None:
+    """A directory that is there or can be made, in which this user may write."""
+    nearest = nearest_existing(path)
+    if there and nearest != path:
+        raise SettingsError(f"{name}: {path} is not there: mount an emptyDir with medium Memory there")
+    if not nearest.is_dir():
+        raise SettingsError(f"{name}: {nearest} is not a directory: name another path")
+    if writes and (not os.access(nearest, os.W_OK | os.X_OK) or os.statvfs(nearest).f_flag & os.ST_RDONLY):
         raise SettingsError(
-            f"{name}={path} cannot be written by uid {os.getuid()}: set runAsUser and fsGroup of the Pod to the server's"
+            f"{name}: {nearest} cannot be written by uid {os.getuid()}: "
+            "set runAsUser and fsGroup of the Pod to the server's, and mount it for writing"
         )
 
 
 def read_secrets(path: str) -> tuple[bytes, ...]:
-    """The census keys: one a line, the first signs, all verify. Raises ``SettingsError``; the keys are never shown."""
+    """The census keys: one a line, the first signs, all verify. Raises ``SettingsError``; no key is ever shown."""
     try:
         content = read_small(Path(path), SECRET_LIMIT)
     except FilesError as error:
-        raise SettingsError(f"PEERBOOT_SECRET_FILE: {error}") from None
+        raise SettingsError(f"PEERBOOT_SECRET_FILE: {error}: mount a Secret that the Pod's fsGroup may read") from None
     if content is None:
         raise SettingsError(f"PEERBOOT_SECRET_FILE={path} is not there: mount the Secret")
     keys = tuple(line.strip() for line in content.splitlines() if line.strip())
     if not keys:
         raise SettingsError(f"PEERBOOT_SECRET_FILE={path} is empty: put a key of {KEY_BYTES} bytes or more in it")
     if len(keys) > MAX_KEYS:
-        raise SettingsError(f"PEERBOOT_SECRET_FILE={path} has {len(keys)} lines: {MAX_KEYS} keys at most, one a line")
+        raise SettingsError(f"PEERBOOT_SECRET_FILE={path} has {len(keys)} keys: {MAX_KEYS} at most, one a line")
     for number, key in enumerate(keys, 1):
         if len(key) < KEY_BYTES:
             raise SettingsError(
-                f"PEERBOOT_SECRET_FILE={path}: the key in line {number} has {len(key)} bytes: use {KEY_BYTES} or more"
+                f"PEERBOOT_SECRET_FILE={path}: key {number} has {len(key)} bytes: use {KEY_BYTES} or more"
             )
     return keys

@@ -14,33 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
-from peerboot.values import (
-    MAX_LIST,
-    Setting,
-    SettingKind,
-    parse,
-    parse_duration,
-    shown,
-    split_address,
-    split_listen,
-    split_nameserver,
-)
+from peerboot.values import MAX_LIST, Setting, SettingKind, parse, parse_duration, shown, split_address, split_listen
 
 __all__ = [
     "GENERAL",
-    "MAX_REPLICAS",
     "Setting",
-    "SettingKind",
     "Settings",
     "as_mapping",
+    "config_path",
     "contradictions",
-    "parse",
+    "nearest",
     "parse_duration",
     "read",
-    "schema",
     "split_listen",
-    "split_nameserver",
-    "table",
 ]
 
 MAX_REPLICAS = 1000
@@ -55,6 +41,7 @@ def _row(field: str, kind: SettingKind, default: str | None, reason: str, **more
     return Setting(name=name, kind=kind, default=default, reason=reason, field=field, **more)
 
 
+CONFIG_FILE = _row("config_file", "path", "", "A YAML file with settings; the environment wins.")
 GENERAL: tuple[Setting, ...] = (
     _row("system", "text", None, "The system to bring up; `peerboot systems` lists them."),
     _row(
@@ -79,6 +66,7 @@ GENERAL: tuple[Setting, ...] = (
         "none",
         "Where the live number of pods comes from, for leaving and cleaning up.",
         choices=("none",),
+        later=("statefulset",),
     ),
     _row("ordinals_start", "int", "0", "`.spec.ordinals.start` of the StatefulSet.", unit="ordinal", high=MAX_ORDINAL),
     _row("service", "label", None, "The governing headless Service (`.spec.serviceName`)."),
@@ -93,7 +81,7 @@ GENERAL: tuple[Setting, ...] = (
     ),
     _row("pod_uid", "text", "", "Downward API `metadata.uid`; tells two Pods of one name apart.", name="POD_UID"),
     _row("pod_ips", "addresses", "", "Downward API `status.podIPs`, separated by commas.", name="POD_IPS"),
-    _row("cluster_domain", "domain", "", "The cluster domain; found in resolv.conf's search list when not set."),
+    _row("cluster_domain", "domain", "auto", "The cluster domain; `auto` finds it in resolv.conf's search list."),
     _row("nameservers", "nameservers", "", "`ip[:port],…`; those of resolv.conf when not set."),
     _row(
         "data_dir",
@@ -178,7 +166,7 @@ GENERAL: tuple[Setting, ...] = (
     _row(
         "log_level", "choice", "info", "The least level that is logged.", choices=("debug", "info", "warning", "error")
     ),
-    _row("config_file", "path", "", "A YAML file with settings; the environment wins."),
+    CONFIG_FILE,
 )
 """The general settings in the order in which the pages show them."""
 
@@ -205,7 +193,7 @@ class Settings:
     cluster_domain: str
     """Lower case, without a dot at the end."""
     nameservers: tuple[str, ...]
-    """``ip`` or ``ip:port``, see ``split_nameserver``."""
+    """``ip`` or ``ip:port``, see ``values.split_nameserver``."""
     data_dir: str
     state_dir: str
     output_dir: str
@@ -232,6 +220,7 @@ class Settings:
 
 NOTHING: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
 """The value of a setting without default that was not given, by kind; for the others the empty text."""
+LATER_SYSTEMS = ("kafka", "postgres", "patroni")
 OWN_PREFIXES = ("PEERBOOT_TEST_", "PEERBOOT_LAB_")
 """Names by which the project's own tests and lab steer themselves. No setting begins like this."""
 
@@ -256,7 +245,8 @@ def read(
     if not system:
         raise SettingsError(f"PEERBOOT_SYSTEM is not set: set it to {choice}")
     if system not in systems:
-        raise SettingsError(f"PEERBOOT_SYSTEM={shown(system)} is not known: use {choice}")
+        how = "comes with a later release" if system in LATER_SYSTEMS else "is not known"
+        raise SettingsError(f"PEERBOOT_SYSTEM={shown(system)} {how}: use {choice}")
     from_host = "POD_NAME" not in texts and hostname != ""
     texts.setdefault("POD_NAME", hostname.partition(".")[0])
     texts.setdefault("POD_NAMESPACE", (namespace_file or "").strip())
@@ -270,12 +260,18 @@ def read(
     return settings
 
 
-def as_mapping(loaded: object) -> Mapping[str, object]:
-    """What the YAML reader gave for PEERBOOT_CONFIG_FILE, as names and values; raises ``SettingsError``."""
+def config_path(environ: Mapping[str, str]) -> str:
+    """The settings file, empty when there is none; it must be read before the other settings are."""
+    text = environ.get(CONFIG_FILE.name, "")
+    return parse(CONFIG_FILE, text) if text else ""
+
+
+def as_mapping(source: str, loaded: object) -> Mapping[str, object]:
+    """What the YAML reader gave, as names and values; raises ``SettingsError`` that names its ``source``."""
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise SettingsError("PEERBOOT_CONFIG_FILE does not hold names with values: write lines like `replicas: 3`")
+        raise SettingsError(f"{source} does not hold names with values: write lines like `name: value`")
     return loaded
 
 
@@ -296,27 +292,35 @@ def _texts(
         if key == "config_file":
             raise SettingsError("config_file stands in PEERBOOT_CONFIG_FILE: drop it, only one file is read")
         if key not in keys:
-            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE is not a setting{_nearest(key, keys)}")
+            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE {_not_a_setting(key, keys)}")
         texts[keys[key].name] = _plain(keys[key], file_values[key])
     for name in sorted(environ):
+        if _is_link(name, environ[name]):
+            continue
         if name in rows:
-            if environ[name]:
-                texts[name] = environ[name]
+            texts[name] = environ[name] or texts.get(name, "")
         elif name.startswith("PEERBOOT_") and not _is_others(name, environ[name]):
-            raise SettingsError(f"{_name(name)} is not a setting{_nearest(name, rows)}")
-    return texts
+            raise SettingsError(f"{_name(name)} {_not_a_setting(name, rows)}")
+    return {name: text for name, text in texts.items() if text}
+
+
+def _is_link(name: str, value: str) -> bool:
+    """A service link with a URL, also where its name is a setting's.
+
+    A Service ``peerboot-etcd-client`` gives PEERBOOT_ETCD_CLIENT_PORT=tcp://10.0.0.1:2379.
+    """
+    named = re.search(r"_PORT(_[0-9]+_(TCP|UDP|SCTP))?$", name)
+    return named is not None and re.match(r"(tcp|udp|sctp)://", value) is not None
 
 
 def _is_others(name: str, value: str) -> bool:
     """Not meant as a setting: the project's own, or set by the kubelet for a Service named ``peerboot…``.
 
     Such service links (enableServiceLinks, on by default) are known by their shape. For a Service
-    ``peerboot-x``: PEERBOOT_X_SERVICE_HOST, ``_SERVICE_PORT``, ``_SERVICE_PORT_<NAME>``, ``_PORT``,
-    ``_PORT_<n>_TCP``, ``_PORT_<n>_TCP_PROTO``, ``_PORT`` and ``_ADDR``.
+    ``peerboot-x``: PEERBOOT_X_SERVICE_HOST, ``_SERVICE_PORT``, ``_SERVICE_PORT_<NAME>``, ``_PORT_<n>_TCP_PROTO``,
+    ``_PORT`` and ``_ADDR``, and those of ``_is_link``.
     """
     if name.startswith(OWN_PREFIXES):
-        return True
-    if re.search(r"_PORT(_[0-9]+_(TCP|UDP|SCTP))?$", name) and re.match(r"(tcp|udp|sctp)://", value):
         return True
     if re.search(r"_PORT_[0-9]+_(TCP|UDP|SCTP)_(ADDR|PORT|PROTO)$", name) or name.endswith("_SERVICE_HOST"):
         return True
@@ -335,9 +339,16 @@ def _plain(row: Setting, value: object) -> str:
     return str(value)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6)
-    return f": did you mean {close[0]}?" if close else ": `peerboot settings` lists them all"
+def _not_a_setting(name: str, known: Iterable[str]) -> str:
+    if re.search(r"_(CLIENT|PEER)_TLS_DIR$", name.upper()):
+        return "comes with a later release: unset it"
+    close = nearest(name, known)
+    return "is not a setting: " + (f"did you mean {close}?" if close else "`peerboot settings` lists them all")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like a mistyped one; empty when none is."""
+    return next(iter(difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6)), "")
 
 
 # ------------------------------------------------------------ contradictions

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,16 @@ import msgspec
 
 from peerboot.model import SCHEMA, Birth, Claim, Hold, Identity, Record, Seal
 from peerboot.outside.clock import Clock
-from peerboot.outside.files import FilesError, read_small, rename_aside, write_whole
+from peerboot.outside.files import FilesError, directory_lock, keep_copy, make_directory, read_small, write_whole
 
 STATE_LIMIT = 256 * 1024
 JOURNAL_LIMIT = 64 * 1024
+
+
+class _Version(msgspec.Struct):
+    """What every release's ``state.json`` has, so that a newer one is not taken for a damaged one."""
+
+    version: int
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -37,11 +43,21 @@ class _State(msgspec.Struct, kw_only=True):
     seal: Seal | None = None
     claim: Claim | None = None
     torn: str = ""
-    """Not empty: an unreadable state was kept aside; the disk stays unknown until a person or its own data speaks."""
+    """Not empty: a damaged state was kept aside; the disk stays unknown until a person or its own data speaks."""
+    renewed: str = ""
+    """Not empty: the rule for which this disk got a new nonce."""
+
+
+class _DamagedError(FilesError):
+    """The content is no state of any release."""
 
 
 class StateDir:
-    """Reads and writes one state directory. Writing raises ``FilesError``; reading never raises."""
+    """Reads and writes one state directory.
+
+    Writing raises ``FilesError``; reading and ``ensure_nonce`` never raise. Each change holds the directory against a
+    second Pod of this name, and never replaces a state that cannot be read or is another's, except ``renew``.
+    """
 
     def __init__(self, path: Path, identity: Identity, clock: Clock) -> None:
         self.path = path
@@ -56,12 +72,13 @@ class StateDir:
     # ------------------------------------------------------------ reading
 
     def read(self) -> Record:
-        """What is remembered; ``problem`` when it cannot be read, ``foreign`` when it is another pod's. Never creates."""
+        """What is remembered; ``problem`` when it cannot be read, ``foreign`` when it is another pod's."""
         key = self._key()
         if self._cached is not None and self._cached[0] == key:
             return self._cached[1]
         record = self._read()
-        self._cached = (key, record)
+        # What cannot be read now may be readable the next time, without a trace in the file's times.
+        self._cached = None if key is None or record.problem else (key, record)
         return record
 
     def _key(self) -> tuple[int, int, int] | None:
@@ -73,24 +90,15 @@ class StateDir:
 
     def _read(self) -> Record:
         try:
-            content = read_small(self._file, STATE_LIMIT)
-            if content is None:
-                return Record()
-            state = msgspec.json.decode(content, type=_State)
+            state = self._state()
         except FilesError as error:
             return Record(problem=str(error))
-        except msgspec.DecodeError as error:
-            return Record(problem=f"{self._file} is half written or damaged ({error})")
-        if state.version > SCHEMA:
-            return Record(
-                problem=f"{self._file} is of a newer peerboot (version {state.version}); this one knows {SCHEMA}"
-            )
+        if state is None:
+            return Record()
+        if self._is_foreign(state):
+            return Record(foreign=f"{state.system} pod {state.namespace}/{state.pod}")
         if state.torn:
             return Record(nonce=state.nonce, problem=state.torn)
-        mine = (self._identity.namespace, self._identity.statefulset, self._identity.pod, self._identity.system)
-        theirs = (state.namespace, state.statefulset, state.pod, state.system)
-        if mine != theirs:
-            return Record(foreign=f"{state.system} pod {state.namespace}/{state.pod}")
         return Record(
             nonce=state.nonce,
             birth=state.birth,
@@ -99,58 +107,93 @@ class StateDir:
             claim=state.claim,
         )
 
+    def _state(self) -> _State | None:
+        """The file as it is, None when there is none. Raises ``FilesError`` when it cannot be believed."""
+        content = read_small(self._file, STATE_LIMIT)
+        if content is None:
+            return None
+        try:
+            version = msgspec.json.decode(content, type=_Version).version
+            if version > SCHEMA:
+                raise FilesError(f"{self._file} is of a newer peerboot (version {version}); this one knows {SCHEMA}")
+            return msgspec.json.decode(content, type=_State)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _DamagedError(f"{self._file} is half written or damaged ({error})") from None
+
+    def _is_foreign(self, state: _State) -> bool:
+        me = self._identity
+        mine = (me.namespace, me.statefulset, me.pod, me.system)
+        return mine != (state.namespace, state.statefulset, state.pod, state.system)
+
     # ------------------------------------------------------------ writing
 
     def ensure_nonce(self) -> Record:
-        """Give a volume that has no state its disk nonce, durable before it is told to anybody."""
+        """Give a volume that has no state its disk nonce, durable before it is told to anybody.
+
+        When it cannot be written the disk is unknown, for this moment, with the reason.
+        """
         record = self.read()
         if record.nonce or record.problem or record.foreign:
             return record
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(self._new())
+        try:
+            make_directory(self.path)
+            with directory_lock(self.path):
+                if self._state() is None:
+                    self._write(self._new())
+        except FilesError as error:
+            return Record(problem=str(error))
         return self.read()
 
     def record_birth(self, birth: Birth) -> None:
         """Make the birth durable; the nonce in it must be this disk's."""
-        state = self._load()
-        if birth.members.get(self._identity.pod) != state.nonce:
-            raise FilesError(f"{self._file}: the birth names another nonce than this disk's; nothing written")
-        self._change(birth=birth)
+        with self._changed() as state:
+            if birth.members.get(self._identity.pod) != state.nonce:
+                raise FilesError(f"{self._file}: the birth names another nonce than this disk's; nothing written")
+            state.birth = birth
 
     def record_permit(self) -> None:
         """The server may run from now on. The first time counts."""
-        if self._load().permitted_wall is None:
-            self._change(permitted_wall=self._clock.wall())
+        with self._changed() as state:
+            if state.permitted_wall is None:
+                state.permitted_wall = self._clock.wall()
 
     def record_seal(self, seal: Seal) -> None:
         """Remember whose data this volume has."""
-        self._change(seal=seal)
+        with self._changed() as state:
+            state.seal = seal
 
     def record_claim(self, claim: Claim) -> None:
         """A member id was added for this disk. It has not run, whatever ran before under another id."""
-        self._change(claim=claim, permitted_wall=None)
+        with self._changed() as state:
+            state.claim, state.permitted_wall = claim, None
 
     def renew(self, why: str) -> None:
         """A new nonce for this disk; what was remembered is kept aside as ``state.json.aside-<stamp>``.
 
         The copy is made first and the file replaced whole, so a crash leaves the old state or the new one.
         """
-        with contextlib.suppress(FilesError):
-            old = read_small(self._file, STATE_LIMIT)
-            if old is not None:
-                write_whole(self.path / f"state.json.aside-{self.stamp()}", old, 0o600)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(self._new())
+        make_directory(self.path)
+        with directory_lock(self.path):
+            keep_copy(self._file, self.stamp(), STATE_LIMIT)
+            state = self._new()
+            state.renewed = why
+            self._write(state)
 
     def keep_aside_torn(self) -> None:
-        """Rename an unreadable state aside and leave a mark that this disk is unknown."""
-        record = self.read()
-        if not record.problem or not self._file.exists():
+        """Keep a damaged state aside and leave a mark that this disk is unknown; a crash leaves the one or the other.
+
+        A state that merely cannot be read now, or that a newer release wrote, stays where it is.
+        """
+        try:
+            self._state()
+        except _DamagedError as error:
+            with directory_lock(self.path):
+                kept = keep_copy(self._file, self.stamp(), STATE_LIMIT)
+                state = self._new()
+                state.torn = f"{error}" + (f"; it is kept as {kept.name}" if kept else "")
+                self._write(state)
+        except FilesError:
             return
-        kept = rename_aside(self._file, self.stamp())
-        state = self._new()
-        state.torn = f"{record.problem}; it is kept at {kept.name}"
-        self._write(state)
 
     def stamp(self) -> str:
         """``20260102T030405Z``, for names of what is kept aside."""
@@ -168,20 +211,19 @@ class StateDir:
             made_wall=self._clock.wall(),
         )
 
-    def _load(self) -> _State:
-        content = read_small(self._file, STATE_LIMIT)
-        if content is None:
-            raise FilesError(f"{self._file} is gone: was the volume unmounted?")
-        try:
-            return msgspec.json.decode(content, type=_State)
-        except msgspec.DecodeError as error:
-            raise FilesError(f"{self._file} is damaged: {error}") from None
-
-    def _change(self, **values: Any) -> None:
-        state = self._load()
-        for name, value in values.items():
-            setattr(state, name, value)
-        self._write(state)
+    @contextlib.contextmanager
+    def _changed(self) -> Iterator[_State]:
+        """The state to change; written when the block ends without an error, if it was changed."""
+        with directory_lock(self.path):
+            state = self._state()
+            if state is None:
+                raise FilesError(f"{self._file} is gone: was the volume unmounted?")
+            if state.torn or self._is_foreign(state):
+                raise FilesError(f"{self._file} is not this disk's own state: {state.torn or 'another wrote it'}")
+            before = msgspec.json.encode(state)
+            yield state
+            if msgspec.json.encode(state) != before:
+                self._write(state)
 
     def _write(self, state: _State) -> None:
         write_whole(self._file, msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n", 0o600)
@@ -199,8 +241,9 @@ class StateDir:
 
     def write_holds(self, holds: tuple[Hold, ...]) -> None:
         """Replace them; at most sixteen are kept by whoever merges them."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(self.path / "holds.json", msgspec.json.encode(holds), 0o600)
+        make_directory(self.path)
+        with directory_lock(self.path):
+            write_whole(self.path / "holds.json", msgspec.json.encode(holds), 0o600)
 
     def append_decision(self, entry: Mapping[str, Any]) -> None:
         """One line for the journal; the older half goes when it has grown too long. Never raises: it only tells."""

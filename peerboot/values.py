@@ -30,6 +30,8 @@ SettingKind = Literal[
 
 MAX_TEXT = 4096
 MAX_LIST = 16
+MAX_NAMESERVERS = 3
+"""As the C library has it (resolv.conf(5), MAXNS); more would never be asked."""
 MAX_LABEL = 63
 MAX_NAME = 253
 """Characters of a whole DNS name in text form (RFC 1035, 255 octets on the wire)."""
@@ -53,6 +55,8 @@ class Setting:
     """What it is for and why one would change it, one or two sentences."""
     unit: str = ""
     choices: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    """Values that a later release brings."""
     low: int = 0
     """Least value, of a duration in seconds."""
     high: int = (1 << 31) - 1
@@ -61,10 +65,6 @@ class Setting:
     """Name in ``Settings``; empty for a system's own."""
     secret: bool = False
     """The value never appears in an error or a log."""
-    system: str = ""
-    """The system whose own it is; empty: general."""
-    since: str = "0.1"
-    """The release that first had it."""
 
     @property
     def key(self) -> str:
@@ -155,7 +155,8 @@ def parse(row: Setting, text: str) -> Any:
             return _path(row, said, text)
         case "choice":
             if text not in row.choices:
-                raise SettingsError(f"{said} is not known: use {' or '.join(row.choices)}")
+                how = "comes with a later release" if text in row.later else "is not known"
+                raise SettingsError(f"{said} {how}: use {' or '.join(row.choices)}")
             return text
         case "listen":
             split_listen(name, text)
@@ -167,6 +168,8 @@ def parse(row: Setting, text: str) -> Any:
                 )
             return text
         case "domain":
+            if text == "auto":
+                return ""
             domain = text.lower().removesuffix(".")
             if not is_domain(domain):
                 raise SettingsError(f"{said} is not a domain: write it like cluster.local")
@@ -199,8 +202,9 @@ def _path(row: Setting, said: str, text: str) -> str:
 
 def _list(row: Setting, said: str, text: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
-    if len(parts) > MAX_LIST:
-        raise SettingsError(f"{row.name} names {len(parts)} addresses: {MAX_LIST} at most")
+    most = MAX_NAMESERVERS if row.kind == "nameservers" else MAX_LIST
+    if len(parts) > most:
+        raise SettingsError(f"{row.name} names {len(parts)} addresses: {most} at most")
     try:
         if row.kind == "addresses":
             return tuple(str(ipaddress.ip_address(part)) for part in parts)
@@ -219,7 +223,7 @@ def _list(row: Setting, said: str, text: str) -> tuple[str, ...]:
 
 def _anchor(said: str, text: str) -> str:
     if text.startswith("configmap:"):
-        raise SettingsError(f"{said} needs a later release: write file:/path, or unset it")
+        raise SettingsError(f"{said} comes with a later release: write file:/path, or unset it")
     path = text.removeprefix("file:")
     if path == text or not path.startswith("/") or path.endswith("/") or not text.isprintable():
         raise SettingsError(f"{said} is not an anchor: write file:/path, on storage that all Pods share")
@@ -230,7 +234,7 @@ def _anchor(said: str, text: str) -> str:
 
 
 def table(rows: Iterable[Setting]) -> list[dict[str, str]]:
-    """The rows as text, for people: name, key, kind, default, unit, values, reason, system, since."""
+    """The rows as text, for people: name, key, kind, default, unit, values, reason."""
     return [
         {
             "name": row.name,
@@ -240,8 +244,6 @@ def table(rows: Iterable[Setting]) -> list[dict[str, str]]:
             "unit": row.unit,
             "values": _values(row),
             "reason": row.reason,
-            "system": row.system,
-            "since": row.since,
         }
         for row in rows
     ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MAX_MOUNTINFO = 1 << 20
+MAX_LAST_WORDS = 4096
 MAX_ASIDE = 100
 """Copies with one stamp beside one another."""
 
@@ -90,8 +91,8 @@ def sync_directory(path: Path) -> None:
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
     """Make a directory and its parents, each durable in the one above. Raises ``FilesError``."""
-    missing = [candidate for candidate in (path, *path.parents) if not candidate.is_dir()]
     try:
+        missing = [candidate for candidate in (path, *path.parents) if not candidate.is_dir()]
         for directory in reversed(missing):
             directory.mkdir(mode=mode, exist_ok=True)
             sync_directory(directory.parent)
@@ -122,6 +123,24 @@ def read_small(path: Path, limit: int) -> bytes | None:
     if len(content) > limit:
         raise FilesError(f"{path} cannot be read: it is longer than {limit} bytes")
     return content
+
+
+def write_last_words(path: str, text: str) -> None:
+    """The termination log, which the kubelet makes and shows of a container that ended. Never raises.
+
+    It is not made where no kubelet did; the same words are on stderr.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return
+    try:
+        # The kubelet shows 4096 bytes at most; a character is not cut in two.
+        cut = text.encode(errors="replace")[: MAX_LAST_WORDS - 1].decode("utf-8", "ignore")
+        with contextlib.suppress(OSError):
+            os.write(fd, f"{cut}\n".encode())
+    finally:
+        os.close(fd)
 
 
 def rename_aside(path: Path, stamp: str) -> Path:
@@ -196,20 +215,23 @@ def directory_lock(path: Path) -> Iterator[None]:
     Two Pods of one name may overlap on one volume after a forced deletion. File systems without flock(2) on
     directories (some of NFS) go without.
     """
-    fd = -1
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise FilesError(f"{path} is being written by another process") from None
     except OSError as error:
-        if fd < 0:
-            raise FilesError(f"{path} cannot be written: {why(error)}") from None
+        raise FilesError(f"{path} cannot be written: {why(error)}") from None
     try:
+        with contextlib.suppress(OSError):
+            _flock(fd, path)
         yield
     finally:
         os.close(fd)
+
+
+def _flock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FilesError(f"{path} is being written by another process: wait for the other Pod to end") from None
 
 
 # ------------------------------------------------------------------- volumes
@@ -255,8 +277,10 @@ def _octal(escape: re.Match[str]) -> str:
 
 def is_mount_root(path: Path) -> bool:
     """Whether something is mounted right there."""
-    real = nearest_existing(path).resolve()
-    return path.exists() and (os.path.ismount(real) or real in mount_points())
+    if not os.path.lexists(path):
+        return False
+    real = path.resolve()
+    return os.path.ismount(real) or real in mount_points()
 
 
 def volume_root(path: Path) -> Path:

@@ -33,8 +33,7 @@ def load(text: str) -> object:
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                line = self.peek_event().start_mark.line + 1
-                raise YamlError(f"line {line}: aliases (*) are not supported")
+                raise YamlError(f"line {self.current_event.start_mark.line + 1}: aliases (*) are not supported")
             return super().compose_node(parent, index)
 
     def mapping(loader: Any, node: Any) -> dict[object, object]:
@@ -76,7 +75,7 @@ def dump(values: Mapping[str, object]) -> str:
     class Dumper(yaml.SafeDumper):
         """SafeDumper that quotes text and never writes aliases."""
 
-        def ignore_aliases(self, data: object) -> bool:
+        def ignore_aliases(self, _data: object) -> bool:
             return True
 
     def text(dumper: Any, value: str) -> Any:

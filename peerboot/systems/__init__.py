@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -84,9 +84,17 @@ def find(name: str) -> System:
         return found
     for entry in entry_points(group="peerboot.systems"):
         if entry.name == name:
-            loaded: System = entry.load()
-            return loaded
-    raise SettingsError(f"PEERBOOT_SYSTEM={name!r} is not known; use one of: {', '.join(names())}")
+            return _load(entry)
+    raise SettingsError(f"the system {name!r} is not known: use {' or '.join(names())}")
+
+
+def _load(entry: EntryPoint) -> System:
+    try:
+        loaded: System = entry.load()
+    except Exception as error:  # noqa: BLE001 - code of others, at import: it may raise anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"the system {entry.name!r} cannot be loaded ({what}): repair its package") from None
+    return loaded
 
 
 def data_dir_of(settings: Settings, default: str) -> Path:
