@@ -1,4 +1,4 @@
-"""Look at etcd's servers: which answer, of which cluster, with what list, and whether there is a quorum. Changes nothing."""
+"""Look at etcd's servers: which answer, of which cluster, with what list, and is there a quorum. Changes nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """etcd's admin API over its JSON gateway (3.4 to 3.6), each call bounded, each outcome in a closed set of words.
 
-The gateway writes 64-bit numbers as decimal text and leaves out zeros. Its HTTP status differs between releases for one and
-the same error, so outcomes are told by the message.
+The gateway writes 64-bit numbers as decimal text and leaves out zeros. Its HTTP status differs between releases for
+one and the same error, so outcomes are told by the message.
 """
 
 from __future__ import annotations

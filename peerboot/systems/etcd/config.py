@@ -252,8 +252,9 @@ class EtcdConfig:
         """Start with one's own data only: without data etcd has nobody to ask for members, and exits."""
         own = self.identity.pod
         why = (
-            f"This disk is member {disk.member} of cluster {disk.cluster}. etcd takes its members from its data and ignores the "
-            "initial-* keys; they name only this member so that it exits instead of forming or joining when it finds no data."
+            f"This disk is member {disk.member} of cluster {disk.cluster}. etcd takes its members from its data and "
+            "ignores the initial-* keys; they name only this member so that it exits instead of forming or joining "
+            "when it finds no data."
         )
         return self._render(
             MARK_RESUME,

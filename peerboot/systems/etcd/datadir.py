@@ -103,10 +103,8 @@ def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str]:
         bolt.close()
     index = int.from_bytes(meta.get(b"consistent_index", b"")[:8], "big")
     if index > log.last_index:
-        return (
-            f"the database is ahead of the log ({index} > {log.last_index}): the log lost its end, and etcd would hang on every write",
-            "",
-        )
+        ahead = f"the database is ahead of the log ({index} > {log.last_index})"
+        return f"{ahead}: the log lost its end, and etcd would hang on every write", ""
     return "", "the last record of the log was cut off; etcd drops it" if log.torn else ""
 
 

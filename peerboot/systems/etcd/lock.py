@@ -1,7 +1,7 @@
 """The locks that etcd itself takes, and moving its data aside under them.
 
-bbolt: ``flock(LOCK_EX)`` on ``member/snap/db`` (bbolt bolt_unix.go). Write-ahead log: an open-file-description write lock
-on every segment (client/pkg/fileutil/lock_linux.go). Who holds all of them knows that no etcd runs there.
+bbolt: ``flock(LOCK_EX)`` on ``member/snap/db`` (bbolt bolt_unix.go). Write-ahead log: an open-file-description write
+lock on every segment (client/pkg/fileutil/lock_linux.go). Who holds all of them knows that no etcd runs there.
 """
 
 from __future__ import annotations
@@ -86,11 +86,10 @@ def move_aside(data_dir: Path, wal_dir: Path | None, stamp: str) -> str:
 
     A separate log goes first: without it no permit to resume can start a server on what is left.
     """
-    kept = []
+    kept: list[Path] = []
     with held(data_dir, wal_dir):
         if wal_dir is not None and wal_dir.is_dir():
-            for segment in sorted(wal_dir.glob("*.wal"))[:MAX_SEGMENTS]:
-                kept.append(str(rename_aside(segment, stamp)))
+            kept += [rename_aside(segment, stamp) for segment in sorted(wal_dir.glob("*.wal"))[:MAX_SEGMENTS]]
         if (data_dir / "member").exists():
-            kept.append(str(rename_aside(data_dir / "member", stamp)))
-    return kept[-1] if kept else "nowhere, there was none"
+            kept.append(rename_aside(data_dir / "member", stamp))
+    return str(kept[-1]) if kept else "nowhere, there was none"

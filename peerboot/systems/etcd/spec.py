@@ -56,7 +56,13 @@ class Etcd:
     def plan(self, facts: Facts, decision: Decision) -> Plan:
         return plan(self.config, facts, decision)
 
-    async def call(self, http: Http, call: Call, view: ClusterView, addresses: Mapping[str, tuple[str, ...]]) -> Done:
+    async def call(
+        self,
+        http: Http,
+        call: Call,
+        view: ClusterView,
+        addresses: Mapping[str, tuple[str, ...]],  # noqa: ARG002 - the view has the address of each server that answers
+    ) -> Done:
         """Ask a healthy voter other than the member in question, the leader first: it decides anyway."""
         servers = sorted(
             (

@@ -1,8 +1,8 @@
 """A reader of etcd's write-ahead log (server/storage/wal/{encoder,decoder,wal}.go, raftpb). Read-only, bounded.
 
 A frame is eight bytes, little-endian: the record's length in the low 56 bits, the padding in the top byte when its
-highest bit is set. A record is ``{1: type, 2: crc, 3: data}``; its crc is rolling: over the former record's crc and its own
-data (CRC-32C). So any record can be checked by the one before it.
+highest bit is set. A record is ``{1: type, 2: crc, 3: data}``; its crc is rolling: over the former record's crc and its
+own data (CRC-32C). So any record can be checked by the one before it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
@@ -137,7 +138,7 @@ def read(wal_dir: Path) -> Log | None:
     if not found:
         return None
     log = Log(segments=len(found))
-    for (one, _, _), (two, _, _) in zip(found, found[1:], strict=False):
+    for (one, _, _), (two, _, _) in pairwise(found):
         if two != one + 1:
             raise WalError(f"segment {one + 1:016x} is missing between others")
     if len(found) > 1 or found[0][0] > 0:
