@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from peerboot import decide, systems
+from peerboot import decide, systems, values
 from peerboot.settings import GENERAL, Setting
 
 ROOT = Path(__file__).parents[1]
@@ -71,11 +71,12 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-def _table(rows: tuple[Setting, ...]) -> list[str]:
-    lines = ["| name | default | unit | meaning |", "|---|---|---|---|"]
-    for row in rows:
-        default = "required" if row.default is None else f"`{row.default}`" if row.default else "none"
-        lines.append(f"| `{row.name}` | {default} | {_cell(row.unit)} | {_cell(row.reason)} |")
+def _table(settings_rows: tuple[Setting, ...]) -> list[str]:
+    lines = ["| name | default | unit or values | meaning |", "|---|---|---|---|"]
+    for row in values.table(settings_rows):
+        default = row["default"] if row["default"] in ("required", "none") else f"`{row['default']}`"
+        unit = ", ".join(filter(None, (row["unit"], row["values"])))
+        lines.append(f"| `{row['name']}` | {default} | {_cell(unit)} | {_cell(row['reason'])} |")
     return [*lines, ""]
 
 
