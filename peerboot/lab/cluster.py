@@ -145,12 +145,13 @@ class Lab:
 
     async def create(self, ordinal: int) -> Pod:
         """A new Pod of that ordinal: new uid, new address, the volume as it is."""
-        pod = Pod(await self._pod_spec(ordinal))
+        pod = Pod(await self.pod_spec(ordinal))
         self.pods[ordinal] = pod
         pod.start()
         return pod
 
-    async def _pod_spec(self, ordinal: int) -> PodSpec:
+    async def pod_spec(self, ordinal: int) -> PodSpec:
+        """What the next Pod of that ordinal is made of; it is not created."""
         spec, name = self.spec, self.pod_name(ordinal)
         self._made += 1
         address = self.network.another() if self.names else self.network.fixed(ordinal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,16 @@ class Exit:
     code: int
     ran: float
     """Seconds that it had run."""
+
+
+def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Signal a process that has not been waited for yet.
+
+    ``Process.send_signal`` polls first, and so takes the exit status away from whoever waits for it.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 class Container:
@@ -102,9 +113,8 @@ class Container:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone; it is restarted when it ends by it."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        if self._process is not None:
+            send(self._process, number)
 
     async def done(self) -> None:
         """Until it is over: an init container that succeeded, or one that was stopped."""

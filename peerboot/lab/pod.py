@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from peerboot.lab.container import Container, Timing
+from peerboot.lab.container import Container, Timing, send
 from peerboot.outside.http import Http, HttpError
 
 PORT, METRICS_PORT = 7070, 7072
@@ -126,9 +127,8 @@ class Pod:
         try:
             return await process.wait() == 0
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            send(process, signal.SIGKILL)
+            await process.wait()
 
     # ----------------------------------------------------------------- stop
 
@@ -195,8 +195,7 @@ class Pod:
             async with asyncio.timeout(timeout):
                 out, err = await process.communicate()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            send(process, signal.SIGKILL)
+            await process.wait()
         code = process.returncode if process.returncode is not None else -1
         return subprocess.CompletedProcess(args, code, out.decode(), err.decode())
