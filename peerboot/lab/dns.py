@@ -12,7 +12,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
@@ -22,15 +22,9 @@ import dns.message
 import dns.name
 import dns.opcode
 import dns.rcode
-import dns.rdatatype
-import dns.renderer
-import dns.rrset
 
-from peerboot.lab.zone import Records, Zone
+from peerboot.lab.zone import TCP_MAX, Records, Zone, aged, render
 
-UDP_MIN = 512
-TCP_MAX = 65535
-OPT_SIZE = 11
 MIN_CACHED = 5.0
 """CoreDNS keeps nothing for a shorter time, whatever the TTL."""
 DRIP = 0.05
@@ -47,6 +41,8 @@ class Mode(StrEnum):
     NXDOMAIN = "nxdomain"
     """Says of every name that it does not exist."""
     SILENT = "silent"
+    LOSSY = "lossy"
+    """Silent over UDP, as it should be over TCP."""
     GARBAGE = "garbage"
     """Random bytes, another id, another question, half a message, in turn."""
     TRUNCATED = "truncated"
@@ -253,7 +249,7 @@ class LabDns:
 
     def _respond(self, who: str, wire: bytes, *, tcp: bool) -> bytes | None:
         mode = self._mode_of(who)
-        if mode is Mode.SILENT:
+        if mode is Mode.SILENT or (mode is Mode.LOSSY and not tcp):
             return None
         try:
             query = dns.message.from_wire(wire)
@@ -265,15 +261,15 @@ class LabDns:
             case Mode.GARBAGE:
                 return self._garbage(who, query)
             case Mode.SERVFAIL:
-                return _render(query, Records(dns.rcode.SERVFAIL, authoritative=False), tcp=tcp)
+                return render(query, Records(dns.rcode.SERVFAIL, authoritative=False), tcp=tcp)
             case Mode.REFUSED:
-                return _render(query, Records(dns.rcode.REFUSED, authoritative=False), tcp=tcp)
+                return render(query, Records(dns.rcode.REFUSED, authoritative=False), tcp=tcp)
             case Mode.NXDOMAIN:
-                return _render(query, self.zone.nothing(), tcp=tcp)
+                return render(query, self.zone.nothing(), tcp=tcp)
             case Mode.TRUNCATED | Mode.ENDLESS:
-                return _render(query, Records(dns.rcode.NOERROR), tcp=tcp, cut=True)
-            case Mode.OK:
-                return _render(query, self._records(who, query), tcp=tcp)
+                return render(query, Records(dns.rcode.NOERROR), tcp=tcp, cut=True)
+            case _:
+                return render(query, self._records(who, query), tcp=tcp)
 
     def _records(self, who: str, query: dns.message.Message) -> Records:
         """The zone's answer, or the one in this endpoint's cache with what is left of its TTL."""
@@ -289,12 +285,12 @@ class LabDns:
             ttl = min((rrset.ttl for rrset in records.every), default=0)
             at, lasts = now, min(max(float(ttl), MIN_CACHED), self._cache)
             cache[key] = at, lasts, records
-        return _aged(records, name, int(lasts) - int(now - at))
+        return aged(records, name, int(lasts) - int(now - at))
 
     def _garbage(self, who: str, query: dns.message.Message) -> bytes:
         endpoint = self._endpoints[who]
         endpoint.garbage += 1
-        good = bytearray(_render(query, self.zone.answer(query.question[0].name, query.question[0].rdtype, who)))
+        good = bytearray(render(query, self.zone.answer(query.question[0].name, query.question[0].rdtype, who)))
         match endpoint.garbage % 4:
             case 1:
                 return os.urandom(64)
@@ -303,7 +299,7 @@ class LabDns:
                 return bytes(good)
             case 3:
                 other = dns.message.make_query(dns.name.from_text("other.invalid."), "SRV", id=query.id)
-                return _render(other, self.zone.nothing())
+                return render(other, self.zone.nothing())
             case _:
                 return bytes(good[: len(good) // 2])
 
@@ -334,52 +330,3 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"\0")
         await writer.drain()
         await asyncio.sleep(DRIP)
-
-
-def _aged(records: Records, name: dns.name.Name, ttl: int) -> Records:
-    """A cached answer: every TTL is what is left, and the name is spelt as asked this time."""
-
-    def aged(rrset: dns.rrset.RRset) -> dns.rrset.RRset:
-        owner = name if rrset.name == name else rrset.name
-        return dns.rrset.from_rdata_list(owner, max(ttl, 0), list(rrset))
-
-    return replace(
-        records,
-        answer=tuple(map(aged, records.answer)),
-        authority=tuple(map(aged, records.authority)),
-        additional=tuple(map(aged, records.additional)),
-    )
-
-
-def _render(query: dns.message.Message, records: Records, *, tcp: bool = False, cut: bool = False) -> bytes:
-    """The message, as large as the asker takes; TC is set when any record was left out, an additional one too."""
-    edns = query.edns >= 0
-    limit = TCP_MAX if tcp else max(UDP_MIN, query.payload) if edns else UDP_MIN
-    flags = dns.flags.QR | (query.flags & dns.flags.RD) | (records.rcode & 0xF)
-    flags |= dns.flags.AA if records.authoritative else dns.flags.RA
-    out: Any = dns.renderer.Renderer(query.id, flags, limit)  # type: ignore[no-untyped-call]
-    question = query.question[0]
-    out.add_question(question.name, question.rdtype)
-    if edns:
-        out.reserve(OPT_SIZE)
-    sections = (
-        (dns.renderer.ANSWER, records.answer),
-        (dns.renderer.AUTHORITY, records.authority),
-        (dns.renderer.ADDITIONAL, records.additional),
-    )
-    try:
-        for section, rrsets in sections:
-            for rrset in rrsets:
-                out.add_rrset(section, rrset)
-    except dns.exception.TooBig:
-        cut = True
-    if edns:
-        out.release_reserved()
-        opt = dns.message.make_query(".", "NS", use_edns=0, payload=query.payload).opt
-        if opt is not None:
-            out.add_opt(opt)
-    if cut:
-        out.flags |= dns.flags.TC
-    out.write_header()
-    wire: bytes = out.get_wire()
-    return wire

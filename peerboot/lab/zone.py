@@ -10,17 +10,26 @@ import ipaddress
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import dns.exception
+import dns.flags
+import dns.message
 import dns.name
 import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import dns.renderer
 import dns.rrset
 
 VERSION_TTL = 28800
 SOA_MAX_TTL = 300
+UDP_MIN = 512
+TCP_MAX = 65535
+OPT_SIZE = 11
+MAX_POINTER = 0x4000
 UPSTREAM_TTL = 86400
 """How long the root's "no such name" may be kept: names outside the zone are forwarded, and nobody knows them."""
 
@@ -172,3 +181,57 @@ def _shuffled(records: Iterable[dns.rrset.RRset]) -> tuple[dns.rrset.RRset, ...]
     mixed = list(records)
     random.shuffle(mixed)
     return tuple(mixed)
+
+
+def aged(records: Records, name: dns.name.Name, ttl: int) -> Records:
+    """A cached answer: every TTL is what is left, and the name is spelt as asked this time."""
+
+    def older(rrset: dns.rrset.RRset) -> dns.rrset.RRset:
+        owner = name if rrset.name == name else rrset.name
+        return dns.rrset.from_rdata_list(owner, max(ttl, 0), list(rrset))
+
+    return replace(
+        records,
+        answer=tuple(map(older, records.answer)),
+        authority=tuple(map(older, records.authority)),
+        additional=tuple(map(older, records.additional)),
+    )
+
+
+def render(query: dns.message.Message, records: Records, *, tcp: bool = False, cut: bool = False) -> bytes:
+    """The message, as large as the asker takes; TC is set when any record was left out, an additional one too."""
+    edns = query.edns >= 0
+    limit = TCP_MAX if tcp else max(UDP_MIN, query.payload) if edns else UDP_MIN
+    flags = dns.flags.QR | (query.flags & dns.flags.RD) | (records.rcode & 0xF)
+    flags |= dns.flags.AA if records.authoritative else dns.flags.RA
+    out: Any = dns.renderer.Renderer(query.id, flags, limit)  # type: ignore[no-untyped-call]
+    question = query.question[0]
+    out.add_question(question.name, question.rdtype)
+    if edns:
+        out.reserve(OPT_SIZE)
+    sections = (
+        (dns.renderer.ANSWER, records.answer),
+        (dns.renderer.AUTHORITY, records.authority),
+        (dns.renderer.ADDITIONAL, records.additional),
+    )
+    try:
+        for section, rrsets in sections:
+            for rrset in rrsets:
+                out.add_rrset(section, rrset)
+                if rrset.rdtype == dns.rdatatype.SRV:
+                    # A target is never compressed, but later names may point at it: so CoreDNS's sizes are met.
+                    start = out.output.tell() - len(rrset[0].target.to_wire())
+                    if start < MAX_POINTER:
+                        out.compress[rrset[0].target] = start
+    except dns.exception.TooBig:
+        cut = True
+    if edns:
+        out.release_reserved()
+        opt = dns.message.make_query(".", "NS", use_edns=0, payload=query.payload).opt
+        if opt is not None:
+            out.add_opt(opt)
+    if cut:
+        out.flags |= dns.flags.TC
+    out.write_header()
+    wire: bytes = out.get_wire()
+    return wire
