@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from peerboot import systems
+from peerboot.settings import GENERAL, OWN_PREFIXES, read
 from peerboot.systems.etcd.config import check_base
 from tests.shape import pages
 from tests.shape.pages import ROOT
@@ -106,6 +107,27 @@ def test_a_system_page_shows_a_run(path: Path) -> None:
     """The page of a system has at least one example that runs anywhere, with what it prints."""
     shown = [lines for command, lines in pages.commands((ROOT / path).read_text()) if command.split()[1] in ANYWHERE]
     assert any(shown)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_id)
+def test_settings_exist(path: Path) -> None:
+    """Every setting that a page names exists."""
+    rows = (*GENERAL, *(row for name in systems.BUILT_IN for row in systems.find(name).settings))
+    known = {row.name for row in rows}
+    named = set(re.findall(r"\bPEERBOOT_[A-Z0-9_]*[A-Z0-9]\b", (ROOT / path).read_text()))
+    assert {name for name in named - known if not name.startswith(OWN_PREFIXES)} == set()
+
+
+def test_the_pod_of_the_readme_is_one_that_peerboot_takes() -> None:
+    """The container in the README sets only known settings and passes known arguments."""
+    [example] = pages.blocks((ROOT / "README.md").read_text(), "yaml")
+    [container] = yaml.safe_load(example)["initContainers"]
+    environ = {var["name"]: var.get("value", "") for var in container["env"]}
+    environ |= {"POD_NAME": "db-0", "POD_NAMESPACE": "default", "POD_UID": "1", "POD_IPS": "127.0.0.1"}
+    etcd = systems.find("etcd")
+    settings = read(environ, systems={"etcd": etcd.settings})
+    assert (settings.system, settings.replicas, settings.data_dir) == ("etcd", 3, etcd.default_data_dir)
+    assert _is_command(container["args"][0])
 
 
 def _waits_and_refusals() -> set[str]:
