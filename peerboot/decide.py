@@ -53,6 +53,8 @@ TABLE: tuple[Rule, ...] = (
     blank.born,
     blank.born_waits,
     blank.claimed,
+    # Blank: all say so, or were born into what this disk belongs to.
+    blank.form,
     # Blank: a cluster lives.
     blank.join_waits,
     blank.join,
@@ -62,7 +64,6 @@ TABLE: tuple[Rule, ...] = (
     blank.unstarted_pair,
     blank.cluster_exists,
     blank.replicas_unknown,
-    blank.form,
     blank.wait_for_all,
 )
 

@@ -195,8 +195,11 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's.
     Then: refuse: all disks were lost. A consent forms anew.
     """
-    own = facts.record.birth.token if facts.record.birth else ""
-    if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "holds" or facts.anchor.token == own:
+    own = facts.record.birth or birth.may_be_born(facts).birth
+    if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "holds":
+        return None
+    if own is not None and own.token == facts.anchor.token:
+        # An earlier one of those that are being born wrote it.
         return None
     if clusters_seen(facts) or any(statement_of(facts, pod) is None for pod in facts.identity.others):
         return None
@@ -292,6 +295,39 @@ def out_of_range(facts: Facts) -> Decision | None:
     )
 
 
+def form(facts: Facts) -> Decision | None:
+    """When: the disk is blank and every expected pod said itself that it is blank, or born into the same birth, and
+    no other cluster is seen than the one that this birth leads to, which lists this Pod as never started.
+    Then: this disk is born, late if need be.
+    """
+    if facts.disk.kind != "blank" or facts.record.birth is not None:
+        return None
+    verdict = birth.may_be_born(facts)
+    if verdict.kind != "born-now" or verdict.birth is None:
+        return None
+    if _lost_to_another(facts) or _other_clusters(facts, verdict.birth.token):
+        return None
+    return say(
+        facts,
+        "form",
+        "form",
+        (
+            f"All {len(verdict.birth.members)} expected pods said themselves that their disks are blank: this one is born into "
+            if facts.identity.others
+            else "This is the only expected pod and its disk is blank: it is born into "
+        )
+        + f"{verdict.birth.token}.",
+    )
+
+
+def _other_clusters(facts: Facts, token: str) -> bool:
+    """Whether a cluster is seen that this birth does not lead to. Those that were born a moment earlier are in its."""
+    if facts.predicted_cluster:
+        return bool(set(clusters_seen(facts)) - {facts.predicted_cluster})
+    words = (statement_of(facts, pod) for pods in clusters_seen(facts).values() for pod in pods)
+    return any(word is None or word.token != token for word in words)
+
+
 def join_waits(facts: Facts) -> Decision | None:
     """When: the disk is blank, a cluster with quorum does not list this Pod, and it is not this Pod's turn.
     Then: wait: one joins at a time, the lowest ordinal first, when every listed name resolves.
@@ -365,6 +401,15 @@ def replace_unstarted(facts: Facts) -> Decision | None:
     entry = _entry(facts)
     if not _empty(facts) or not facts.cluster.quorum or entry is None or entry.started:
         return None
+    if not facts.looked:
+        return say(
+            facts,
+            "wait",
+            "replace-unstarted",
+            f"Cluster {facts.cluster.cluster} lists member {entry.id} for this Pod, which never started; asking the other "
+            "pods once whether it was planned for this disk.",
+            waits_for=("one look",),
+        )
     if not entry.learner and not stands_without(facts, entry.id):
         return _no_quorum_without(facts, "replace-unstarted", entry)
     return say(
@@ -470,28 +515,6 @@ def replicas_unknown(facts: Facts) -> Decision | None:
         "replicas-unknown",
         "This disk is blank and PEERBOOT_REPLICAS is not set, so it is not known who must agree to form. Set it to the "
         "StatefulSet's .spec.replicas.",
-    )
-
-
-def form(facts: Facts) -> Decision | None:
-    """When: the disk is blank and every expected pod said itself that it is blank, or born into the same birth.
-    Then: this disk is born.
-    """
-    if facts.disk.kind != "blank" or facts.record.birth is not None:
-        return None
-    verdict = birth.may_be_born(facts)
-    if verdict.kind != "born-now" or verdict.birth is None:
-        return None
-    return say(
-        facts,
-        "form",
-        "form",
-        (
-            f"All {len(verdict.birth.members)} expected pods said themselves that their disks are blank: this one is born into "
-            if facts.identity.others
-            else "This is the only expected pod and its disk is blank: it is born into "
-        )
-        + f"{verdict.birth.token}.",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from peerboot import birth
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
 from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
@@ -41,7 +42,7 @@ class Etcd:
         return config.permit_kind(content)
 
     def predicted_cluster(self, facts: Facts) -> str:
-        return self.config.predicted_cluster(facts.record.birth)
+        return self.config.predicted_cluster(facts.record.birth or birth.may_be_born(facts).birth)
 
     async def look(
         self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
