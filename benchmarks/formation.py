@@ -1,9 +1,9 @@
 """How long a cluster takes to form, against the same etcd with a hand-written static config, in one run.
 
-``python -m benchmarks.formation [RUNS]``. Both ways run in the same lab, on the same addresses and with the same restarts
-of the server. Without peerboot the server's container starts at once and finds every name in place, which is more than a
-cluster gives; with peerboot a Pod's name appears 0.3 s after its start, as measured on a node, and the server's container
-starts when the startup probe passes. Healthy: every server's own /health says so.
+``python -m benchmarks.formation [RUNS]``. Both ways run in the same lab, on the same addresses and with the same
+restarts of the server. Without peerboot the server's container starts at once and finds every name in place, which is
+more than a cluster gives; with peerboot a Pod's name appears 0.3 s after its start, as measured on a node, and the
+server's container starts when the startup probe passes. Healthy: every server's own /health says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def until(true: Callable[[], Awaitable[bool]], began: float) -> float:
     while not await true():
         if time.monotonic() - began > BOUND:
             raise LabError(f"not healthy within {BOUND:g} s")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
     return time.monotonic() - began
 
 
@@ -98,11 +98,11 @@ async def static(server: Server, size: int, root: Path) -> float:
                 f"advertise-client-urls: http://{spec.name}.{zone}:2379\n"
                 f"initial-cluster: {cluster}\ninitial-cluster-state: new\ninitial-cluster-token: static\npre-vote: true\n"
             )
+            spec.publish()
         began = time.monotonic()
         for spec in specs:
-            container = Container(
-                "server", spec.server, {"PATH": "/usr/bin:/bin"}, spec.logs / f"{spec.name}.log", spec.timing
-            )
+            log, env = spec.logs / f"{spec.name}.log", {"PATH": "/usr/bin:/bin"}
+            container = Container("server", spec.server, env, log, spec.timing)
             servers.append(container)
             container.start()
         health = Health([spec.address for spec in specs])
