@@ -32,6 +32,11 @@ def test_imports_keep_their_contracts(capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 0, capsys.readouterr().out
 
 
+def test_every_folder_is_a_package() -> None:
+    """A folder with code has an __init__.py: without it a wheel lacks it, and no import contract sees it."""
+    assert {path.parent for path in CODE if not (ROOT / path.parent / "__init__.py").is_file()} == set()
+
+
 @pytest.mark.parametrize("path", PEERBOOT, ids=_id)
 def test_files_stay_short(path: Path) -> None:
     """No file of peerboot is longer than 400 lines: one reads it in one go."""
