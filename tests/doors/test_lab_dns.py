@@ -334,6 +334,22 @@ async def test_cache_keeps_what_was_found_and_what_was_not() -> None:
         await lab.stop()
 
 
+async def test_cache_keeps_five_seconds_at_least() -> None:
+    """A cache keeps nothing for less than five seconds, whatever the TTL says."""
+    time = Time()
+    lab = LabDns(service="web", namespace="default", ttl=1, cache=30.0, now=time)
+    await lab.start()
+    try:
+        answers = []
+        for at in (0.0, 4.9, 5.0):
+            time.at = at
+            answers.append(len((await ask(lab, SRV)).answer))
+            fill(lab, 1)
+        assert answers == [0, 0, 1]
+    finally:
+        await lab.stop()
+
+
 async def test_cache_tells_endpoints_names_types_and_bits_apart() -> None:
     """A miss is kept for one endpoint, name, type and DO bit; the case of the name makes no difference."""
     lab = await cached(Time())
