@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from peerboot import admin, systems, values
+from peerboot.errors import SettingsError
 from peerboot.settings import GENERAL
 
 
@@ -15,13 +17,18 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _systems(args: argparse.Namespace) -> int:
-    found = {name: systems.find(name) for name in systems.names()}
     if args.json:
-        rows = [{"name": name, "settings": [row.name for row in made.settings]} for name, made in found.items()]
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([_system(name) for name in systems.names()], indent=1))
     else:
-        print("\n".join(found))
+        print("\n".join(systems.names()))
     return 0
+
+
+def _system(name: str) -> dict[str, Any]:
+    try:
+        return {"name": name, "settings": [row.name for row in systems.find(name).settings]}
+    except SettingsError as error:
+        return {"name": name, "error": str(error)}
 
 
 def _settings(args: argparse.Namespace) -> int:

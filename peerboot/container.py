@@ -214,9 +214,7 @@ async def _until_done(node: Node, settings: Settings, announce: Callable[[], Non
     node.first_question()
     serve = Serve(NodeView(node), settings.leave_timeout)
     try:
-        await serve.start(
-            settings.listen, settings.metrics_listen, settings.admin_socket or f"{settings.output_dir}/admin.sock"
-        )
+        await serve.start(settings.listen, settings.metrics_listen, settings.socket_path)
         announce()
         _keep_aside_torn(node)
         running = asyncio.create_task(node.run())

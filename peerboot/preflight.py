@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from peerboot.errors import SettingsError
-from peerboot.outside.files import FilesError, is_mount_root, nearest_existing, read_small, same_device, volume_root
+from peerboot.outside.files import (
+    FilesError,
+    is_mount_root,
+    nearest_existing,
+    read_small,
+    real_path,
+    same_device,
+    volume_root,
+)
 from peerboot.settings import Settings, contradictions
 
 SECRET_LIMIT = 64 * 1024
@@ -40,33 +48,34 @@ def check(settings: Settings, data_dir: Path) -> Path:
             f"use a sub-directory, for example {data_dir}/data"
         )
     state, output = state_dir(settings, data_dir), Path(settings.output_dir)
-    socket = Path(settings.admin_socket or output / "admin.sock")
-    try:
-        # Asked again with what was not set, and with the directories that symbolic links lead to.
-        for data, own, out in ((data_dir, state, output), (data_dir.resolve(), state.resolve(), output.resolve())):
-            contradictions(replace(settings, data_dir=str(data), state_dir=str(own), output_dir=str(out)))
-        if not same_device(state, data_dir):
-            raise SettingsError(
-                f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: "
-                "a lost disk would not take the state with it; put both on the same volume"
-            )
-        for name, path in (("PEERBOOT_STATE_DIR", state), ("PEERBOOT_DATA_DIR", data_dir)):
-            _directory(name, path, writes=settings.mode == "manage")
-        _directory("PEERBOOT_OUTPUT_DIR", output, there=True)
-        _directory("PEERBOOT_ADMIN_SOCKET", socket.parent, there=True)
-    except (FilesError, OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
-        raise SettingsError(f"the directories cannot be looked at: {error}: repair that path") from None
+    volume = {"PEERBOOT_STATE_DIR": state, "PEERBOOT_DATA_DIR": data_dir}
+    mounted = {"PEERBOOT_OUTPUT_DIR": output, "PEERBOOT_ADMIN_SOCKET": Path(settings.socket_path).parent}
+    for name, path in (volume | mounted).items():
+        _directory(name, path, must_exist=name in mounted)
+    # Asked again with what was not set, and with the directories that symbolic links lead to.
+    for data, own, out in ((data_dir, state, output), map(real_path, (data_dir, state, output))):
+        contradictions(replace(settings, data_dir=str(data), state_dir=str(own), output_dir=str(out)))
+    if not same_device(state, data_dir):
+        raise SettingsError(
+            f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: "
+            "a lost disk would not take the state with it; put both on the same volume"
+        )
+    for name, path in (mounted if settings.mode == "observe" else volume | mounted).items():
+        _writable(name, path)
     return state
 
 
-def _directory(name: str, path: Path, *, writes: bool = True, there: bool = False) -> None:
-    """A directory that is there or can be made, in which this user may write."""
+def _directory(name: str, path: Path, *, must_exist: bool) -> None:
     nearest = nearest_existing(path)
-    if there and nearest != path:
+    if must_exist and nearest != path:
         raise SettingsError(f"{name}: {path} is not there: mount an emptyDir with medium Memory there")
     if not nearest.is_dir():
         raise SettingsError(f"{name}: {nearest} is not a directory: name another path")
-    if writes and (not os.access(nearest, os.W_OK | os.X_OK) or os.statvfs(nearest).f_flag & os.ST_RDONLY):
+
+
+def _writable(name: str, path: Path) -> None:
+    nearest = nearest_existing(path)
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise SettingsError(
             f"{name}: {nearest} cannot be written by uid {os.getuid()}: "
             "set runAsUser and fsGroup of the Pod to the server's, and mount it for writing"

@@ -217,6 +217,11 @@ class Settings:
     name_from_host: bool = False
     """The pod name is the host name, for POD_NAME was not given."""
 
+    @property
+    def socket_path(self) -> str:
+        """The admin socket."""
+        return self.admin_socket or f"{self.output_dir}/admin.sock"
+
 
 NOTHING: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
 """The value of a setting without default that was not given, by kind; for the others the empty text."""
@@ -292,7 +297,8 @@ def _texts(
         if key == "config_file":
             raise SettingsError("config_file stands in PEERBOOT_CONFIG_FILE: drop it, only one file is read")
         if key not in keys:
-            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE {_not_a_setting(key, keys)}")
+            close = nearest(key, keys)
+            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE {_not_a_setting(key, close)}")
         texts[keys[key].name] = _plain(keys[key], file_values[key])
     for name in sorted(environ):
         if _is_link(name, environ[name]):
@@ -300,7 +306,9 @@ def _texts(
         if name in rows:
             texts[name] = environ[name] or texts.get(name, "")
         elif name.startswith("PEERBOOT_") and not _is_others(name, environ[name]):
-            raise SettingsError(f"{_name(name)} {_not_a_setting(name, rows)}")
+            # Compared without the prefix, which would make any two names alike.
+            close = nearest(name.removeprefix("PEERBOOT_").lower(), keys)
+            raise SettingsError(f"{_name(name)} {_not_a_setting(name, keys[close].name if close else '')}")
     return {name: text for name, text in texts.items() if text}
 
 
@@ -339,10 +347,9 @@ def _plain(row: Setting, value: object) -> str:
     return str(value)
 
 
-def _not_a_setting(name: str, known: Iterable[str]) -> str:
+def _not_a_setting(name: str, close: str) -> str:
     if re.search(r"_(CLIENT|PEER)_TLS_DIR$", name.upper()):
         return "comes with a later release: unset it"
-    close = nearest(name, known)
     return "is not a setting: " + (f"did you mean {close}?" if close else "`peerboot settings` lists them all")
 
 
@@ -397,7 +404,7 @@ def _directories(s: Settings) -> None:
             raise SettingsError(
                 f"{named[inner]}={one} lies inside {named[outer]}={other}: {why}; use a directory beside it"
             )
-    if len((s.admin_socket or f"{s.output_dir}/admin.sock").encode()) > MAX_SOCKET_PATH:
+    if len(s.socket_path.encode()) > MAX_SOCKET_PATH:
         raise SettingsError(
             f"PEERBOOT_ADMIN_SOCKET is longer than {MAX_SOCKET_PATH} bytes, the most that a socket's path "
             "may have: set a shorter one"

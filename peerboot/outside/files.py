@@ -254,7 +254,13 @@ def _device(path: Path) -> int:
     try:
         return path.stat().st_dev
     except OSError as error:
-        raise FilesError(f"{path} cannot be looked at: {why(error)}") from None
+        reason = "it is a link that leads nowhere" if error.errno in (errno.ENOENT, errno.ELOOP) else why(error)
+        raise FilesError(f"{path} cannot be looked at: {reason}") from None
+
+
+def real_path(path: Path) -> Path:
+    """Where symbolic links lead, as far as they do; never raises."""
+    return Path(os.path.realpath(path))
 
 
 def mount_points() -> frozenset[Path]:
@@ -279,13 +285,13 @@ def is_mount_root(path: Path) -> bool:
     """Whether something is mounted right there."""
     if not os.path.lexists(path):
         return False
-    real = path.resolve()
+    real = real_path(path)
     return os.path.ismount(real) or real in mount_points()
 
 
 def volume_root(path: Path) -> Path:
     """The directory where the volume is mounted that holds ``path``, ``/`` when that is the root file system."""
-    root = nearest_existing(path).resolve()
+    root = real_path(nearest_existing(path))
     if not root.is_dir():
         root = root.parent
     mounts = mount_points()

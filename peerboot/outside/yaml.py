@@ -52,6 +52,9 @@ def load(text: str) -> object:
     try:
         # The loader derives from SafeLoader.
         loaded: object = yaml.load(text, Loader=Loader)  # noqa: S506
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise YamlError(f"line {line}: a control character") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
