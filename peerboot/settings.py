@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
-from peerboot.values import MAX_LIST, Setting, SettingKind, parse, parse_duration, shown, split_address, split_listen
+from peerboot.values import Setting, SettingKind, parse, parse_duration, shown, split_address, split_listen
 
 __all__ = [
     "GENERAL",
@@ -341,7 +341,7 @@ def _name(text: str) -> str:
 
 def _plain(row: Setting, value: object) -> str:
     if isinstance(value, list) and row.kind in ("addresses", "nameservers"):
-        return ",".join(_plain(row, part) for part in value[: MAX_LIST + 1])
+        return ",".join(_plain(row, part) for part in value[: row.most + 1])
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise SettingsError(f"{row.key} in PEERBOOT_CONFIG_FILE is not text or a number: put it in quotes")
     return str(value)

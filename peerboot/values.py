@@ -71,6 +71,11 @@ class Setting:
         """Its name in the settings file, and in ``Settings.extra``."""
         return self.name.removeprefix("PEERBOOT_").lower()
 
+    @property
+    def most(self) -> int:
+        """How many addresses a list may have."""
+        return MAX_NAMESERVERS if self.kind == "nameservers" else MAX_LIST
+
 
 def shown(text: str) -> str:
     """A user's text for an error: quoted, control characters escaped, not endless."""
@@ -202,9 +207,8 @@ def _path(row: Setting, said: str, text: str) -> str:
 
 def _list(row: Setting, said: str, text: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
-    most = MAX_NAMESERVERS if row.kind == "nameservers" else MAX_LIST
-    if len(parts) > most:
-        raise SettingsError(f"{row.name} names {len(parts)} addresses: {most} at most")
+    if len(parts) > row.most:
+        raise SettingsError(f"{row.name} names {len(parts)} addresses: {row.most} at most")
     try:
         if row.kind == "addresses":
             return tuple(str(ipaddress.ip_address(part)) for part in parts)
@@ -275,7 +279,7 @@ def _property(row: Setting) -> dict[str, Any]:
         pattern = r"^(0|[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h))$"
         shape |= {"type": ["string", "integer"], "pattern": pattern, "minimum": 0, "maximum": 0}
     elif row.kind in ("addresses", "nameservers"):
-        shape |= {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": MAX_LIST}
+        shape |= {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": row.most}
     elif row.kind in ("path", "anchor"):
         shape["pattern"] = "^/" if row.kind == "path" else "^file:/"
     if row.choices:
