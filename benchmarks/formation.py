@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from benchmarks.tables import show, spread
+from benchmarks.tables import AS_IN_THE_IMAGE, show, spread
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.container import Container
 from peerboot.lab.errors import LabError
@@ -63,7 +63,7 @@ class Health:
 
 async def with_peerboot(server: Server, size: int, root: Path) -> tuple[float, float]:
     """Seconds from "all Pods started" to all config files written, and to all servers healthy."""
-    lab = Lab(LabSpec(root=root, server=server, replicas=size))
+    lab = Lab(LabSpec(root=root, server=server, replicas=size, peerboot=AS_IN_THE_IMAGE))
     async with lab:
         began = time.monotonic()
         health = Health([pod.spec.address for pod in lab.pods.values()])
@@ -96,7 +96,8 @@ async def static(server: Server, size: int, root: Path) -> float:
                 f"listen-metrics-urls: http://{spec.address}:{METRICS_PORT}\n"
                 f"initial-advertise-peer-urls: http://{spec.name}.{zone}:2380\n"
                 f"advertise-client-urls: http://{spec.name}.{zone}:2379\n"
-                f"initial-cluster: {cluster}\ninitial-cluster-state: new\ninitial-cluster-token: static\npre-vote: true\n"
+                f"initial-cluster: {cluster}\ninitial-cluster-state: new\n"
+                "initial-cluster-token: static\npre-vote: true\n"
             )
             spec.publish()
         began = time.monotonic()

@@ -1,9 +1,18 @@
-"""What the measurements share: medians with spread, and tables."""
+"""What the measurements share: medians with spread, tables, and peerboot as it runs in its image."""
 
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Sequence
+
+
+AS_IN_THE_IMAGE = (
+    sys.executable,
+    "-c",
+    "import sys; sys.modules['rich'] = None; from peerboot.cli import main; sys.exit(main())",
+)
+"""Without rich: it draws the lab's screen and is not in the image, but structlog imports it where it is."""
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
