@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from peerboot.cli import emit
-from peerboot.errors import PeerbootError, SettingsError
+from peerboot.errors import PeerbootError, RefusedError, SettingsError, SystemApiError
 from peerboot.outside.http import Http, HttpError
+from peerboot.printing import ago, columns, emit, say, table
 from peerboot.settings import parse_duration
 
 DEFAULT_SOCKET = "/run/peerboot/admin.sock"
+ANSWER_LIMIT = 4 << 20
+BY_EXIT_CODE: Mapping[int, type[PeerbootError]] = {5: RefusedError, 6: SystemApiError}
+"""What the other side's no leaves with here; everything else is a question that was put wrongly."""
 
 
 def socket_path(environ: Mapping[str, str]) -> str:
@@ -27,12 +31,15 @@ def socket_path(environ: Mapping[str, str]) -> str:
 async def ask(
     environ: Mapping[str, str], method: str, name: str, payload: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
-    """One question to the running peerboot; raises ``SettingsError`` when none answers, ``PeerbootError`` when it says no."""
+    """One question to the running peerboot.
+
+    Raises ``SettingsError`` when none answers, and what the other side raised when it says no.
+    """
     path = socket_path(environ)
     http = Http(unix=path)
     try:
         body = json.dumps(payload).encode() if payload is not None else None
-        reply = await http.fetch(method, f"http://peerboot/{name}", body=body, timeout=10.0, limit=4 << 20)
+        reply = await http.fetch(method, f"http://peerboot/{name}", body=body, timeout=10.0, limit=ANSWER_LIMIT)
     except HttpError as error:
         raise SettingsError(
             f"no peerboot answers at {path} ({error}): run this in the peerboot container "
@@ -41,12 +48,14 @@ async def ask(
     finally:
         await http.close()
     try:
-        data: Mapping[str, Any] = json.loads(reply.body)
-    except ValueError:
-        raise PeerbootError(f"peerboot at {path} answered HTTP {reply.status} without JSON") from None
+        data = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise PeerbootError(f"peerboot at {path} answered HTTP {reply.status} without a JSON object")
     if reply.status >= 400:
-        error = SettingsError(str(data.get("say") or data.get("error") or f"HTTP {reply.status}"))
-        raise error
+        kind = BY_EXIT_CODE.get(data.get("exit_code", 2), SettingsError)
+        raise kind(str(data.get("say") or data.get("error") or f"HTTP {reply.status}"))
     return data
 
 
@@ -78,36 +87,18 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         # OpenShift gives UIDs that have no passwd entry.
-        import os
-
         return f"uid {os.getuid()}"
-
-
-def ago(seconds: float | None) -> str:
-    """``12s``, ``3m``, ``2h``, ``5d``; ``-`` for what never was."""
-    if seconds is None:
-        return "-"
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{max(0, int(seconds))}s"
-
-
-def table(rows: list[list[str]]) -> str:
-    """Columns padded to their widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def show_status(data: Mapping[str, Any]) -> None:
     """POD DNS CENSUS DISK MEMBER ROLE LAG DECISION SINCE, and one sentence below."""
     rows = [["POD", "DNS", "CENSUS", "DISK", "MEMBER", "ROLE", "LAG", "DECISION", "SINCE"]]
     rows += [[str(cell) for cell in row] for row in data["rows"]]
-    print(table(rows))
+    print(table(rows, columns()))
     print()
-    print(data["sentence"])
+    say(data["sentence"])
     for line in data.get("notes", ()):
-        print(line)
+        say(line)
 
 
 def show_ledger(data: Mapping[str, Any]) -> None:
@@ -116,11 +107,13 @@ def show_ledger(data: Mapping[str, Any]) -> None:
     for entry in data["ledger"]:
         stamp = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(entry["wall"]))
         print(f"{stamp} ({ago(now - entry['wall'])} ago)  {entry['kind']} ({entry['rule']})")
-        print(f"    {entry['reason']}")
+        say(entry["reason"], "    ")
+    if not data["ledger"]:
+        print("Nothing has been decided yet.")
 
 
 def show_said(data: Mapping[str, Any]) -> None:
     """One sentence, then lines if there are some."""
-    print(data["say"])
+    say(data["say"])
     for line in data.get("lines", ()):
-        print(f"  {line}")
+        say(line, "  ")

@@ -9,17 +9,34 @@ import io
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from peerboot import container, preflight
-from peerboot.act import describe
-from peerboot.admin import ago, table
-from peerboot.cli import emit
-from peerboot.model import Facts, WriteFile
+from peerboot.decide import decide
+from peerboot.model import (
+    Action,
+    Call,
+    EndRemoval,
+    Facts,
+    MoveAside,
+    RecordBirth,
+    RecordPermit,
+    RecordSeal,
+    Renew,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+    WriteFile,
+)
 from peerboot.outside.clock import SystemClock
-from peerboot.report import sentence
+from peerboot.printing import ago, columns, emit, printable, say, table
+from peerboot.report import pieces, sentence
+
+if TYPE_CHECKING:
+    from peerboot.run import Node
+    from peerboot.systems import Prepared
 
 PATIENCE = 6.0
 
@@ -42,24 +59,12 @@ async def plan(environ: Mapping[str, str]) -> Mapping[str, Any]:
     node = container.make_node(made, "plan", SystemClock(), log, state)
     task = asyncio.create_task(node.run())
     try:
-        until = node.doors.clock.now() + PATIENCE
-        while node.doors.clock.now() < until and not task.done():
-            await asyncio.sleep(0.1)
-            heard = set(node.memory.evidence) >= set(node.identity.others)
-            if (
-                node.facts is not None
-                and node.memory.looked(node.doors.clock.now(), PATIENCE)
-                and (heard or node.memory.view.quorum)
-            ):
-                break
-        facts = node.facts
-        if facts is None:
+        await _looked_around(node, task)
+        if node.facts is None:
             raise RuntimeError("no pass was made")
-        return _told(
-            node.doors.system,
-            facts,
-            node.report.as_data(facts, node.decision, ready=node.ready(), wall=node.doors.clock.wall()),
-        )
+        wall = node.doors.clock.wall()
+        data = node.report.as_data(node.facts, node.decision, ready=node.ready(), wall=wall)
+        return _told(node.doors.system, node.facts, data, wall)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -67,52 +72,105 @@ async def plan(environ: Mapping[str, str]) -> Mapping[str, Any]:
         await node.doors.http.close()
 
 
-def _told(system: Any, facts: Facts, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    from peerboot.decide import decide
+async def _looked_around(node: Node, task: asyncio.Task[int]) -> None:
+    """Return when everybody has been asked and what was heard is enough, or after ``PATIENCE`` seconds."""
+    clock, memory = node.doors.clock, node.memory
+    until = clock.now() + PATIENCE
+    while clock.now() < until:
+        await asyncio.sleep(0.1)
+        if task.done():
+            task.result()
+        heard = set(memory.evidence) >= set(node.identity.others)
+        if node.facts is not None and memory.looked(clock.now(), PATIENCE) and (heard or memory.view.quorum):
+            return
 
+
+def _told(system: Prepared, facts: Facts, data: Mapping[str, Any], wall: float) -> Mapping[str, Any]:
+    """The decision as if peerboot managed, whatever the mode, and what would follow from it."""
     real = msgspec.structs.replace(facts, mode="manage")
+    if not facts.identity.ips:
+        # This Pod's own sidecar answers under its name too. Without POD_IPS it looks like a second Pod.
+        real = msgspec.structs.replace(real, twin="")
     decision = decide(real)
     actions = system.plan(real, decision).actions
-    diffs = []
-    for action in actions:
-        if isinstance(action, WriteFile):
-            before = facts.files.get(action.name, "").splitlines()
-            diffs += list(
-                difflib.unified_diff(
-                    before, action.content.splitlines(), f"{action.name} (now)", f"{action.name} (then)", lineterm=""
-                )
-            )
     return {
         "pod": facts.identity.pod,
         "sentence": sentence(decision),
         "kind": decision.kind,
         "rule": decision.rule,
         "evidence": list(decision.evidence),
+        "pieces": [piece._asdict() for piece in pieces(real, wall)],
         "census": data["evidence"],
         "dns": data["dns"],
         "dns_outcome": data["dns_outcome"],
         "servers": [msgspec.to_builtins(view) for view in facts.cluster.views],
         "findings": data["findings"],
-        "actions": [describe(action) for action in actions],
-        "diff": diffs,
+        "actions": [would(action) for action in actions],
+        "diff": [line for action in actions if isinstance(action, WriteFile) for line in diff(facts, action)],
     }
+
+
+# ------------------------------------------------------------------ actions
+
+
+def would(action: Action) -> str:
+    """What one action would do."""
+    match action:
+        case WriteFile():
+            return f"write {action.name}" + (", with which the server may start" if action.permit else "")
+        case WithdrawPermit():
+            return f"withdraw {action.name}, so that the server cannot start"
+        case RecordBirth():
+            return f"record birth {action.birth.token} of {', '.join(sorted(action.birth.members))}"
+        case RecordPermit():
+            return "record that the server may run"
+        case RecordSeal():
+            return f"remember cluster {action.seal.cluster}, member {action.seal.member}"
+        case Renew():
+            return f"give the disk a new nonce: {action.why}"
+        case MoveAside():
+            return f"rename the data aside: {action.why}"
+        case WriteAnchor():
+            return f"write {action.token} to the anchor" if action.token else "set the anchor aside"
+        case UseConsent():
+            return f"use up consent {action.nonce}"
+        case EndRemoval():
+            return f"end the removal of {action.pod}"
+        case Call():
+            what = " ".join(part for part in (action.name, action.member, *action.urls) if part)
+            return f"call {what}" + (f" at {action.pod}" if action.pod else "")
+
+
+def diff(facts: Facts, action: WriteFile) -> list[str]:
+    """How a file would change; of one with secrets only that it would."""
+    before, after = facts.files.get(action.name, ""), action.content
+    if action.mode & 0o077 == 0:
+        return [] if before == after else [f"{action.name} would change; it holds secrets and is not shown"]
+    return list(
+        difflib.unified_diff(
+            before.splitlines(),
+            after.splitlines(),
+            f"{action.name} (now)" if before else "/dev/null",
+            f"{action.name} (then)",
+            lineterm="",
+        )
+    )
 
 
 def show_plan(data: Mapping[str, Any]) -> None:
     """For a person."""
-    print(data["sentence"])
+    say(data["sentence"])
     print("\nEvidence:")
-    rows = [["  POD", "DNS", "SAYS", "AGE", "REMARK"]]
-    for pod, cell in data["census"].items():
-        rows.append([f"  {pod}", data["dns"].get(pod, "-"), cell["kind"], ago(cell["age"]), cell["text"]])
-    print(table(rows))
-    for line in (*data["evidence"], *data["findings"]):
-        print(f"  {line}")
+    for piece in data["pieces"]:
+        age = f"{ago(piece['age'])} ago" if piece["age"] else "now" if piece["age"] is not None else "never"
+        say(f"{piece['about']}, {piece['source']}, {age}: {piece['says']}", "  ")
     print("\nIt would:")
     for action in data["actions"] or ["do nothing"]:
-        print(f"  {action}")
+        say(action, "  ")
     if data["diff"]:
-        print("\n" + "\n".join(data["diff"]))
+        print()
+        for line in data["diff"]:
+            print(printable(line))
 
 
 async def _peers(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -147,15 +205,9 @@ async def _peers(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def show_peers(data: Mapping[str, Any]) -> None:
     """For a person."""
     reason = f" ({data['reason']})" if data["reason"] else ""
-    print(f"{data['question']}: {data['outcome']}{reason}, may be cached for {data['ttl']:g} s")
+    say(f"{data['question']}: {data['outcome']}{reason}, may be cached for {data['ttl']:g} s")
     if data["peers"]:
-        print(
-            table(
-                [
-                    ["POD", "ADDRESSES", "PORT"],
-                    *([p["pod"], ", ".join(p["addresses"]) or "-", str(p["port"])] for p in data["peers"]),
-                ]
-            )
-        )
+        rows = [[p["pod"], ", ".join(p["addresses"]) or "-", str(p["port"])] for p in data["peers"]]
+        print(table([["POD", "ADDRESSES", "PORT"], *rows], columns()))
     if data["missing"]:
-        print(f"missing: {', '.join(data['missing'])}")
+        say(f"{'missing' if data['outcome'] != 'unknown' else 'not known'}: {', '.join(data['missing'])}")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from peerboot.model import Decision, Facts
+from peerboot.model import Decision, Disk, Facts, Member, Record, ServerView
 from peerboot.outside import files
-from peerboot.rules.words import DATA_KINDS
+from peerboot.printing import one_line
+from peerboot.rules.words import DATA_KINDS, why_unheard
 
 if TYPE_CHECKING:
     from peerboot.log import Log
 
 LEDGER_SIZE = 200
+SENTENCE_LIMIT = 1000
+"""Characters of a sentence: an event of the Pod shows 1024, and the probe reads its answer after it."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -30,8 +34,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def sentence(decision: Decision) -> str:
-    """The one sentence of a verdict, as every surface shows it."""
-    return f"{decision.kind} ({decision.rule}): {decision.reason}"
+    """The one sentence of a verdict, as every surface shows it.
+
+    Reasons quote what others said. A line break in one must not pass for a line of ours: the second line of
+    status.txt tells the probe that the server may start.
+    """
+    return one_line(f"{decision.kind} ({decision.rule}): {decision.reason}", SENTENCE_LIMIT)
 
 
 def answers(facts: Facts, ready: bool) -> str:
@@ -48,8 +56,9 @@ class Report:
         self._log = log
         self._termination_log = termination_log
         self._last_key: tuple[object, ...] = ()
-        self._last_text = ""
-        self._complained = ""
+        self._written: tuple[object, ...] = ()
+        """What the files were last written from; empty when that failed."""
+        self._complained: dict[str, str] = {}
         self.ledger: deque[Entry] = deque(maxlen=LEDGER_SIZE)
         self.since_wall = 0.0
 
@@ -59,14 +68,16 @@ class Report:
         changed = key != self._last_key
         if changed:
             self._last_key, self.since_wall = key, wall
-            self.ledger.append(Entry(wall, decision.kind, decision.rule, decision.reason, decision.waits_for))
+            reason = one_line(decision.reason, SENTENCE_LIMIT)
+            self.ledger.append(Entry(wall, decision.kind, decision.rule, reason, decision.waits_for))
             say = self._log.warning if decision.kind == "refuse" else self._log.info
-            say(decision.reason, decision=decision.kind, rule=decision.rule)
+            say(reason, decision=decision.kind, rule=decision.rule)
         text = f"{sentence(decision)}\n{answers(facts, ready)}\n"
-        if text != self._last_text:
-            self._write("status.txt", text.encode())
-            self._write("decision.json", self.as_json(facts, decision, ready=ready, wall=wall))
-            self._last_text = text
+        material = (text, decision.evidence, facts.permit, facts.findings, facts.holds)
+        if material != self._written:
+            status = self._write("status.txt", text.encode())
+            details = self._write("decision.json", self.as_json(facts, decision, ready=ready, wall=wall))
+            self._written = material if status and details else ()
         return changed
 
     def as_json(self, facts: Facts, decision: Decision, *, ready: bool, wall: float) -> bytes:
@@ -77,7 +88,9 @@ class Report:
         """The same as built-in values."""
         identity, disk, cluster = facts.identity, facts.disk, facts.cluster
         pods = sorted({*identity.expected, *facts.peers.sightings}, key=lambda p: (identity.ordinal_of(p) or 0, p))
-        own = cluster.view_of(identity.pod)
+        own, answer = cluster.view_of(identity.pod), facts.peers.answer
+        # Unknown is not absent.
+        silent = "unknown" if answer is None or answer.outcome == "unknown" else "missing"
         role = "" if own is None else "learner" if own.learner else "leader" if own.leader == own.member else "voter"
         return {
             "pod": identity.pod,
@@ -114,9 +127,9 @@ class Report:
                 "quorum": cluster.quorum,
                 "members": [msgspec.to_builtins(m) for m in cluster.members],
             },
-            "dns": {pod: "found" if pod in facts.peers.sightings else "missing" for pod in pods},
-            "dns_outcome": facts.peers.answer.outcome if facts.peers.answer else "not asked",
-            "dns_reason": facts.peers.answer.reason if facts.peers.answer else "",
+            "dns": {pod: "found" if pod in facts.peers.sightings else silent for pod in pods},
+            "dns_outcome": answer.outcome if answer else "not asked",
+            "dns_reason": answer.reason if answer else "",
             "evidence": {pod: _evidence(facts, pod) for pod in pods},
             "findings": [finding.say for finding in facts.findings],
             "holds": [msgspec.to_builtins(hold) for hold in facts.holds],
@@ -125,30 +138,27 @@ class Report:
 
     def last_words(self, text: str) -> None:
         """The termination log: what the kubelet shows of a container that ended."""
-        if not self._termination_log:
-            return
-        try:
-            Path(self._termination_log).write_text(text[:4000] + "\n", encoding="utf-8")
-        except OSError:
-            # It exists only where a kubelet made it; the same words go to stderr.
-            return
+        if self._termination_log:
+            files.write_last_words(self._termination_log, one_line(text, SENTENCE_LIMIT))
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes) -> bool:
+        """Whether it was written. A failure is said once, and so is its end; the next pass tries again."""
         try:
             files.write_whole(self._dir / name, content, 0o640)
-            self._complained = ""
-        except (OSError, files.FilesError) as error:
-            if str(error) != self._complained:
-                self._complained = str(error)
-                self._log.error(f"Cannot write {name}: {error}. The last good files stay; it is tried again.")
-            self._last_text = ""
+        except files.FilesError as error:
+            if self._complained.get(name) != str(error):
+                self._complained[name] = str(error)
+                self._log.error(f"{error}. The last good file stays; it is tried again.")
+            return False
+        if self._complained.pop(name, None) is not None:
+            self._log.info(f"{self._dir / name} is written again.")
+        return True
 
 
 def _evidence(facts: Facts, pod: str) -> Mapping[str, Any]:
     """One cell of the evidence matrix."""
     if pod == facts.identity.pod:
-        text = facts.disk.kind
-        return {"kind": text, "age": 0.0, "text": "own disk"}
+        return {"kind": facts.disk.kind, "age": 0.0, "text": "own disk"}
     evidence = facts.evidence.get(pod)
     if evidence is None:
         return {"kind": "unknown", "age": None, "text": "not heard yet"}
@@ -161,6 +171,7 @@ def _evidence(facts: Facts, pod: str) -> Mapping[str, Any]:
         "kind": kind,
         "age": age,
         "text": evidence.reason,
+        "address": evidence.address,
         "fresh": evidence.fresh,
         "token": word.token,
         "nonce": word.nonce,
@@ -170,3 +181,128 @@ def _evidence(facts: Facts, pod: str) -> Mapping[str, Any]:
         "decision": word.decision,
         "rule": word.rule,
     }
+
+
+# ------------------------------------------------------- evidence for people
+
+
+class Piece(NamedTuple):
+    """One piece of evidence for people."""
+
+    about: str
+    source: str
+    age: float | None
+    """Seconds; None for what was never heard."""
+    says: str
+
+
+def pieces(facts: Facts, wall: float) -> list[Piece]:
+    """Everything that a decision rests on, each with its source and age."""
+    found = [Piece(facts.identity.pod, "own disk", 0.0, _own_disk(facts.disk))]
+    found.append(Piece(facts.identity.pod, "state dir", 0.0, _own_record(facts.record)))
+    found.append(_dns(facts))
+    found += [_peer(facts, pod) for pod in sorted({*facts.identity.others, *facts.evidence}, key=_by_ordinal)]
+    age = facts.now - facts.cluster.at
+    found += [Piece(view.pod, f"server {view.address}", age, _server(view)) for view in facts.cluster.views]
+    found += [Piece(pod, "server", age, "does not answer") for pod in facts.cluster.unreachable]
+    if facts.cluster.quorum:
+        found += [Piece(m.pod or m.name or m.id, "member list", age, _member(m)) for m in facts.cluster.members]
+    if facts.anchor.state != "none":
+        anchor = facts.anchor
+        found.append(Piece("anchor", anchor.where, 0.0, f"{anchor.state} {anchor.token or anchor.reason}".strip()))
+    if facts.twin:
+        found.append(Piece(facts.identity.pod, "census", 0.0, f"another process answers as this Pod: {facts.twin}"))
+    found += [
+        Piece("hold", hold.who, wall - hold.made_wall, f"of the {hold.scope}: {hold.why or 'no reason given'}")
+        for hold in facts.holds
+    ]
+    found += [Piece("finding", finding.name, facts.now - finding.at, finding.say) for finding in facts.findings]
+    return found
+
+
+def _by_ordinal(pod: str) -> tuple[int, str]:
+    tail = pod.rpartition("-")[2]
+    return (int(tail) if tail.isascii() and tail.isdigit() else 0, pod)
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _own_disk(disk: Disk) -> str:
+    return _joined(
+        disk.kind,
+        disk.cluster and f"cluster {disk.cluster}",
+        disk.member and f"member {disk.member}",
+        "its server runs" if disk.running else "",
+        disk.reason,
+        disk.warning,
+    )
+
+
+def _own_record(record: Record) -> str:
+    if record.problem or record.foreign:
+        return record.problem or f"written for {record.foreign}"
+    given = record.permitted_wall
+    return (
+        _joined(
+            record.nonce and f"nonce {record.nonce}",
+            f"born {record.birth.token}" if record.birth else "",
+            f"permit first given {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime(given))}"
+            if given is not None
+            else "",
+            f"cluster {record.seal.cluster}, member {record.seal.member}" if record.seal else "",
+            f"member {record.claim.member} was added for it" if record.claim else "",
+        )
+        or "nothing yet"
+    )
+
+
+def _dns(facts: Facts) -> Piece:
+    answer = facts.peers.answer
+    if answer is None:
+        return Piece(facts.identity.service, "DNS", None, "no answer yet")
+    says = _joined(answer.outcome, ", ".join(target.pod for target in answer.targets), answer.reason)
+    return Piece(facts.identity.service, f"DNS {answer.via}".strip(), facts.now - answer.at, says)
+
+
+def _peer(facts: Facts, pod: str) -> Piece:
+    """One other pod: its own word, or why there is none."""
+    evidence = facts.evidence.get(pod)
+    if evidence is None:
+        reason = why_unheard(facts, [pod]).removeprefix(f"{pod} (").removesuffix(")")
+        return Piece(pod, "census", None, f"unknown: {reason}")
+    age, word = facts.now - evidence.at, evidence.statement
+    source = f"census {evidence.address}".strip()
+    if word is None:
+        return Piece(pod, source, age, f"unknown: {evidence.reason}")
+    says = _joined(
+        word.disk,
+        word.nonce and f"nonce {word.nonce}",
+        word.token and f"born {word.token}",
+        word.cluster and f"cluster {word.cluster}",
+        word.member and f"member {word.member}",
+        "serving" if word.serving else "",
+        word.rule and f"decided {word.decision} ({word.rule})",
+        "" if evidence.fresh else f"since then: {evidence.reason}",
+    )
+    return Piece(pod, source, age, says)
+
+
+def _server(view: ServerView) -> str:
+    return _joined(
+        "healthy" if view.healthy else "not healthy",
+        "learner" if view.learner else ("leader" if view.leader and view.leader == view.member else ""),
+        view.member and f"member {view.member}",
+        view.cluster and f"cluster {view.cluster}",
+        view.version and f"version {view.version}",
+    )
+
+
+def _member(member: Member) -> str:
+    return _joined(
+        f"member {member.id}",
+        "learner" if member.learner else "voter",
+        "" if member.started else "never started",
+        " ".join(member.peer_urls),
+    )

@@ -1,32 +1,42 @@
-"""Serve: probes, census, metrics and the admin socket. The server side of aiohttp, imported when it starts."""
+"""Serve: probes, census, metrics and the admin socket. The server side of aiohttp, imported when it starts.
+
+Whoever can reach the Pod can reach this. So nothing here commands anything but the admin socket, whose mode is
+0600, and all that a stranger can make it hold is bounded.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peerboot.errors import PeerbootError, SettingsError
+from peerboot.outside import listen
 from peerboot.settings import split_listen
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-CENSUS_AT_ONCE = 64
+    Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+PATH = "/v1/node"
+METHODS = "GET, HEAD, OPTIONS"
 ADMIN_BODY = 4096
+HEADER_LINE = 4096
 UNIX_PATH_MAX = 107
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]
 """Name without prefix, help, ``gauge`` or ``counter``, samples."""
 
 
 class View(Protocol):
-    """What is served; ``node.py`` gives it."""
+    """What is served; ``view.py`` gives it."""
 
     def alive(self) -> tuple[bool, str]:
         """Whether the loop does work."""
@@ -56,121 +66,163 @@ class View(Protocol):
         """One admin request; raises ``PeerbootError`` to say no."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What strangers can make this process hold."""
+
+    pods: int = 512
+    """Connections at once on PEERBOOT_LISTEN. At start-up all others of a large set ask at once."""
+    machines: int = 64
+    """On PEERBOOT_METRICS_LISTEN."""
+    people: int = 16
+    """On the admin socket."""
+    idle: float = 20.0
+    """Seconds within which a whole request has to come; longer than clients keep an idle connection."""
+    lifetime: float = 60.0
+    """Seconds after which any connection ends, slow readers' too."""
+    linger: float = 1.0
+    """Seconds for which a body that nobody asked for is read."""
+
+
 class Serve:
     """Three listeners: pods and kubelet, metrics, admin socket."""
 
-    def __init__(self, view: View, leave_timeout: float = 20.0) -> None:
+    def __init__(self, view: View, leave_timeout: float = 20.0, bounds: Bounds | None = None) -> None:
         self._view = view
         self._leave_timeout = leave_timeout
+        self._bounds = bounds or Bounds()
+        self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
-        self._answering = 0
 
-    async def start(self, listen: str, metrics_listen: str, admin_socket: str) -> None:
+    async def start(self, pods_listen: str, metrics_listen: str, admin_socket: str) -> None:
         """Start all; raises ``SettingsError`` when an address cannot be listened on."""
+        # All sockets first: whoever asks while the library is still loading waits a moment instead of
+        # being refused.
+        pods = self._tcp("PEERBOOT_LISTEN", pods_listen)
+        machines = self._tcp("PEERBOOT_METRICS_LISTEN", metrics_listen)
+        people = self._unix(admin_socket) if admin_socket else None
         from aiohttp import web
 
         self._web = web
-        await self._tcp(
-            "PEERBOOT_LISTEN",
-            listen,
-            {
-                "/livez": self._livez,
-                "/startupz": self._startupz,
-                "/readyz": self._readyz,
-                "/prestop": self._prestop,
-                "/v1/node": self._node,
-            },
-        )
-        await self._tcp(
-            "PEERBOOT_METRICS_LISTEN",
-            metrics_listen,
-            {"/metrics": self._metrics, "/v1/peers": self._peers, "/v1/decision": self._decision},
-        )
-        if admin_socket:
-            await self._unix(admin_socket)
+        bounds = self._bounds
+        await self._serve(pods, self._for_pods(), bounds.pods, max(bounds.lifetime, self._leave_timeout + 5.0))
+        await self._serve(machines, self._for_machines(), bounds.machines, bounds.lifetime)
+        if people is not None:
+            await self._serve(people, self._for_people(), bounds.people, bounds.lifetime)
 
     async def stop(self) -> None:
         """Stop all within about a second."""
-        for runner in reversed(self._runners):
-            await runner.cleanup()
+        for server in self._servers:
+            server.close()
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        for sock in self._sockets:
+            sock.close()
+        self._servers.clear()
         self._runners.clear()
+        self._sockets.clear()
 
-    def _app(self, routes: Mapping[str, Callable[[Any], Awaitable[Any]]]) -> Any:
-        app = self._web.Application(client_max_size=ADMIN_BODY)
-        for path, handler in routes.items():
-            app.router.add_route("GET", path, handler)
-            app.router.add_route("HEAD", path, handler)
-            app.router.add_route("OPTIONS", path, handler)
-        return app
+    # ------------------------------------------------------------ listeners
 
-    async def _runner(self, app: Any) -> Any:
+    def _tcp(self, name: str, text: str) -> socket.socket:
+        host, port = split_listen(name, text)
+        try:
+            sock = listen.tcp(host, port)
+        except OSError as error:
+            raise SettingsError(
+                f"{name}={text} cannot be listened on: {error.strerror or error}; use another address or port"
+            ) from None
+        self._sockets.append(sock)
+        return sock
+
+    def _unix(self, path: str) -> socket.socket:
+        if len(os.fsencode(path)) > UNIX_PATH_MAX:
+            raise SettingsError(
+                f"PEERBOOT_ADMIN_SOCKET={path} is longer than {UNIX_PATH_MAX} bytes: use a shorter path"
+            )
+        try:
+            sock = listen.unix(path)
+        except OSError as error:
+            raise SettingsError(f"PEERBOOT_ADMIN_SOCKET={path} cannot be made: {error.strerror or error}") from None
+        self._sockets.append(sock)
+        return sock
+
+    async def _serve(self, sock: socket.socket, app: web.Application, most: int, lifetime: float) -> None:
         runner = self._web.AppRunner(
             app,
             access_log=None,
             handler_cancellation=True,
             shutdown_timeout=0.5,
             handle_signals=False,
-            max_line_size=4096,
-            max_field_size=4096,
-            keepalive_timeout=75.0,
+            max_line_size=HEADER_LINE,
+            max_field_size=HEADER_LINE,
+            keepalive_timeout=self._bounds.idle,
+            lingering_time=self._bounds.linger,
+            logger=_logger(),
         )
         await runner.setup()
         self._runners.append(runner)
-        return runner
+        assert runner.server is not None  # noqa: S101 - setup() made it
+        guard = listen.Guard(runner.server, most, lifetime)
+        self._servers.append(await asyncio.get_running_loop().create_server(guard, sock=sock))
 
-    async def _tcp(self, name: str, listen: str, routes: Mapping[str, Callable[[Any], Awaitable[Any]]]) -> None:
-        host, port = split_listen(name, listen)
-        runner = await self._runner(self._app(routes))
-        try:
-            sock = _listening(host, port)
-        except OSError as error:
-            raise SettingsError(
-                f"{name}={listen} cannot be listened on: {error.strerror or error}; use another address or port"
-            ) from None
-        await self._web.SockSite(runner, sock).start()
+    # --------------------------------------------------------------- routes
 
-    async def _unix(self, path: str) -> None:
-        if len(os.fsencode(path)) > UNIX_PATH_MAX:
-            raise SettingsError(
-                f"PEERBOOT_ADMIN_SOCKET={path} is longer than {UNIX_PATH_MAX} bytes: use a shorter path"
-            )
+    def _for_pods(self) -> web.Application:
+        app = self._web.Application(client_max_size=ADMIN_BODY)
+        self._add(app, "/livez", self._livez)
+        self._add(app, "/startupz", self._startupz)
+        self._add(app, "/readyz", self._readyz)
+        app.router.add_route("GET", "/prestop", self._prestop)
+        for method in ("HEAD", "OPTIONS"):
+            # They ask whether it is there, not whether this member may stop.
+            app.router.add_route(method, "/prestop", self._nothing)
+        app.router.add_route("GET", PATH, self._node)
+        return app
+
+    def _for_machines(self) -> web.Application:
+        app = self._web.Application(client_max_size=ADMIN_BODY)
+        self._add(app, "/metrics", self._metrics)
+        self._add(app, "/v1/peers", self._peers)
+        self._add(app, "/v1/decision", self._decision)
+        return app
+
+    def _for_people(self) -> web.Application:
         app = self._web.Application(client_max_size=ADMIN_BODY)
         for name in ("status", "explain", "plan"):
             app.router.add_route("GET", f"/{name}", self._admin)
         for name in ("hold", "resume", "consent", "remove"):
             app.router.add_route("POST", f"/{name}", self._admin)
-        runner = await self._runner(app)
-        try:
-            _clear_stale_socket(path)
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            before = os.umask(0o177)
-            try:
-                sock.bind(path)
-            finally:
-                os.umask(before)
-            sock.listen(8)
-        except OSError as error:
-            raise SettingsError(f"PEERBOOT_ADMIN_SOCKET={path} cannot be made: {error.strerror or error}") from None
-        await self._web.SockSite(runner, sock).start()
+        return app
+
+    def _add(self, app: web.Application, path: str, handler: Handler) -> None:
+        """GET and HEAD; OPTIONS gives the same status without a body, for load balancers that ask so."""
+
+        async def options(request: web.Request) -> web.Response:
+            status = (await handler(request)).status
+            bare: web.Response = self._web.Response(status=status, headers={"Allow": METHODS})
+            return bare
+
+        app.router.add_route("GET", path, handler)
+        app.router.add_route("HEAD", path, handler)
+        app.router.add_route("OPTIONS", path, options)
 
     # ------------------------------------------------------------- handlers
 
-    def _answer(self, verdict: tuple[bool, str]) -> Any:
+    def _answer(self, verdict: tuple[bool, str]) -> web.Response:
         ok, text = verdict
         return self._web.Response(status=200 if ok else 503, text=text + "\n")
 
-    async def _livez(self, _request: Any) -> Any:
+    async def _livez(self, _request: web.Request) -> web.Response:
         return self._answer(self._view.alive())
 
-    async def _startupz(self, _request: Any) -> Any:
+    async def _startupz(self, _request: web.Request) -> web.Response:
         return self._answer(self._view.startup())
 
-    async def _readyz(self, _request: Any) -> Any:
+    async def _readyz(self, _request: web.Request) -> web.Response:
         return self._answer(await self._view.readiness())
 
-    async def _prestop(self, request: Any) -> Any:
-        if request.method != "GET":
-            return self._web.Response()
+    async def _prestop(self, _request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(self._leave_timeout):
                 text = await self._view.prestop()
@@ -178,61 +230,48 @@ class Serve:
             text = f"not done within {self._leave_timeout:g} s; the server stops all the same"
         return self._web.Response(text=text + "\n")
 
-    async def _node(self, request: Any) -> Any:
-        if self._answering >= CENSUS_AT_ONCE:
-            return self._web.Response(status=503, text="busy\n")
-        self._answering += 1
-        try:
-            status, headers, body = self._view.census({k.lower(): v for k, v in request.headers.items()})
-        finally:
-            self._answering -= 1
+    async def _nothing(self, _request: web.Request) -> web.Response:
+        return self._web.Response(headers={"Allow": METHODS})
+
+    async def _node(self, request: web.Request) -> web.Response:
+        status, headers, body = self._view.census({k.lower(): v for k, v in request.headers.items()})
         return self._web.Response(status=status, headers=headers, body=body)
 
-    async def _metrics(self, _request: Any) -> Any:
-        return self._web.Response(body=exposition(self._view.metrics()), content_type="text/plain", charset="utf-8")
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return self._web.Response(body=exposition(self._view.metrics()), headers={"Content-Type": EXPOSITION})
 
-    async def _peers(self, _request: Any) -> Any:
+    async def _peers(self, _request: web.Request) -> web.Response:
         return self._web.json_response(self._view.peers())
 
-    async def _decision(self, _request: Any) -> Any:
+    async def _decision(self, _request: web.Request) -> web.Response:
         return self._web.Response(body=self._view.decision(), content_type="application/json")
 
-    async def _admin(self, request: Any) -> Any:
+    async def _admin(self, request: web.Request) -> web.Response:
         try:
             payload = json.loads(await request.read() or b"{}") if request.method == "POST" else {}
-            if not isinstance(payload, dict):
-                raise ValueError("not an object")
-        except ValueError:
+        except (ValueError, RecursionError):
+            payload = None
+        if not isinstance(payload, dict):
             return self._web.json_response({"error": "request", "say": "the body is not a JSON object"}, status=400)
         try:
             return self._web.json_response(await self._view.admin(request.path.strip("/"), payload))
         except PeerbootError as error:
-            return self._web.json_response({"error": "no", "say": str(error)}, status=409)
+            said = {"error": "no", "say": str(error), "exit_code": error.exit_code}
+            return self._web.json_response(said, status=409)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A listening socket; ``::`` is dual stack and falls back to IPv4 where IPv6 is off."""
-    if host == "::":
-        with contextlib.suppress(OSError):
-            if socket.has_dualstack_ipv6():
-                return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
-        host = "0.0.0.0"  # noqa: S104 - the user asked for every address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+def _logger() -> logging.Logger:
+    """aiohttp's log without strangers' garbage: each piece would be a traceback with their bytes in it."""
+    from aiohttp import http_exceptions, web
 
+    def is_bug(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, http_exceptions.HttpProcessingError | web.RequestPayloadError)
 
-def _clear_stale_socket(path: str) -> None:
-    """Remove a socket that an earlier process left; one that still answers is an error."""
-    if not Path(path).is_socket():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        try:
-            probe.connect(path)
-        except OSError:
-            Path(path).unlink(missing_ok=True)
-            return
-    raise OSError(98, "another peerboot listens there")
+    logger = logging.getLogger("peerboot.serve")
+    if not logger.filters:
+        logger.addFilter(is_bug)
+    return logger
 
 
 def exposition(metrics: list[Metric]) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from peerboot.printing import one_line
+
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
@@ -88,8 +90,10 @@ class Http:
             raise HttpError("it closed the connection without an answer") from None
         except aiohttp.ClientPayloadError:
             raise HttpError("its body broke off") from None
-        except aiohttp.ClientResponseError:
-            raise HttpError("it answered something that is not HTTP") from None
+        except aiohttp.ClientResponseError as error:
+            # Both are parse errors to the library; only for lines that are too long it names the limit.
+            long = "more than" in error.message
+            raise HttpError("its headers are too long" if long else "it answered something that is not HTTP") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise HttpError(_reason(error)) from None
 
@@ -108,4 +112,4 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such socket"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:120].lower()
+    return one_line(str(text)).lower()
