@@ -6,7 +6,6 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-
 AS_IN_THE_IMAGE = (
     sys.executable,
     "-c",
