@@ -277,16 +277,25 @@ async def scripted(answer: Answerer, over_tcp: bytes | None = None) -> AsyncIter
         writer.close()
 
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Udp, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    server = await asyncio.start_server(connected, "127.0.0.1", port) if over_tcp is not None else None
+    for _ in range(50):
+        # The kernel gives a free port of one kind; its number may be taken in the other.
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            transport, _ = await loop.create_datagram_endpoint(Udp, local_addr=("127.0.0.1", port))
+            break
+        except OSError:
+            server.close()
+    else:
+        pytest.fail("no port is free for both UDP and TCP")
+    if over_tcp is None:
+        server.close()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         transport.close()
-        if server is not None:
-            server.close()
-            await server.wait_closed()
+        server.close()
+        await server.wait_closed()
         await asyncio.sleep(0)
 
 
