@@ -1,17 +1,11 @@
-"""The door to PyYAML: safe, bounded, duplicate keys refused, text kept text."""
+"""The door to PyYAML: safe, bounded, duplicate keys refused."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 LIMIT = 1 << 20
 """Characters of a document."""
-
-PLAIN = re.compile(r"[A-Za-z][A-Za-z/_-]*")
-"""Text that every YAML reader takes for text without quotes, if it is none of ``RESERVED``."""
-RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 class YamlError(Exception):
@@ -65,33 +59,3 @@ def load(text: str) -> object:
     except ValueError as error:  # a date that is none, a number of too many digits
         raise YamlError(f"a value cannot be read: {error}") from None
     return loaded
-
-
-def dump(values: Mapping[str, object]) -> str:
-    """YAML in block style, keys in the order given, that reads the same by the rules of YAML 1.1 and 1.2.
-
-    Text is quoted unless it is a plain word: PyYAML would write ``12e4567`` bare, which other readers (Go's,
-    in etcd) take for a number.
-    """
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """SafeDumper that quotes text and never writes aliases."""
-
-        def ignore_aliases(self, _data: object) -> bool:
-            return True
-
-    def text(dumper: Any, value: str) -> Any:
-        plain = PLAIN.fullmatch(value) and value.lower() not in RESERVED
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
-
-    def pairs(dumper: Any, value: tuple[object, ...]) -> Any:
-        return dumper.represent_list(value)
-
-    Dumper.add_representer(str, text)
-    Dumper.add_representer(tuple, pairs)
-    try:
-        written: str = yaml.dump(dict(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=4096)
-    except yaml.YAMLError as error:
-        raise YamlError(" ".join(str(error).split())) from None
-    return written
