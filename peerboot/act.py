@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from peerboot.model import (
     ClusterView,
     Done,
     EndRemoval,
+    Facts,
     MoveAside,
     Plan,
     RecordBirth,
@@ -28,6 +31,7 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.outside import files
+from peerboot.rules.words import consent_nonce
 
 if TYPE_CHECKING:
     from peerboot.outside.http import Http
@@ -37,10 +41,59 @@ if TYPE_CHECKING:
 
 @dataclass
 class Words:
-    """What people have said to this process. It dies with it."""
+    """What people have said to this process. It dies with it, and each word with what it was said about."""
 
-    consents: set[str] = field(default_factory=set)
-    removals: list[Removal] = field(default_factory=list)
+    consents: dict[str, str] = field(default_factory=dict)
+    """The rule by nonce."""
+    removals: dict[str, tuple[Removal, str]] = field(default_factory=dict)
+    """By pod, each with the member id that is to go."""
+
+    def forget_outdated(self, facts: Facts) -> bool:
+        """Drop each consent whose evidence has changed, for good, and each removal of a member that was replaced."""
+        before = len(self.consents) + len(self.removals)
+        for nonce, rule in tuple(self.consents.items()):
+            if consent_nonce(facts, rule) != nonce:
+                del self.consents[nonce]
+        for pod, (_, member) in tuple(self.removals.items()):
+            entry = facts.cluster.entry_of(pod)
+            if facts.cluster.quorum and entry is not None and entry.id != member:
+                del self.removals[pod]
+        return len(self.consents) + len(self.removals) < before
+
+
+@dataclass
+class Tally:
+    """What this process has done: for metrics, and for the pace of tries."""
+
+    changes: int = 0
+    """Of the decision."""
+    acted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Actions by name and result."""
+    failures: int = 0
+    """In a row, of any action."""
+    failed_calls: int = 0
+    """In a row, of admin calls."""
+    call_failure: str = ""
+    not_before: float = 0.0
+    """Until then nothing is tried that is hard to take back: after failures it waits a little longer each time."""
+    written_wall: float | None = None
+    """When the permit was last written."""
+    started_after: float | None = None
+    """Seconds from this process's start until the server might start."""
+
+    def count(self, result: Done, *, now: float, wall: float) -> None:
+        """Take one action's outcome."""
+        action = result.action
+        self.acted[name_of(action), "ok" if result.ok else "failed"] += 1
+        if result.ok:
+            self.failures, self.not_before = 0, 0.0
+            self.failed_calls = 0 if isinstance(action, Call) else self.failed_calls
+            if isinstance(action, WriteFile) and action.permit:
+                self.written_wall = wall
+            return
+        self.failures += 1
+        self.failed_calls += isinstance(action, Call)
+        self.not_before = now + min(0.2 * 1.5**self.failures, 5.0)
 
 
 @dataclass(frozen=True)
@@ -94,9 +147,9 @@ async def perform(action: Action, doors: Doors) -> Done:
         case WriteAnchor(token=token):
             return _anchor(action, doors, token)
         case UseConsent(nonce=nonce):
-            doors.words.consents.discard(nonce)
+            doors.words.consents.pop(nonce, None)
         case EndRemoval(pod=pod):
-            doors.words.removals[:] = [removal for removal in doors.words.removals if removal.pod != pod]
+            doors.words.removals.pop(pod, None)
         case Call():
             return await _call(action, doors)
     return Done(action=action, ok=True)
@@ -104,7 +157,7 @@ async def perform(action: Action, doors: Doors) -> Done:
 
 def was_withdrawn(output_dir: Path, name: str) -> bool:
     """Whether a permit that was given in this Pod has been withdrawn since."""
-    return (output_dir / f"{name}.withdrawn").exists()
+    return os.path.lexists(output_dir / f"{name}.withdrawn")
 
 
 def withdraw_permit(output_dir: Path, name: str) -> None:
@@ -132,6 +185,11 @@ async def _call(call: Call, doors: Doors) -> Done:
         record = doors.state.read()
         doors.state.record_claim(Claim(cluster=doors.view.cluster, member=done.member, nonce=record.nonce))
     return done
+
+
+def name_of(action: Action) -> str:
+    """A stable word for an action, for metrics: the call's own name, or its kind."""
+    return action.name if isinstance(action, Call) else str(action.__struct_config__.tag)
 
 
 def describe(action: Action) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from peerboot.model import (
     Anchor,
@@ -39,6 +42,8 @@ class Memory:
     findings: tuple[Finding, ...] = ()
     learners: dict[str, LearnerTrack] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
+    dns_results: Counter[str] = field(default_factory=Counter)
+    """Questions about the set by outcome."""
     asked_dns: bool = False
     asked_census: bool = False
     asked_servers: bool = False
@@ -49,13 +54,13 @@ class Memory:
 
     def see_disk(self, disk: Disk, now: float) -> None:
         """Take a new reading; ``since`` tells how long its kind has lasted."""
-        import msgspec
-
         same = disk.kind == self.disk.kind and self.disk.since > 0
         self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
 
     def see_view(self, view: ClusterView, now: float) -> None:
-        """Take what the servers said, and note which learners move."""
+        """Take what the servers said, and note which learners move. Of two looks the one that began later counts."""
+        if view.at < self.view.at:
+            return
         self.view = view
         self.asked_servers = True
         if not view.quorum:
@@ -104,7 +109,9 @@ def merge_holds(own: tuple[Hold, ...], heard: tuple[Hold, ...]) -> tuple[Hold, .
         known = merged.get(hold.id)
         if known is None or (known.ended_wall is None and hold.ended_wall is not None):
             merged[hold.id] = hold
-    return tuple(sorted(merged.values(), key=lambda h: (h.made_wall, h.id))[-16:])
+    # Where there are too many those go first that have ended.
+    kept = sorted(merged.values(), key=lambda h: (h.ended_wall is None, h.made_wall, h.id))[-16:]
+    return tuple(sorted(kept, key=lambda h: (h.made_wall, h.id)))
 
 
 def statement_of(

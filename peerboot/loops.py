@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from peerboot.census import Census
     from peerboot.discovery import Discovery
     from peerboot.log import Log
-    from peerboot.model import Identity
+    from peerboot.model import Identity, Sighting
     from peerboot.outside.clock import Clock
     from peerboot.outside.dns import Dns
     from peerboot.outside.http import Http
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 HASTE_RULES = ("own-data", "promote-learner", "first-start", "interrupted-listed")
 """While one of these is in force a server is about to serve, or to be promoted."""
+
+DNS_ROUND = 30.0
+"""Seconds that a question with follow-ups and a diagnosis takes at most, each of them being bounded."""
+LOOK_ROUND = 60.0
+"""The same of a look at 64 servers, all of them silent."""
+CENSUS_EACH = 1.0
+"""The same of one pod that is asked: eight silent addresses of two seconds, sixteen at once."""
 
 Places = dict[str, tuple[tuple[str, int], ...]]
 
@@ -83,6 +90,9 @@ class Loops:
         """The decision in force; the pass sets it."""
         self.news = asyncio.Event()
         self.look_soon = asyncio.Event()
+        self._ask_soon = asyncio.Event()
+        self.due: dict[str, float] = {}
+        """By loop, when its next round has to be over at the latest, if it is alive."""
         self._turn = 0
         self._diagnosed_at = 0.0
         self._own_seen_at: float | None = None
@@ -94,9 +104,17 @@ class Loops:
 
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """Addresses by pod, own ones from the downward API, where DNS may be late or wrong."""
-        found = {pod: s.addresses for pod, s in self.memory.peers.sightings.items() if s.addresses}
+        found = {pod: s.addresses for pod, s in self._seen().items() if s.addresses}
         found[self.identity.pod] = self.identity.ips or found.get(self.identity.pod, ("127.0.0.1",))
         return found
+
+    def _seen(self) -> dict[str, Sighting]:
+        """The pods of this set in DNS; a Service may list others, and nobody asks those."""
+        return {p: s for p, s in self.memory.peers.sightings.items() if self.identity.ordinal_of(p) is not None}
+
+    def _expect(self, name: str, seconds: float) -> None:
+        """This round, or the pause after it, takes so long at most."""
+        self.due[name] = self.doors.clock.now() + seconds
 
     # ------------------------------------------------------------------ DNS
 
@@ -105,22 +123,27 @@ class Loops:
         clock, attempt = self.doors.clock, 0
         await clock.sleep(peers.first_pause(len(self.identity.expected), clock.jitter()))
         while True:
+            self._expect("DNS", DNS_ROUND)
             answer = await self.doors.discovery.ask()
+            known = self.addresses()
             self.memory.peers = peers.fold(self.memory.peers, answer, clock.now())
+            self.memory.dns_results[answer.outcome] += 1
             self.memory.asked_dns = True
+            if self.addresses() != known:
+                self._ask_soon.set()
             await self._diagnose()
             self.news.set()
             missing = set(self.identity.expected) - set(self.memory.peers.sightings)
             attempt = attempt + 1 if missing or not self.resting else 0
-            await clock.sleep(
-                peers.pace(
-                    n=max(self.identity.replicas or 0, len(self.memory.peers.sightings), 1),
-                    phase="rest" if self.resting and not missing else "boot",
-                    answer=answer,
-                    attempt=attempt,
-                    jitter=clock.jitter(),
-                )
+            pause = peers.pace(
+                n=max(self.identity.replicas or 0, len(self.memory.peers.sightings), 1),
+                phase="rest" if self.resting and not missing else "boot",
+                answer=answer,
+                attempt=attempt,
+                jitter=clock.jitter(),
             )
+            self._expect("DNS", pause)
+            await clock.sleep(pause)
 
     async def _diagnose(self) -> None:
         """Extra questions when this Pod's own record stays away: what is set up wrongly has a name."""
@@ -149,11 +172,11 @@ class Loops:
         """Ask the others about their own disks: everyone while anything is open, a few in turn at rest."""
         clock = self.doors.clock
         while True:
-            targets: Places = {
-                pod: tuple((a, s.port) for a in s.addresses) for pod, s in self.memory.peers.sightings.items()
-            }
+            self._ask_soon.clear()
+            targets: Places = {pod: tuple((a, s.port) for a in s.addresses) for pod, s in self._seen().items()}
             if self.resting:
                 targets = self._next_few(targets)
+            self._expect("census", len(targets) * CENSUS_EACH)
             if targets:
                 await self.doors.census.ask(targets)
                 self.memory.asked_census = True
@@ -166,10 +189,11 @@ class Loops:
             size = max(len(targets), 1)
             pause = self.pace.census_rest if self.resting else max(self.pace.census_busy, size / 20)
             pause *= 0.9 + 0.2 * clock.jitter()
-            if targets or self.resting:
-                await clock.sleep(pause)
-            else:
-                await self._news_within(pause)
+            self._expect("census", pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    # Somebody new in DNS is asked at once.
+                    await (clock.sleep(pause) if self.resting else self._ask_soon.wait())
 
     def _next_few(self, targets: Places) -> Places:
         pods = sorted(pod for pod in targets if pod != self.identity.pod)
@@ -189,10 +213,12 @@ class Loops:
         """Ask the servers: own first and alone at rest, everyone while anything is open."""
         while True:
             self.look_soon.clear()
+            self._expect("servers", LOOK_ROUND)
             await self.look()
             pause = self.pace.servers_rest if self.resting else self.pace.servers_busy
             if self.decision.rule in HASTE_RULES:
                 pause = min(pause, self.pace.servers_busy / 2)
+            self._expect("servers", pause)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * (0.9 + 0.2 * self.doors.clock.jitter())):
                     await self.look_soon.wait()
@@ -217,8 +243,3 @@ class Loops:
         asked = [host for host in hosts[:64] if host not in known]
         replies = await asyncio.gather(*(self.doors.dns.addresses(host) for host in asked))
         return tuple(host for host, reply in zip(asked, replies, strict=True) if reply.outcome != "found")
-
-    async def _news_within(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.news.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,15 +19,19 @@ from peerboot import __version__, act, anchor, assess, decide, finish
 from peerboot.loops import Doors, Loops, Pace
 from peerboot.model import Call, Decision, Done, Facts, MoveAside, Plan, Removal, Renew
 from peerboot.outside import files
-from peerboot.report import Report, sentence
+from peerboot.report import Report, answers, sentence
 from peerboot.rules.words import DATA_KINDS
 
 if TYPE_CHECKING:
-    from peerboot.model import Identity
+    from peerboot.model import Hold, Identity, Statement
     from peerboot.settings import Settings
 
 __all__ = ["Doors", "Node", "Pace"]
 
+BATCH = 0.02
+"""Seconds for which news are taken together, so that no stream of them keeps the process from all else."""
+REREAD = 5.0
+"""A stopped server's data is read again after so many seconds, and before anything is done to it."""
 TRANSITION_RULES = ("first-permit", "first-start", "born", "claimed", "form", "join", "promote-learner")
 
 
@@ -47,12 +52,13 @@ class Node:
         self.memory = self.loops.memory
         self.news = self.loops.news
         self.words = act.Words()
+        self.tally = act.Tally()
         self.decided_at = self.memory.started_at
         self.facts: Facts | None = None
         self.last_pass = self.memory.started_at
-        self._call_not_before = 0.0
-        self._failures = 0
-        self._said = ""
+        self._told = ("", "")
+        self._read_at = 0.0
+        self._said: dict[str, str] = {}
         self._dns_task: asyncio.Task[None] | None = None
         self._written_holds = self.memory.holds
 
@@ -71,7 +77,7 @@ class Node:
     def observing(self) -> bool:
         return self.settings.mode == "observe" or self.mode == "plan"
 
-    def statement(self) -> object:
+    def statement(self) -> Statement:
         """What ``/v1/node`` says now."""
         return assess.statement_of(
             self.identity,
@@ -92,9 +98,9 @@ class Node:
         view = assess.fresh_view(self.memory.view, self.doors.clock.now())
         return assess.is_serving(self.memory.disk, view, self.identity.pod)
 
-    def add_removal(self, pod: str, who: str) -> None:
-        """A person's word that a pod's member is gone for good."""
-        self.words.removals.append(Removal(pod=pod, who=who, at=self.doors.clock.now()))
+    def add_removal(self, pod: str, member: str, who: str) -> None:
+        """A person's word that this member of a pod is gone for good."""
+        self.words.removals[pod] = (Removal(pod=pod, who=who, at=self.doors.clock.now()), member)
         self.news.set()
 
     def last_sentence(self) -> str:
@@ -141,6 +147,7 @@ class Node:
             progressed = await self.one_pass()
             if self.mode == "init" and self._finished():
                 return
+            await self.doors.clock.sleep(BATCH)
             busy = busy + 1 if progressed else 0
             if 0 < busy < 20:
                 continue
@@ -148,7 +155,7 @@ class Node:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     # At rest news can wait for the second; in between only the lock is looked at.
-                    await (asyncio.sleep(pause) if self.loops.resting else self.news.wait())
+                    await (self.doors.clock.sleep(pause) if self.loops.resting else self.news.wait())
 
     def _in_transition(self) -> bool:
         return self.decision.rule in TRANSITION_RULES or (
@@ -164,14 +171,15 @@ class Node:
             facts,
             self.decision,
             stood=self.doors.clock.now() - self.decided_at,
-            failure=self._said if self._failures >= self.pace.api_failures else "",
+            failure=self.tally.call_failure if self.tally.failed_calls >= self.pace.api_failures else "",
             refuse_settle=self.pace.refuse_settle,
             diagnose_after=self.settings.diagnose_after,
             deadline=self.settings.deadline,
         )
         if not done and facts.permit != "absent":
             waiting = ", ".join(finish.waits_to_be_born(facts))
-            self._say_once(f"The config is written; init answers until {waiting} said that they are born too.")
+            text = f"The config is written; init answers until {waiting} said that they are born too."
+            self._say_once("born", text, self.doors.log.info)
         return done
 
     # ------------------------------------------------------------- one pass
@@ -180,50 +188,49 @@ class Node:
         """Look at the own disk, decide, act, report. True when an action changed something."""
         facts, decision = self._decide()
         plan = self.doors.system.plan(facts, decision)
-        if _needs_fresh_look(plan) and not await self._confirmed(facts, decision):
-            self.news.set()
-            return False
-        if facts is not self.facts:
-            facts = self.facts or facts
+        if _needs_fresh_look(plan):
+            facts, decision, plan = await self._confirmed(decision)
         done = await self._carry_out(plan)
         if done:
             # Facts anew after acting, for a report that tells what is, with the decision that led to it.
-            self.facts = facts = self._observe()
+            self.facts = facts = self._observe(fresh=True)
         self._keep_holds()
         self._tell(facts, decision)
         return any(d.ok for d in done)
 
-    def _decide(self) -> tuple[Facts, Decision]:
-        facts = self._observe()
+    def _decide(self, *, fresh: bool = False) -> tuple[Facts, Decision]:
+        facts = self._observe(fresh=fresh)
         decision = decide.decide(facts)
         if (decision.kind, decision.rule) != (self.decision.kind, self.decision.rule):
             self.loops.look_soon.set()
         self.facts, self.loops.decision = facts, decision
         return facts, decision
 
-    def _observe(self) -> Facts:
-        """Own disk and files, then everything known as one value."""
+    def _observe(self, *, fresh: bool = False) -> Facts:
+        """Own disk and files, then everything known as one value. ``fresh``: a stopped server's data is read anew."""
         memory, doors, now = self.memory, self.doors, self.doors.clock.now()
         self.last_pass = now
         memory.record = doors.state.read()
         running = doors.system.is_running()
-        settled = memory.disk.kind == "data" and memory.disk.running and running
-        if not settled:
+        same = memory.disk.kind == "data" and memory.disk.running == running
+        if not (same and (running or (not fresh and now - self._read_at < REREAD))):
             memory.see_disk(doors.system.read_disk(), now)
+            self._read_at = now
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
             memory.record = doors.state.ensure_nonce()
         if memory.disk.kind == "blank":
             memory.anchor = anchor.read(self.settings.anchor)
-        return self._facts(now)
+        facts = self._facts(now)
+        if self.words.forget_outdated(facts):
+            facts = self._facts(now)
+        return facts
 
     def _may_make_nonce(self) -> bool:
         record = self.memory.record
         return not record.problem and not record.foreign and self.memory.disk.kind != "unknown"
 
     def _facts(self, now: float) -> Facts:
-        system = self.doors.system
-        content = files.read_small(self.output_dir / system.permit_name, 1 << 20)
-        text = content.decode("utf-8", "replace") if content is not None else None
+        system, text = self.doors.system, self._permit()
         facts = assess.facts_of(
             self.identity,
             self.memory,
@@ -231,7 +238,7 @@ class Node:
                 "mode": "observe" if self.observing else "manage",
                 "fingerprint": system.fingerprint,
                 "consents": frozenset(self.words.consents),
-                "removals": tuple(self.words.removals),
+                "removals": tuple(removal for removal, _ in self.words.removals.values()),
                 "files": {} if text is None else {system.permit_name: text},
                 "permit": system.permit_kind(text),
                 "permit_was_given": text is not None or act.was_withdrawn(self.output_dir, system.permit_name),
@@ -244,16 +251,25 @@ class Node:
         )
         return msgspec.structs.replace(facts, predicted_cluster=system.predicted_cluster(facts))
 
-    async def _confirmed(self, facts: Facts, decision: Decision) -> bool:
-        """Before anything that is hard to take back: look once more, and decide the same."""
-        if facts.now < self._call_not_before:
-            return False
-        if self.doors.clock.now() - self.memory.view.at > 0.5 or decision.kind in ("replace", "renew"):
+    def _permit(self) -> str | None:
+        """The content of the permit file, None when there is none. One that cannot be read may let a server start."""
+        try:
+            content = files.read_small(self.output_dir / self.doors.system.permit_name, 1 << 20)
+        except files.FilesError as error:
+            self._say_once("permit", f"{error}. It is tried again.", self.doors.log.error)
+            return ""
+        return content.decode("utf-8", "replace") if content is not None else None
+
+    async def _confirmed(self, decision: Decision) -> tuple[Facts, Decision, Plan]:
+        """Before anything that is hard to take back: look once more. A plan only if the verdict is the same then."""
+        now = self.doors.clock.now()
+        if now >= self.tally.not_before and (now - self.memory.view.at > 0.5 or decision.kind in ("replace", "renew")):
             await self.look()
-        again, second = self._decide()
-        return (second.kind, second.rule, second.target) == (decision.kind, decision.rule, decision.target) and bool(
-            again
-        )
+        facts, second = self._decide(fresh=True)
+        same = (second.kind, second.rule, second.target) == (decision.kind, decision.rule, decision.target)
+        if now < self.tally.not_before or not same:
+            return facts, second, Plan()
+        return facts, second, self.doors.system.plan(facts, second)
 
     async def _carry_out(self, plan: Plan) -> tuple[Done, ...]:
         if not plan.actions:
@@ -279,22 +295,25 @@ class Node:
         return done
 
     def _account(self, result: Done) -> None:
-        """Log what was done; after a failure the next try waits a little longer each time."""
+        """Count and log what was done, or why not."""
         what = act.describe(result.action)
+        self.tally.count(result, now=self.doors.clock.now(), wall=self.doors.clock.wall())
         if result.ok:
-            self._failures, self._call_not_before, self._said = 0, 0.0, ""
+            self._said.pop("action", None)
             self.doors.log.info(f"Done: {what}." + (f" {result.say}" if result.say else ""))
             return
-        self._failures += 1
-        self._call_not_before = self.doors.clock.now() + min(0.2 * 1.5**self._failures, 5.0)
-        self._say_once(f"Not done: {what}: {result.say}. It is looked at again before the next try.")
+        text = f"Not done: {what}: {result.say}. It is looked at again before the next try."
+        if isinstance(result.action, Call):
+            self.tally.call_failure = text
+        self._say_once("action", text, self.doors.log.info)
 
     # -------------------------------------------------------------- telling
 
-    def _say_once(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
-            self.doors.log.info(text)
+    def _say_once(self, about: str, text: str, say: Callable[[str], None]) -> None:
+        """Not again until it reads otherwise."""
+        if self._said.get(about) != text:
+            self._said[about] = text
+            say(text)
 
     def _first_words(self) -> None:
         """Nothing that an earlier process left in the output directory may speak for this one."""
@@ -305,20 +324,34 @@ class Node:
 
     def _keep_holds(self) -> None:
         """Holds that were heard of outlive this process."""
-        if self.memory.holds != self._written_holds and not self.observing:
-            self._written_holds = self.memory.holds
-            self.doors.state.write_holds(self.memory.holds)
+        if self.memory.holds == self._written_holds or self.observing:
+            return
+        try:
+            self.keep_holds(self.memory.holds)
+        except files.FilesError as error:
+            text = f"Holds are in force but not kept: {error}. It is tried again."
+            self._say_once("holds", text, self.doors.log.error)
+
+    def keep_holds(self, holds: tuple[Hold, ...]) -> None:
+        """Make holds durable, then let them be in force; raises ``FilesError``."""
+        self.doors.state.write_holds(holds)
+        self.memory.holds = self._written_holds = holds
+        self.news.set()
 
     def _tell(self, facts: Facts, decision: Decision) -> None:
+        now, told = self.doors.clock.now(), (decision.kind, decision.rule)
+        if told != self._told:
+            self._told, self.decided_at = told, now
+            self.tally.changes += 1
+        if self.tally.started_after is None and "startup=yes" in answers(facts, ready=False):
+            self.tally.started_after = now - self.memory.started_at
         if self.mode == "plan":
             return
         wall = self.doors.clock.wall()
-        if self.report.tell(facts, decision, ready=self.ready(), wall=wall):
-            self.decided_at = self.doors.clock.now()
-            if not self.observing:
-                self.doors.state.append_decision(
-                    {"wall": wall, "kind": decision.kind, "rule": decision.rule, "reason": decision.reason}
-                )
+        if self.report.tell(facts, decision, ready=self.ready(), wall=wall) and not self.observing:
+            self.doors.state.append_decision(
+                {"wall": wall, "kind": decision.kind, "rule": decision.rule, "reason": decision.reason}
+            )
 
 
 def _needs_fresh_look(plan: Plan) -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, census
-from peerboot.admin import ago
+from peerboot import assess, census, metrics
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
-from peerboot.model import Hold, Statement
+from peerboot.model import Hold
+from peerboot.outside.files import FilesError
+from peerboot.printing import ago
 from peerboot.report import answers, sentence
 from peerboot.rules.words import consent_nonce, stands_without
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from peerboot.serve import Metric
 
 STUCK = 60.0
-"""Seconds without a pass after which the loop counts as stuck."""
+"""Seconds overdue after which a loop counts as stuck."""
 MAX_HOLD = 30 * 86400.0
 
 
@@ -35,8 +36,13 @@ class NodeView:
     # -------------------------------------------------------------- probes
 
     def alive(self) -> tuple[bool, str]:
-        age = self._node.doors.clock.now() - self._node.last_pass
-        return age < STUCK, f"last pass {age:.1f} s ago" + ("" if age < STUCK else ": the loop is stuck")
+        """Every loop has to come round; how long DNS, peers or servers are silent says nothing of this process."""
+        node, now = self._node, self._node.doors.clock.now()
+        due = {"main": node.last_pass, **node.loops.due}
+        stuck = sorted(name for name, at in due.items() if now - at >= STUCK)
+        if stuck:
+            return False, f"stuck: the {', '.join(stuck)} loop has not come round for {STUCK:g} s"
+        return True, f"last pass {now - node.last_pass:.1f} s ago"
 
     def startup(self) -> tuple[bool, str]:
         node = self._node
@@ -62,60 +68,13 @@ class NodeView:
 
     def census(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         node = self._node
-        statement = node.statement()
-        if not isinstance(statement, Statement):
-            raise TypeError("a statement is expected")
-        return census.answer(
-            node.identity, node.doors.census.keys(), node.settings.census_auth != "none", headers, statement
-        )
+        auth = node.settings.census_auth != "none"
+        return census.answer(node.identity, node.doors.census.keys(), auth, headers, node.statement())
 
     # ------------------------------------------------------ for machines
 
     def metrics(self) -> list[Metric]:
-        node = self._node
-        now = node.doors.clock.now()
-        view = assess.fresh_view(node.memory.view, now)
-        found: list[Metric] = [
-            ("up", "1 while the loop does work.", "gauge", [({}, float(self.alive()[0]))]),
-            (
-                "decision",
-                "1 for the decision in force.",
-                "gauge",
-                [({"kind": node.decision.kind, "rule": node.decision.rule}, 1.0)],
-            ),
-            ("decision_seconds", "How long it has been in force.", "gauge", [({}, now - node.decided_at)]),
-            ("ready", "1 when this member serves.", "gauge", [({}, float(node.ready()))]),
-            ("quorum", "1 when a linearizable member list was obtained lately.", "gauge", [({}, float(view.quorum))]),
-            ("voters", "Voting members listed.", "gauge", [({}, float(sum(not m.learner for m in view.members)))]),
-            ("learners", "Learners listed.", "gauge", [({}, float(sum(m.learner for m in view.members)))]),
-            (
-                "peers_in_dns",
-                "Pods in DNS, this one included.",
-                "gauge",
-                [({}, float(len(node.memory.peers.sightings)))],
-            ),
-            (
-                "peers_heard",
-                "Pods whose own word is fresh.",
-                "gauge",
-                [({}, float(sum(e.fresh for e in node.memory.evidence.values())))],
-            ),
-            (
-                "dns_unknown_seconds",
-                "How long DNS has given no answer.",
-                "gauge",
-                [({}, node.memory.peers.unknown_for)],
-            ),
-            ("dns_queries", "DNS messages sent.", "counter", [({}, float(node.doors.dns.asked))]),
-            ("census_requests", "Census requests sent.", "counter", [({}, float(node.doors.census.asked))]),
-            (
-                "holds",
-                "Holds in force.",
-                "gauge",
-                [({}, float(len(node.memory.active_holds(node.doors.clock.wall()))))],
-            ),
-        ]
-        return found
+        return metrics.of(self._node, up=self.alive()[0])
 
     def peers(self) -> Mapping[str, Any]:
         peers = self._node.memory.peers
@@ -161,6 +120,8 @@ class NodeView:
                 return self._explain()
             case "plan":
                 return dict(self._data())
+        self._may_change()
+        match name:
             case "hold":
                 return self._hold(payload)
             case "resume":
@@ -231,12 +192,12 @@ class NodeView:
         hold = Hold(
             id=secrets.token_hex(4),
             scope="set" if payload.get("all") else "pod",
-            who=str(payload.get("who", "?"))[:64],
+            who=who_of(payload),
             why=str(payload.get("why", ""))[:256],
             made_wall=wall,
             until_wall=wall + seconds if seconds else None,
         )
-        self._keep((*node.memory.holds, hold)[-16:])
+        self._keep(assess.merge_holds((*node.memory.holds, hold), ()))
         whom = "the whole set" if hold.scope == "set" else node.identity.pod
         end = (
             f"for {ago(seconds)}" if seconds else "until `peerboot resume" + (" --all`" if hold.scope == "set" else "`")
@@ -253,14 +214,20 @@ class NodeView:
         ids = {h.id for h in ended}
         self._keep(tuple(msgspec.structs.replace(h, ended_wall=wall) if h.id in ids else h for h in node.memory.holds))
         left = node.memory.active_holds(wall)
-        node.doors.log.warning(f"{payload.get('who', '?')} ended {len(ended)} holds.")
+        node.doors.log.warning(f"{who_of(payload)} ended {len(ended)} holds.")
         say = f"{len(ended)} holds ended."
         return {"say": say + (" A hold of the whole set stays: `peerboot resume --all` ends it." if left else "")}
 
     def _keep(self, holds: tuple[Hold, ...]) -> None:
-        self._node.doors.state.write_holds(holds)
-        self._node.memory.holds = holds
-        self._node.news.set()
+        """A word that is not durable is not given: it would end with the next restart without anybody's doing."""
+        try:
+            self._node.keep_holds(holds)
+        except FilesError as error:
+            raise PeerbootError(f"nothing was changed: {error}") from None
+
+    def _may_change(self) -> None:
+        if self._node.observing:
+            raise SettingsError("PEERBOOT_MODE=observe changes nothing, so there is nothing to hold, allow or remove")
 
     def _consent(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         node, nonce = self._node, str(payload.get("nonce", ""))
@@ -268,10 +235,11 @@ class NodeView:
         open_nonce = consent_nonce(facts, decision.rule) if facts is not None else ""
         if nonce != open_nonce or f"peerboot consent {nonce}" not in decision.reason:
             raise RefusedError(
-                f"{nonce!r} allows nothing now: the evidence has changed, or it was used. The decision is {sentence(decision)}"
+                f"{nonce!r} allows nothing now: the evidence has changed, or it was used. The decision is "
+                f"{sentence(decision)}"
             )
-        node.words.consents.add(nonce)
-        node.doors.log.warning(f"{payload.get('who', '?')} consented to {decision.rule} ({nonce}).")
+        node.words.consents[nonce] = decision.rule
+        node.doors.log.warning(f"{who_of(payload)} consented to {decision.rule} ({nonce}).")
         node.news.set()
         return {"say": f"Allowed, once, on this evidence: {decision.rule}.", "lines": list(decision.evidence)}
 
@@ -279,8 +247,6 @@ class NodeView:
         node, pod, facts = self._node, str(payload.get("pod", "")), self._node.facts
         if facts is None or node.identity.ordinal_of(pod) is None:
             raise SettingsError(f"{pod!r} is no pod of StatefulSet {node.identity.statefulset}")
-        if node.observing:
-            raise SettingsError("PEERBOOT_MODE=observe changes nothing")
         entry = facts.cluster.entry_of(pod)
         if not facts.cluster.quorum:
             raise PeerbootError("the cluster has no quorum now, so no member can be removed")
@@ -288,9 +254,9 @@ class NodeView:
             raise SettingsError(f"{pod} is no member of cluster {facts.cluster.cluster}")
         if pod == node.identity.pod:
             raise SettingsError(f"ask another pod's peerboot to remove {pod}: a member is not removed by itself")
-        stands = entry.learner or stands_without(facts, entry.id)
+        stands, role = entry.learner or stands_without(facts, entry.id), "learner" if entry.learner else "voter"
         plan = [
-            f"remove member {entry.id} ({pod}, {'learner' if entry.learner else 'voter'}) from cluster {facts.cluster.cluster}",
+            f"remove member {entry.id} ({pod}, {role}) from cluster {facts.cluster.cluster}",
             "quorum stands without it"
             if stands
             else "quorum would NOT stand without it: it waits until more members are healthy",
@@ -298,5 +264,10 @@ class NodeView:
         ]
         if not payload.get("yes"):
             return {"say": f"This would happen; `peerboot remove {pod} --yes` does it:", "lines": plan}
-        node.add_removal(pod, str(payload.get("who", "?"))[:64])
+        node.add_removal(pod, entry.id, who_of(payload))
         return {"say": f"{pod} is removed as soon as it is safe:", "lines": plan}
+
+
+def who_of(payload: Mapping[str, Any]) -> str:
+    """Who speaks, by their own word."""
+    return str(payload.get("who", "?"))[:64]

@@ -1,0 +1,86 @@
+"""Metrics of one node: every number with its name, help and labels. No label names a pod: the scraper adds that.
+
+Prometheus adds ``peerboot_`` before and ``_total`` after counters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peerboot import __version__, assess
+from peerboot.rules.words import healthy_voters, quorum_of
+
+if TYPE_CHECKING:
+    from peerboot.run import Node
+    from peerboot.serve import Metric
+
+
+def of(node: Node, *, up: bool) -> list[Metric]:
+    """All metrics now."""
+    return [*_decision(node, up), *_cluster(node), *_set(node), *_work(node)]
+
+
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    """One number; no sample while it is not known."""
+    return name, text, "gauge", [] if value is None else [({}, float(value))]
+
+
+def _decision(node: Node, up: bool) -> list[Metric]:
+    now, wall, decision = node.doors.clock.now(), node.doors.clock.wall(), node.decision
+    in_force = {"decision": decision.kind, "rule": decision.rule}
+    return [
+        ("build_info", "The version that runs.", "gauge", [({"version": __version__}, 1.0)]),
+        _gauge("up", "1 while every loop does work.", up),
+        _gauge("last_pass_timestamp_seconds", "When it last looked and decided.", wall - (now - node.last_pass)),
+        ("decision", "1 for the decision in force.", "gauge", [(in_force, 1.0)]),
+        ("decision_changes", "Changes of the decision.", "counter", [({}, float(node.tally.changes))]),
+        _gauge("decision_since_timestamp_seconds", "Since when it is in force.", wall - (now - node.decided_at)),
+        _gauge("held", "1 while a person holds automatic changes.", bool(node.memory.active_holds(wall))),
+        _gauge("ready", "1 when this member serves.", node.ready()),
+        _gauge(
+            "time_to_started_seconds",
+            "From the start of peerboot until the server might start.",
+            node.tally.started_after,
+        ),
+    ]
+
+
+def _cluster(node: Node) -> list[Metric]:
+    view = assess.fresh_view(node.memory.view, node.doors.clock.now())
+    voters = sum(not member.learner for member in view.members)
+    known = node.facts is not None and node.facts.cluster.quorum and view.quorum
+    margin = len(healthy_voters(node.facts)) - quorum_of(voters) if node.facts is not None and known else None
+    return [
+        _gauge("quorum", "1 when a linearizable member list was obtained lately.", view.quorum),
+        _gauge("quorum_margin", "How many of the voters that serve could stop before quorum is lost.", margin),
+        _gauge("voters", "Voting members listed.", voters),
+        _gauge("learners", "Learners listed.", len(view.members) - voters),
+    ]
+
+
+def _set(node: Node) -> list[Metric]:
+    memory, me = node.memory, node.identity
+    others = {*me.others, *(pod for pod in memory.peers.sightings if pod != me.pod)}
+    heard = {pod for pod, evidence in memory.evidence.items() if evidence.statement is not None and evidence.fresh}
+    states = {
+        "heard": len(others & heard),
+        "silent": len((others & set(memory.peers.sightings)) - heard),
+        "missing": len(others - set(memory.peers.sightings) - heard),
+    }
+    peers = [({"state": state}, float(count)) for state, count in states.items()]
+    results = [({"result": result}, float(memory.dns_results[result])) for result in ("found", "absent", "unknown")]
+    return [
+        ("peers", "Other pods: heard first hand, silent though in DNS, missing in DNS.", "gauge", peers),
+        ("dns_queries", "Questions about the set, by what came of them.", "counter", results),
+        _gauge("dns_unknown_seconds", "How long DNS has given no answer.", memory.peers.unknown_for),
+    ]
+
+
+def _work(node: Node) -> list[Metric]:
+    acted = [({"action": a, "result": r}, float(n)) for (a, r), n in sorted(node.tally.acted.items())]
+    return [
+        ("actions", "Actions carried out.", "counter", acted),
+        _gauge("config_last_write_timestamp_seconds", "When the server's config was written.", node.tally.written_wall),
+        ("dns_messages", "DNS messages sent, all kinds.", "counter", [({}, float(node.doors.dns.asked))]),
+        ("census_requests", "Census requests sent.", "counter", [({}, float(node.doors.census.asked))]),
+    ]
