@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,7 +25,14 @@ KILLS = {
     "delete": "the Pod, gracefully, as `kubectl delete pod` does",
     "force": "the Pod, as `kubectl delete pod --force` does: two Pods overlap on one volume",
 }
+LOG = "lab.log"
+NO_NAMES = "This machine allows no hosts file of the lab's own: URLs hold addresses instead of names."
 STARTING = 20.0
+HEALTHY = 120.0
+ENDING = 30.0
+MOST_SECONDS = 3600
+MOST_PATH = 107 - len("/pods/db-9-99999/run/admin.sock")
+"""Bytes of the lab's directory: the path of a Unix socket has 107."""
 EXAMPLE = "Example: peerboot lab up etcd && peerboot lab wipe db-0 && peerboot lab exec db-1 status"
 
 
@@ -43,7 +52,7 @@ def register(commands: Any) -> None:
         "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
     )
     up.add_argument(
-        "--cache", type=float, default=0.0, metavar="SECONDS", help="DNS keeps answers so long, 30 as old Corefiles"
+        "--cache", type=seconds, default=0.0, metavar="SECONDS", help="DNS keeps answers so long, 30 as old Corefiles"
     )
     up.add_argument("--init", action="store_true", help="init container and plain sidecar, as before Kubernetes 1.29")
     up.add_argument("--no-wait", action="store_true", help="do not wait until it is healthy")
@@ -51,7 +60,9 @@ def register(commands: Any) -> None:
     status = sub.add_parser("status", help="every Pod, with the sentence that it says of itself", epilog=EXAMPLE)
     status.add_argument("--json", action="store_true", help="print for a machine")
 
-    kill = sub.add_parser("kill", help="kill something of a Pod", epilog=EXAMPLE)
+    kill = sub.add_parser(
+        "kill", help="kill something of a Pod", epilog="Example: peerboot lab kill db-2 --what pod --stay-down"
+    )
     kill.add_argument("pod", metavar="POD")
     kill.add_argument(
         "--what", choices=tuple(KILLS), default="server", help="; ".join(f"{k}: {v}" for k, v in KILLS.items())
@@ -59,18 +70,26 @@ def register(commands: Any) -> None:
     kill.add_argument("--stay-down", action="store_true", help="no new Pod until `lab start`")
 
     wipe = sub.add_parser(
-        "wipe", help="a Pod's node and its volume are lost; a new Pod gets an empty one", epilog=EXAMPLE
+        "wipe",
+        help="a Pod's node and its volume are lost; a new Pod gets an empty one",
+        epilog="Example: peerboot lab wipe db-0",
     )
     wipe.add_argument("pod", metavar="POD")
     wipe.add_argument("--stay-down", action="store_true", help="no new Pod until `lab start`")
 
-    start = sub.add_parser("start", help="start a Pod that stayed down", epilog=EXAMPLE)
+    start = sub.add_parser("start", help="start a Pod that stayed down", epilog="Example: peerboot lab start db-2")
     start.add_argument("pod", metavar="POD")
 
     dns = sub.add_parser("dns", help="what DNS answers from now on", epilog="Example: peerboot lab dns servfail db-0")
     dns.add_argument("mode", choices=DNS_MODES)
     dns.add_argument("pod", metavar="POD", nargs="?", default="", help="to this Pod alone (default: to all)")
-    dns.add_argument("--delay", type=float, default=None, metavar="SECONDS", help="answers come so much later")
+    dns.add_argument(
+        "--delay",
+        type=seconds,
+        default=None,
+        metavar="SECONDS",
+        help="answers come so much later (`ok` alone: no more)",
+    )
 
     run_in = sub.add_parser(
         "exec", help="run a peerboot command in a Pod", epilog="Example: peerboot lab exec db-1 plan"
@@ -78,7 +97,7 @@ def register(commands: Any) -> None:
     run_in.add_argument("pod", metavar="POD")
     run_in.add_argument("command_line", nargs=argparse.REMAINDER, metavar="COMMAND")
 
-    sub.add_parser("down", help="end it and remove what it made", epilog=EXAMPLE)
+    sub.add_parser("down", help="end it and remove what it made", epilog="Example: peerboot lab down")
 
     demo = sub.add_parser(
         "demo",
@@ -91,9 +110,17 @@ def register(commands: Any) -> None:
     )
 
 
+def seconds(text: str) -> float:
+    """A bounded number of seconds."""
+    value = float(text)
+    if not (math.isfinite(value) and 0 <= value <= MOST_SECONDS):
+        raise argparse.ArgumentTypeError(f"between 0 and {MOST_SECONDS} seconds")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
     """One lab command; returns the exit code. Raises ``LabError``."""
-    root: Path = args.dir or default_dir()
+    root = checked_dir(args.dir or default_dir())
     match args.lab_command:
         case "up":
             return _up(args, root)
@@ -121,6 +148,13 @@ def default_dir() -> Path:
     return (Path(home) if home else Path("~/.local/state").expanduser()) / "peerboot" / "lab"
 
 
+def checked_dir(root: Path) -> Path:
+    """The same; raises ``LabError`` when a Unix socket below it would have too long a path."""
+    if len(os.fsencode(root.absolute())) > MOST_PATH:
+        raise LabError(f"{root} is too long a path for Unix sockets below it: name one of at most {MOST_PATH} bytes")
+    return root.absolute()
+
+
 def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mapping[str, Any]:
     """One request to the lab's process; raises ``LabError`` when there is none or when it says no."""
 
@@ -136,6 +170,8 @@ def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mappi
 
     try:
         answer: Mapping[str, Any] = json.loads(asyncio.run(exchange()))
+    except TimeoutError:
+        raise LabError(f"the lab in {root} does not answer within {timeout:g} s: see {root / LOG}") from None
     except (OSError, ValueError):
         raise LabError(f"no lab runs in {root}: start one with `peerboot lab up etcd`") from None
     if "error" in answer:
@@ -144,49 +180,79 @@ def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mappi
 
 
 def _up(args: argparse.Namespace, root: Path) -> int:
+    from peerboot.lab.network import Network
     from peerboot.lab.servers import best, find
 
-    try:
-        ask(root, {"command": "status"})
-    except LabError:
-        pass
-    else:
+    if _runs(root):
         raise LabError(f"a lab runs in {root} already: `peerboot lab down` ends it")
+    # Before minutes go into building a server: is there a network?
+    Network().close()
     server, remark = (find(args.etcd, print), "") if args.etcd else best(print)
     if remark:
         print(remark)
-    root.mkdir(parents=True, exist_ok=True)
     plan = {
         "server": args.etcd or server.version.rpartition(".")[0],
         "replicas": args.replicas,
         "cache": args.cache,
         "init": args.init,
     }
-    with (root / "lab.log").open("ab") as log:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        log = (root / LOG).open("ab")
+    except OSError as error:
+        raise LabError(f"{error.filename}: {error.strerror}: name another directory with --dir") from None
+    with log:
         process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "peerboot.lab.daemon", str(root), json.dumps(plan)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
-    print(f"etcd {server.version} ({server.origin}), {args.replicas} Pods, in {root}")
-    began, shown = time.monotonic(), ""
-    while time.monotonic() - began < (STARTING if args.no_wait else 120.0):
+    pods = "one Pod" if args.replicas == 1 else f"{args.replicas} Pods"
+    print(f"etcd {server.version} ({server.origin}), {pods}, in {root}", flush=True)
+    try:
+        return _until_up(process, root, wait=not args.no_wait)
+    except BaseException as error:
+        # Interrupted, or its output was closed: what was begun ends too, and the process removes what it made.
+        process.terminate()
+        process.wait(ENDING)
+        _tidy(root)
+        if isinstance(error, KeyboardInterrupt):
+            print("Interrupted. The lab has ended, nothing is left behind.", flush=True)
+        raise
+
+
+def _runs(root: Path) -> bool:
+    try:
+        ask(root, {"command": "status"}, 10.0)
+    except LabError:
+        return False
+    return True
+
+
+def _until_up(process: subprocess.Popen[bytes], root: Path, *, wait: bool) -> int:
+    began, told = time.monotonic(), dict[str, str]()
+    while time.monotonic() - began < (HEALTHY if wait else STARTING):
         if process.poll() is not None:
-            tail = (root / "lab.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise LabError(f"the lab's process ended: {' '.join(tail)}")
+            tail = (root / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise LabError(" ".join(tail) or f"the lab's process ended with {process.returncode}")
         try:
             status = ask(root, {"command": "status"}, 5.0)
         except LabError:
             time.sleep(0.1)
             continue
-        lines = "\n".join(f"  {pod['pod']}: {pod['sentence']}" for pod in status["pods"] if pod["sentence"])
-        if lines != shown:
-            print(lines, flush=True)
-            shown = lines
-        if args.no_wait or status["ready"]:
-            print(f"healthy after {time.monotonic() - began:.1f} s" if status["ready"] else "started")
+        for pod in status["pods"]:
+            verdict = pod["sentence"].partition(":")[0]
+            if wait and verdict and told.get(pod["pod"]) != verdict:
+                told[pod["pod"]] = verdict
+                print(f"{time.monotonic() - began:5.1f} s  {pod['pod']}: {pod['sentence']}", flush=True)
+        if status["ready"] or not wait:
+            if not status["names"]:
+                print(NO_NAMES)
+            print(f"Healthy after {time.monotonic() - began:.1f} s." if status["ready"] else "Started.", end=" ")
+            print("`peerboot lab status` shows it, `peerboot lab down` ends it.", flush=True)
             return 0
         time.sleep(0.2)
-    raise LabError("it is not healthy after two minutes: `peerboot lab status` says what it waits for")
+    told_so = [f"{pod}: {verdict}" for pod, verdict in sorted(told.items()) if verdict != "idle (serving)"]
+    raise LabError(f"not healthy after {HEALTHY:g} s, so it was ended again: {', '.join(told_so) or 'nobody answers'}")
 
 
 def _status(args: argparse.Namespace, root: Path) -> int:
@@ -194,7 +260,7 @@ def _status(args: argparse.Namespace, root: Path) -> int:
     if args.json:
         print(json.dumps(status, indent=1))
         return 0
-    from peerboot.admin import table
+    from peerboot.printing import table
 
     rows = [["POD", "ADDRESS", "PHASE", "READY", "RESTARTS", "DNS"]]
     rows += [
@@ -211,13 +277,27 @@ def _status(args: argparse.Namespace, root: Path) -> int:
 
 def _exec(args: argparse.Namespace, root: Path) -> int:
     answer = ask(root, {"command": "exec", "pod": args.pod})
-    command = [sys.executable, "-m", "peerboot", *(args.command_line or ["status"])]
-    return subprocess.run(command, env={**os.environ, **answer["env"]}, check=False).returncode  # noqa: S603 - this very program
+    words = args.command_line[1:] if args.command_line[:1] == ["--"] else args.command_line
+    # The environment of peerboot's container, and of ours only what concerns the terminal.
+    own = {name: os.environ[name] for name in ("TERM", "COLUMNS", "NO_COLOR") if name in os.environ}
+    command = [sys.executable, "-m", "peerboot", *(words or ["status"])]
+    return subprocess.run(command, env={**own, **answer["env"]}, check=False).returncode  # noqa: S603 - this very program
 
 
 def _down(root: Path) -> int:
-    print(ask(root, {"command": "down"})["say"])
-    until = time.monotonic() + 30
-    while (root / "control.sock").exists() and time.monotonic() < until:
+    say = ask(root, {"command": "down"})["say"]
+    until = time.monotonic() + ENDING
+    while any((root / name).exists() for name in ("lab.json", "control.sock")):
+        if time.monotonic() > until:
+            raise LabError(f"the lab did not end within {ENDING:g} s: see {root / LOG}")
         time.sleep(0.05)
+    _tidy(root)
+    print(say)
     return 0
+
+
+def _tidy(root: Path) -> None:
+    """What the lab's process cannot remove itself: its own log, and the directory when nothing else is in it."""
+    with contextlib.suppress(OSError):
+        (root / LOG).unlink(missing_ok=True)
+        root.rmdir()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from peerboot.lab.errors import LabError
 from peerboot.lab.servers import find
 
 REQUEST_LIMIT = 64 * 1024
-MADE = ("volumes", "pods", "secrets", "logs", "hosts")
-"""What a lab makes in its directory, and ``lab down`` removes."""
+MADE = ("volumes", "pods", "secrets", "logs", "hosts", "lab.json", "control.sock")
+"""What a lab makes in its directory, and ``lab down`` removes. ``lab.json`` says that the directory is a lab's, and is
+locked for as long as the lab lives."""
+OTHERS = ("lab.log",)
 
 
 class Daemon:
@@ -29,6 +32,7 @@ class Daemon:
         self._root = root
         self._lab = lab
         self._over = asyncio.Event()
+        self._one = asyncio.Lock()
 
     async def run(self) -> None:
         """Until a request, SIGTERM or SIGINT ends it."""
@@ -36,24 +40,20 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._over.set)
         path = self._root / "control.sock"
-        path.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(self._connected, str(path), limit=REQUEST_LIMIT)
         path.chmod(0o600)
-        try:
-            async with self._lab:
-                await self._over.wait()
-                server.close()
-        finally:
-            for name in MADE:
-                made = self._root / name
-                shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+        async with self._lab:
+            await self._over.wait()
+            server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(110):
                 request = json.loads(await reader.readline())
-                answer = await self._answer(request)
+                # One change at a time; a look is always possible.
+                looks = request["command"] in ("status", "exec", "down")
+                async with contextlib.nullcontext() if looks else self._one:
+                    answer = await self._answer(request)
         except (ValueError, KeyError, TypeError) as error:
             answer = {"error": f"not a request: {error}"}
         except (PeerbootError, OSError, TimeoutError) as error:
@@ -69,7 +69,7 @@ class Daemon:
             return await self._status()
         if command == "down":
             self._over.set()
-            return {"say": "The lab ends; its volumes, logs and secrets are removed."}
+            return {"say": "The lab has ended; its volumes, logs and secrets are removed."}
         if command == "dns":
             return self._dns(request)
         ordinal = self._ordinal(str(request["pod"]), there=command not in ("start", "wipe"))
@@ -110,9 +110,11 @@ class Daemon:
         pod = str(request.get("pod") or "")
         who = self._lab.pod_name(self._ordinal(pod, there=False)) if pod else None
         self._lab.dns.fault(str(request["mode"]), who)
-        if request.get("delay") is not None:
-            self._lab.dns.delay(float(request["delay"]), who)
-        return {"say": f"DNS is {request['mode']} for {who or 'all Pods'}."}
+        delay = request.get("delay")
+        if delay is not None or request["mode"] == "ok":
+            self._lab.dns.delay(float(delay or 0), who)
+        late = f", {delay:g} s late" if delay else ""
+        return {"say": f"DNS is {request['mode']}{late} for {who or 'all Pods'}."}
 
     def _ordinal(self, pod: str, *, there: bool) -> int:
         names = {self._lab.pod_name(ordinal): ordinal for ordinal in self._lab.ordinals}
@@ -137,13 +139,45 @@ class Daemon:
         return {"pods": pods, "ready": all(ready.values()), "logs": str(self._root / "logs"), "names": lab.names}
 
 
+@contextlib.contextmanager
+def owned(root: Path, plan: Mapping[str, Any]) -> Iterator[None]:
+    """The directory is this lab's for so long; afterwards what the lab made in it is gone. Raises ``LabError``."""
+    marker = root / "lab.json"
+    strangers = [path.name for path in root.iterdir() if path.name not in OTHERS]
+    if strangers and not marker.exists():
+        # What is removed in the end has plain names: it must not be somebody's own.
+        raise LabError(f"{root} holds other things ({min(strangers)}): name an empty directory with --dir")
+    with marker.open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"a lab runs in {root} already: `peerboot lab down` ends it") from None
+        _remove(root, keep=("lab.json",))  # of one that was killed
+        lock.truncate(0)
+        lock.write(json.dumps(plan) + "\n")
+        lock.flush()
+        try:
+            yield
+        finally:
+            _remove(root)
+
+
+def _remove(root: Path, keep: Collection[str] = ()) -> None:
+    for made in (root / name for name in MADE if name not in keep):
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink(missing_ok=True)
+
+
 async def main(root: Path, plan: Mapping[str, Any]) -> None:
     """Keep a lab until told to stop."""
     spec = LabSpec(
         root=root, server=find(plan["server"]), replicas=plan["replicas"], cache=plan["cache"],
         style="init" if plan["init"] else "native",
     )  # fmt: skip
-    await Daemon(root, Lab(spec, notice=lambda text: print(text, flush=True))).run()
+    with owned(root, plan):
+        await Daemon(root, Lab(spec, notice=lambda text: print(text, flush=True))).run()
 
 
 if __name__ == "__main__":

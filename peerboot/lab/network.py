@@ -24,8 +24,8 @@ FIRST, LAST = 100, 250
 FIXED_HOST = "127.{a}.{b}.1{{ordinal}}"
 MAX_FIXED = 10
 NO_LOOPBACK = (
-    "only 127.0.0.1 is on this system's loopback (macOS): run the lab in a Linux container, for example\n"
-    '    docker run --rm -it -v "$PWD":/peerboot -w /peerboot golang:1.26-bookworm make demo'
+    "this loopback has no 127.0.0.2 (macOS), so run it in a Linux container: docker run --rm -it "
+    '-v "$PWD":/peerboot -w /peerboot python:3.13-bookworm make VENV=/tmp/venv demo'
 )
 
 
