@@ -17,6 +17,7 @@ PAGE = struct.Struct("<QHHI")
 BRANCH, LEAF = 0x01, 0x02
 MAX_PAGES = 4096
 MAX_PAGE_BYTES = 16 << 20
+MAX_BYTES = 64 << 20
 
 
 class BoltError(Exception):
@@ -45,6 +46,7 @@ class Bolt:
             self._file.close()
             raise
         self._pages = 0
+        self._bytes = 0
 
     def close(self) -> None:
         self._file.close()
@@ -91,7 +93,7 @@ class Bolt:
 
     def items(self, bucket: bytes, limit: int = 1000) -> dict[bytes, bytes]:
         """The first ``limit`` pairs of a top-level bucket; empty when there is no such bucket."""
-        self._pages = 0
+        self._pages = self._bytes = 0
         for key, value, is_bucket in self._walk(self._root, None, 0, bucket):
             if key == bucket and is_bucket:
                 found: dict[bytes, bytes] = {}
@@ -122,7 +124,9 @@ class Bolt:
             if flags & LEAF:
                 kind, pos, ksize, vsize = struct.unpack_from("<IIII", raw, at)
                 start = at + pos
-                if start + ksize + vsize > len(raw):
+                self._bytes += ksize + vsize
+                # In a damaged page elements may overlap, so that their sum is far more than the page.
+                if start + ksize + vsize > len(raw) or self._bytes > MAX_BYTES:
                     raise BoltError("the database's tree is damaged")
                 yield raw[start : start + ksize], raw[start + ksize : start + ksize + vsize], bool(kind & 1)
             elif flags & BRANCH:

@@ -7,9 +7,10 @@ configuration changes; ``data``; ``corrupt`` what etcd would not start with, or 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from peerboot.model import Disk
+from peerboot.model import Disk, DiskKind
 from peerboot.systems.etcd import lock, wal
 from peerboot.systems.etcd.bolt import Bolt, BoltError
 from peerboot.systems.etcd.ids import hexed
@@ -29,60 +30,62 @@ def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
     database = snap / "db"
     _must_be_readable(data_dir)
     try:
-        log = wal.read(wal_dir)
+        log = wal.read(wal_dir, running=running)
     except wal.WalError as error:
         return Disk(kind="corrupt", reason=f"the log is damaged: {error}", running=running)
     if log is None:
         return _without_log(database, snap, running)
     member, cluster = hexed(log.member), hexed(log.cluster)
-    if log.entries == 0 and not log.has_state and log.last_index == 0:
-        return Disk(kind="interrupted", member=member, cluster=cluster, running=running)
     problem, warning = "", ""
     if not running:
         # While a server writes it, the database may look torn to a reader without the lock.
         problem, warning = _database(database, snap, log)
+    # Without a state nothing was committed and no vote was given, whatever entries were begun.
+    begun = not log.has_state and log.only_bootstrap and log.last_index <= log.entries
+    if begun and (log.more or _snapshots(snap)):
+        problem = "the log ends before its first entry, but there was more"
     if problem:
-        return Disk(kind="corrupt", member=member, cluster=cluster, reason=problem)
-    bootstrap = log.only_bootstrap and log.last_index <= log.entries and log.commit <= log.entries
-    kind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
-    return Disk(
-        kind="bootstrap" if kind == "bootstrap" else "data",
-        member=member,
-        cluster=cluster,
-        warning=warning,
-        running=running,
-    )
+        return Disk(kind="corrupt", member=member, cluster=cluster, reason=problem, running=running)
+    if begun:
+        return Disk(kind="interrupted", member=member, cluster=cluster, running=running)
+    bootstrap = log.only_bootstrap and not log.more and log.last_index <= log.entries and log.commit <= log.entries
+    kind: DiskKind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
+    return Disk(kind=kind, member=member, cluster=cluster, warning=warning, running=running)
 
 
 def _must_be_readable(data_dir: Path) -> None:
-    """A missing directory is blank, one that may not be read is unknown."""
-    try:
-        for _ in data_dir.iterdir():
-            break
-    except FileNotFoundError:
-        return
+    """A missing directory is blank; one that may not be read, or that is something else, is unknown."""
+    for directory in (data_dir, data_dir / "member", data_dir / "member" / "snap", data_dir / "member" / "wal"):
+        try:
+            with os.scandir(directory) as entries:
+                next(entries, None)
+        except FileNotFoundError:
+            continue
 
 
-def _snapshots(snap: Path) -> list[Path]:
-    try:
-        return sorted(snap.glob("*.snap"))[:64]
-    except OSError:
-        return []
+def _snapshots(snap: Path) -> bool:
+    return next(snap.glob("*.snap"), None) is not None
 
 
 def _without_log(database: Path, snap: Path, running: bool) -> Disk:
     if _snapshots(snap):
         return Disk(kind="corrupt", reason="the log is missing although there are snapshots", running=running)
-    if not database.exists() or running:
-        # A server on its first start creates the database before the log.
+    try:
+        size = database.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    if size == 0:
         return Disk(kind="blank", running=running)
     try:
         if members_of(database):
-            return Disk(kind="corrupt", reason="the log is missing although the database has members")
+            reason = "the log is missing although the database has members"
+            return Disk(kind="corrupt", reason=reason, running=running)
     except BoltError as error:
-        if database.stat().st_size:
-            return Disk(kind="corrupt", reason=f"the log is missing, and {error}")
-    return Disk(kind="blank")
+        if running:
+            # A server on its first start makes the database before the log.
+            return Disk(kind="unknown", reason=f"a server is writing it: {error}", running=True)
+        return Disk(kind="corrupt", reason=f"the log is missing, and {error}")
+    return Disk(kind="blank", running=running)
 
 
 def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str]:

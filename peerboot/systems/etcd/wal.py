@@ -7,18 +7,32 @@ own data (CRC-32C). So any record can be checked by the one before it.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
+KINDS = (METADATA, ENTRY, STATE, CRC, SNAPSHOT)
 MAX_SEGMENT = 512 << 20
+MAX_RECORD = 64 << 20
 CHECK_BYTES = 1 << 20
-"""Checksums are computed for so many bytes of the log's end, and of its beginning: in pure Python a whole segment
-of 64 MB would take seconds of every start. What lies between is checked by etcd itself, which exits on damage."""
+"""Records are taken apart and their checksums computed in so many bytes of the log's end, and of its beginning: in pure
+Python a whole segment of 64 MB would take seconds of every start. What lies between is checked by etcd itself, which
+exits on damage."""
+CHUNK = 1 << 20
+HEAD = struct.Struct("<QBB")
+"""A frame, and the first two bytes of its record: the field of the type, and the type."""
+SIZE = (1 << 56) - 1
+TYPE_FIELD = 8
+NOTHING = bytes(8)
 SECTOR = 512
 CONF_CHANGE, CONF_CHANGE_V2 = 1, 2
 
@@ -45,6 +59,8 @@ class Log:
     conf_changes: list[bytes] = field(default_factory=list)
     torn: bool = False
     """The last record was being written when the machine stopped; etcd cuts it off."""
+    more: bool = False
+    """Something lies behind the end of the log: it once said more."""
 
 
 def _table() -> tuple[int, ...]:
@@ -120,20 +136,28 @@ def blob(fields: dict[int, int | bytes], key: int) -> bytes:
 
 
 def segments(wal_dir: Path) -> list[tuple[int, int, Path]]:
-    """Sequence number, first index, path of each segment, in order."""
-    found = []
+    """Sequence number, first index, path of each segment, in order; raises ``WalError`` for other logs, ``OSError``."""
+    found, others = [], []
     try:
         for path in wal_dir.iterdir():
             match = NAME.fullmatch(path.name)
             if match:
                 found.append((int(match[1], 16), int(match[2], 16), path))
-    except (FileNotFoundError, NotADirectoryError):
+            elif path.suffix == ".wal":
+                others.append(path.name)
+    except FileNotFoundError:
         return []
+    if others and not found:
+        # etcd takes any *.wal for a log, and does not start with one of another name.
+        raise WalError(f"{min(others)} is no name of a log segment")
     return sorted(found)
 
 
-def read(wal_dir: Path) -> Log | None:
-    """The log, None when there are no segments; raises ``WalError`` for damage and ``OSError``."""
+def read(wal_dir: Path, *, running: bool = False) -> Log | None:
+    """The log, None when there are no segments; raises ``WalError`` for damage and ``OSError``.
+
+    ``running``: a server writes it, so what lies behind its end is not looked at.
+    """
     found = segments(wal_dir)
     if not found:
         return None
@@ -145,62 +169,132 @@ def read(wal_dir: Path) -> Log | None:
         # Segments are cut at 64 MB: there is far more than a bootstrap.
         log.only_bootstrap = False
         log.last_index = max(found[-1][1] - 1, 0)
-    _segment(found[-1][2], log)
+    _segment(found[-1][2], log, running=running)
     if not log.cluster:
         raise WalError(f"{found[-1][2].name} does not say whose it is")
     return log
 
 
-def _segment(path: Path, log: Log) -> None:
-    if path.stat().st_size > MAX_SEGMENT:
-        raise WalError(f"{path.name} is larger than {MAX_SEGMENT} bytes")
-    data = path.read_bytes()
-    crc, used = 0, len(data.rstrip(b"\0"))
-    for offset, kind, expected, body in _records(data, path.name, log):
-        if kind == CRC:
-            crc = expected
+class _File:
+    """A segment, read in pieces: it must not take the memory of a whole one."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def part(self, at: int, size: int) -> bytes:
+        return os.pread(self._fd, size, at)
+
+
+@lru_cache(maxsize=4)
+def _zero_from(path: Path, at: int, _inode: int, _changed: int) -> bool:
+    """Whether only zeros follow. Holes need no reading, and neither does a file that has not changed since."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return True
+                if error.errno != errno.EINVAL:
+                    raise
+            if os.pread(file.fileno(), CHUNK, at).strip(b"\0"):
+                return False
+            at += CHUNK
+    return True
+
+
+def _segment(path: Path, log: Log, *, running: bool) -> None:
+    file = _File(path)
+    try:
+        if file.size > MAX_SEGMENT:
+            raise WalError(f"{file.name} is larger than {MAX_SEGMENT} bytes")
+        end = _read(file, log)
+    finally:
+        file.close()
+    if log.only_bootstrap and not running:
+        stat = path.stat()
+        log.more = not _zero_from(path, end, stat.st_ino, stat.st_mtime_ns)
+
+
+def _read(file: _File, log: Log) -> int:
+    """Take the first and the last records apart; returns where the log ends."""
+    crc, last = 0, 0
+    tail: deque[tuple[int, int, int]] = deque()
+    skipped: tuple[int, int, int] | None = None
+    for at, end, kind in _frames(file, log):
+        last = end
+        if at < CHECK_BYTES and not tail:
+            crc = _record(file, log, at, end, crc)
             continue
-        near = offset < CHECK_BYTES or offset > used - CHECK_BYTES
-        if near and crc32c(crc, body) != expected:
-            if _is_torn(data, offset, len(body)):
-                log.torn = True
-                return
-            raise WalError(f"crc mismatch in {path.name} at byte {offset}")
-        crc = expected
-        _take(log, kind, body)
+        tail.append((at, end, kind))
+        while tail[0][1] < end - CHECK_BYTES:
+            skipped = tail.popleft()
+            log.only_bootstrap = False
+            log.entries += skipped[2] == ENTRY
+    if skipped is not None:
+        at, end, _ = skipped
+        crc = number(message(file.part(at + 8, end - at - 8)), 2)
+    for at, end, _ in tail:
+        crc = _record(file, log, at, end, crc)
+    return last
 
 
-def _records(data: bytes, name: str, log: Log) -> Iterator[tuple[int, int, int, bytes]]:
-    """Offset, type, crc and data of each record up to the preallocated zeros."""
-    at = 0
-    while at + 8 <= len(data):
-        frame = int.from_bytes(data[at : at + 8], "little")
+def _record(file: _File, log: Log, at: int, end: int, crc: int) -> int:
+    """Take one record apart; returns its checksum, by which the next one is checked."""
+    record = message(file.part(at + 8, end - at - 8))
+    expected, body = number(record, 2), blob(record, 3)
+    if number(record, 1) != CRC and len(body) <= CHECK_BYTES and crc32c(crc, body) != expected:
+        raise WalError(f"crc mismatch in {file.name} at byte {at}")
+    _take(log, number(record, 1), body)
+    return expected
+
+
+def _frames(file: _File, log: Log) -> Iterator[tuple[int, int, int]]:
+    """Start, end and type of each record up to the zeros, or to one that was cut off while it was written."""
+    at, base, chunk = 0, 0, file.part(0, CHUNK)
+    while at + 8 <= file.size:
+        start = at - base
+        if start + HEAD.size > len(chunk):
+            base, start, chunk = at, 0, file.part(at, CHUNK)
+        frame, first, kind = HEAD.unpack_from(chunk, start) if len(chunk) - start >= HEAD.size else (0, 0, 0)
         if frame == 0:
-            break
-        size = frame & ((1 << 56) - 1)
+            return
+        size = frame & SIZE
         padding = (frame >> 56) & 7 if frame >> 63 else 0
         end = at + 8 + size
-        if end + padding > len(data):
+        following = end + padding
+        if following > file.size:
             if at == 0 or size > MAX_SEGMENT:
-                raise WalError(f"{name} is not a log, or its record at byte {at} is damaged")
+                raise WalError(f"{file.name} is not a log, or its record at byte {at} is damaged")
+            # Once etcd has repaired a segment it is no longer allocated in advance.
             log.torn = True
             return
-        record = message(data[at + 8 : end])
-        kind = number(record, 1)
-        if kind not in (METADATA, ENTRY, STATE, CRC, SNAPSHOT):
-            raise WalError(f"a record of unknown type {kind} in {name} at byte {at}")
-        yield at, kind, number(record, 2), blob(record, 3)
-        at = end + padding
+        if size > MAX_RECORD:
+            raise WalError(f"a record of {size} bytes in {file.name} at byte {at}")
+        # Writers put the type first, always. What was cut off is the last, and looks damaged.
+        known = size >= 2 and first == TYPE_FIELD and kind in KINDS
+        if not known or chunk[following - base : following - base + 8] in (b"", NOTHING):
+            if not file.part(following, 8).strip(b"\0") and _is_torn(file, at + 8, end):
+                log.torn = True
+                return
+            if not known:
+                raise WalError(f"a record of unknown type in {file.name} at byte {at}")
+        yield at, end, kind
+        at = following
 
 
-def _is_torn(data: bytes, offset: int, size: int) -> bool:
+def _is_torn(file: _File, start: int, end: int) -> bool:
     """Whether a sector of the record is all zeros: it was cut off while it was written (decoder.go isTornEntry)."""
-    start, end = offset + 8, min(offset + 8 + size + 16, len(data))
-    if data[end:].strip(b"\0"):
-        return False
+    data, base = file.part(start, end - start), start
     while start < end:
         stop = min(end, (start // SECTOR + 1) * SECTOR)
-        if not data[start:stop].strip(b"\0"):
+        if not data[start - base : stop - base].strip(b"\0"):
             return True
         start = stop
     return False
