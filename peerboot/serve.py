@@ -93,6 +93,7 @@ class Serve:
         self._bounds = bounds or Bounds()
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
+        self._guards: list[listen.Guard] = []
         self._runners: list[web.AppRunner] = []
 
     async def start(self, pods_listen: str, metrics_listen: str, admin_socket: str) -> None:
@@ -106,7 +107,7 @@ class Serve:
 
         self._web = web
         bounds = self._bounds
-        await self._serve(pods, self._for_pods(), bounds.pods, max(bounds.lifetime, self._leave_timeout + 5.0))
+        await self._serve(pods, self._for_pods(), bounds.pods, bounds.lifetime + self._leave_timeout)
         await self._serve(machines, self._for_machines(), bounds.machines, bounds.lifetime)
         if people is not None:
             await self._serve(people, self._for_people(), bounds.people, bounds.lifetime)
@@ -116,11 +117,12 @@ class Serve:
         for server in self._servers:
             server.close()
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        for guard in self._guards:
+            await guard.cut()
         for sock in self._sockets:
             sock.close()
-        self._servers.clear()
-        self._runners.clear()
-        self._sockets.clear()
+        for kept in (self._servers, self._runners, self._guards, self._sockets):
+            kept.clear()
 
     # ------------------------------------------------------------ listeners
 
@@ -164,6 +166,7 @@ class Serve:
         self._runners.append(runner)
         assert runner.server is not None  # noqa: S101 - setup() made it
         guard = listen.Guard(runner.server, most, lifetime)
+        self._guards.append(guard)
         self._servers.append(await asyncio.get_running_loop().create_server(guard, sock=sock))
 
     # --------------------------------------------------------------- routes

@@ -91,9 +91,10 @@ class Http:
         except aiohttp.ClientPayloadError:
             raise HttpError("its body broke off") from None
         except aiohttp.ClientResponseError as error:
-            # Both are parse errors to the library; only for lines that are too long it names the limit.
-            long = "more than" in error.message
-            raise HttpError("its headers are too long" if long else "it answered something that is not HTTP") from None
+            # All are parse errors to the library; the message alone tells them apart.
+            if error.message.startswith(("Got more than", "Too many headers")):
+                raise HttpError("its headers are too many or too long") from None
+            raise HttpError("it answered something that is not HTTP") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise HttpError(_reason(error)) from None
 

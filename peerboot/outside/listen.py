@@ -85,6 +85,12 @@ class Guard:
         """Connections open now."""
         return len(self._open)
 
+    async def cut(self) -> None:
+        """End all connections now, also those whose other side does not read."""
+        for transport in self._open.values():
+            transport.abort()
+        await asyncio.sleep(0)
+
     def admit(self, who: _Guarded, transport: asyncio.Transport) -> asyncio.TimerHandle:
         """Count a connection in; returns the timer that ends it."""
         if len(self._open) >= self._most:
