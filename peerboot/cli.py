@@ -14,6 +14,7 @@ from peerboot.errors import PeerbootError, SettingsError, bug
 
 LIVES = ("init", "sidecar")
 """The commands that are a container's own; the others are run by a person, often beside one of these."""
+MAX_COUNT = 200
 NEEDED = "PEERBOOT_SYSTEM=etcd PEERBOOT_SERVICE=peers PEERBOOT_REPLICAS=3 PEERBOOT_SECRET_FILE=/secret/census"
 EXAMPLES = {
     "init": f"{NEEDED} peerboot init",
@@ -96,10 +97,9 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 200:
-        raise argparse.ArgumentTypeError("between 1 and 200")
-    return value
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_COUNT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MAX_COUNT}")
+    return int(text)
 
 
 def main(argv: list[str] | None = None) -> int:
