@@ -23,7 +23,7 @@ HEAD = "reverse"
 QUOTES = 3
 """Lines for what a Pod says itself."""
 LEAST_LEDGER = 4
-POD, DISK, MEMBER, SERVER, DNS = 6, 10, 9, 9, 17
+POD, DISK, MEMBER, SERVER, DNS = 6, 10, 9, 10, 16
 """Columns of the first table; the decision has the rest."""
 
 
@@ -83,7 +83,7 @@ def _pod(pod: PodSight, pods: tuple[PodSight, ...]) -> Text:
     # The names that DNS shows to this Pod, by the number at their end.
     marks = {"found": "", "missing": ".", "unknown": "?"}
     seen = "".join(marks.get(told["dns"].get(p.name, "missing")) or p.name.rpartition("-")[2] for p in pods)
-    role = server["role"] if server["healthy"] or not server["role"] else "sick"
+    role = server["role"] if server["healthy"] or not server["role"] else "not ready"
     row = _row(
         name,
         disk["kind"],
@@ -103,23 +103,25 @@ def _evidence(sight: Sight, width: int) -> Iterator[Text]:
     for pod in sight.pods:
         line = Text(f" {pod.name:<{POD - 1}} ")
         for other in sight.pods:
-            text, style = _cell(pod, other.name)
-            line.append(f"{text[: cell - 1]:<{cell}}", style)
+            text, style = _cell(pod, other.name, cell - 1)
+            line.append(f"{text:<{cell}}", style)
         line.rstrip()
         yield line
 
 
-def _cell(pod: PodSight, other: str) -> tuple[str, str]:
+def _cell(pod: PodSight, other: str, most: int) -> tuple[str, str]:
+    """Of a text that is too long the kind is cut, not the age."""
     evidence = pod.decision.get("evidence", {}).get(other)
     if evidence is None:
         return "-", "dim"
-    kind, age = str(evidence["kind"]), evidence["age"]
+    kind, age, fresh = str(evidence["kind"]), evidence["age"], evidence.get("fresh", True)
     if pod.name == other:
-        return f"{kind}, own", "dim"
+        return f"{kind[: max(most - 5, 1)]}, own", "dim"
     if age is None:
-        return "not yet", STYLES["unknown"]
-    heard = kind if evidence.get("fresh", True) else f"({kind})"
-    return f"{heard} {age:.0f} s", STYLES.get(kind, "") if evidence.get("fresh", True) else "dim"
+        return "not yet"[:most], STYLES["unknown"]
+    ago = f" {age:.0f} s" if fresh else f") {age:.0f} s"
+    heard = kind if fresh else f"({kind}"
+    return f"{heard[: max(most - len(ago), 1)]}{ago}", STYLES.get(kind, "") if fresh else "dim"
 
 
 def _ledger(sight: Sight, room: int) -> list[Text]:

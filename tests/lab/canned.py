@@ -19,9 +19,9 @@ def cell(kind: str, age: float | None, *, fresh: bool = True) -> dict[str, Any]:
 
 
 def pod(name: str, kind: str, rule: str, disk: str, member: str, role: str, *, dns: str = "found") -> PodSight:
-    """A Pod that answers; it heard db-1 long ago, db-2 not yet, all others just now."""
+    """A Pod that answers; it heard db-1 long ago and nothing since, db-2 not yet, all others just now."""
     evidence = {other: cell("data", 1.4) for other in ALL}
-    evidence |= {"db-1": cell("blank", 125.0, fresh=False), "db-2": cell("unknown", None), name: cell(disk, 0.0)}
+    evidence |= {"db-1": cell("bootstrap", 125.0, fresh=False), "db-2": cell("unknown", None), name: cell(disk, 0.0)}
     decision = {
         "kind": kind, "rule": rule, "dns": dict.fromkeys(ALL, dns) | {"db-2": "missing"}, "evidence": evidence,
         "disk": {"kind": disk, "member": member, "running": bool(member)},

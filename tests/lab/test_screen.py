@@ -63,7 +63,7 @@ def test_nothing_is_missing_at_80x24() -> None:
     ]
     assert shown[13].split("  ")[:2] == [" db-0", "blank, own"]
     cells = [shown[17][start : start + 14].strip() for start in range(6, 76, 14)]
-    assert cells == ["data 1 s", "(blank) 125 s", "not yet", "data 1 s", "data, own"]
+    assert cells == ["data 1 s", "(boots) 125 s", "not yet", "data 1 s", "data, own"]
     assert [line[:10] for line in shown[19:23]] == [" 18.0 db-0", " 18.5 db-0", " 19.0 db-0", " 19.5 db-0"]
     assert shown[23].startswith(" CLIENT: 920 acknowledged writes, now waiting: no quorum")
 
