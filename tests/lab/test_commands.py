@@ -52,10 +52,9 @@ class Hand:
             time.sleep(0.2)
 
     def member(self, pod: str) -> str:
-        """Its member id, by ``peerboot plan`` in that Pod."""
-        servers = json.loads(self.do("exec", pod, "plan", "--json"))["servers"]
-        found: list[str] = [view["member"] for view in servers if view["pod"] == pod]
-        return found[0]
+        """Its member id, by the sentence with which it serves."""
+        said = self.until(pod, lambda now: str(now["sentence"]).startswith("idle (serving): Member "))["sentence"]
+        return str(said.split()[3])
 
 
 def test_a_life_of_a_lab(root: Path) -> None:
@@ -93,6 +92,7 @@ def test_a_life_of_a_lab(root: Path) -> None:
     assert hand.ask("exec", "db-1", "status") == (2, "", down)
     assert hand.do("start", "db-1") == "db-1 starts.\n"
     hand.until("db-1", lambda pod: bool(pod["ready"]))
+    assert json.loads(hand.do("exec", "db-1", "plan", "--json"))["pod"] == "db-1"
     # The exit code of a command in a Pod is its own.
     assert hand.ask("exec", "db-1", "--", "consent", "0123456789")[0] == 5
 
