@@ -8,6 +8,7 @@ import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from peerboot.outside.clock import SystemClock
 
@@ -46,10 +47,10 @@ class Server:
 
 
 @asynccontextmanager
-async def server(behave: Misbehaviour, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
+async def server(behave: Misbehaviour, address: str = "127.0.0.1", path: Path | None = None) -> AsyncIterator[Server]:
     """Reads one request's head, then misbehaves, then closes. All its tasks end with it."""
     tasks: set[asyncio.Task[None]] = set()
-    found = Server(address, port)
+    found = Server(address, 0)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -80,8 +81,11 @@ async def server(behave: Misbehaviour, address: str = "127.0.0.1", port: int = 0
             if task is not None:
                 tasks.discard(task)
 
-    listening = await asyncio.start_server(serve, address, port)
-    found.port = listening.sockets[0].getsockname()[1]
+    if path is not None:
+        listening = await asyncio.start_unix_server(serve, path)
+    else:
+        listening = await asyncio.start_server(serve, address, 0)
+        found.port = listening.sockets[0].getsockname()[1]
     try:
         yield found
     finally:
@@ -89,6 +93,13 @@ async def server(behave: Misbehaviour, address: str = "127.0.0.1", port: int = 0
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def unix_server(behave: Misbehaviour, path: Path) -> AsyncIterator[str]:
+    """The same on a socket in the file system; gives its path."""
+    async with server(behave, path=path):
+        yield str(path)
 
 
 @contextmanager
