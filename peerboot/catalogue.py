@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from peerboot import admin, systems, values
+from peerboot import systems, values
 from peerboot.errors import SettingsError
+from peerboot.printing import table
 from peerboot.settings import GENERAL
 
 
@@ -41,5 +42,5 @@ def _settings(args: argparse.Namespace) -> int:
     else:
         columns = ("name", "default", "unit", "values", "reason")
         head = [[column.upper() for column in columns]]
-        print(admin.table(head + [[row[column] or "-" for column in columns] for row in rows]))
+        print(table(head + [[row[column] or "-" for column in columns] for row in rows]))
     return 0

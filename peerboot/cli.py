@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 from peerboot import __version__
@@ -170,17 +169,6 @@ def _finish(work: Coroutine[Any, Any, int]) -> int:
     import asyncio
 
     return asyncio.run(work)
-
-
-Printer = Callable[[Mapping[str, Any]], None]
-
-
-def emit(args: argparse.Namespace, data: Mapping[str, Any], text: Printer) -> None:
-    """Print for a machine or for a person."""
-    if args.json:
-        print(json.dumps(data, indent=1))
-    else:
-        text(data)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class FixedClock:
         return WALL
 
     async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"nothing here waits, least of all {seconds} s")
 
     def jitter(self) -> float:
         return 0.0
