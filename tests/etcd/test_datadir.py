@@ -244,6 +244,18 @@ def test_a_running_server_holds_the_lock(every_etcd: Server, start: Callable[...
     assert etcd.get("key") == "value"
 
 
+def test_a_server_that_starts_meanwhile_is_not_taken_for_damage(
+    made_36: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database ahead of the log is no damage when a server began to write between the two readings."""
+    etcd = copied(made_36.young, tmp_path / "etcd")
+    damage.tail_lost(etcd)
+    locked = iter([False, True])
+    monkeypatch.setattr(lock, "is_locked", lambda *_args: next(locked))
+    disk = datadir.read(etcd)
+    assert (disk.kind, disk.running) == ("data", True)
+
+
 def test_looking_never_stops_a_server_from_starting(start: Callable[..., Etcd], made_36: Made) -> None:
     """A reader that looks without pause takes the database's lock for moments; the server waits for it and starts."""
     etcd = start(made_36.server)

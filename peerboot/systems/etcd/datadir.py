@@ -19,8 +19,13 @@ from peerboot.systems.etcd.ids import hexed
 def read(data_dir: Path, wal_dir: Path | None = None) -> Disk:
     """The disk as etcd would find it; never raises, never changes anything."""
     try:
+        log_dir = wal_dir or data_dir / "member" / "wal"
         running = lock.is_locked(data_dir, wal_dir)
-        return _read(data_dir, wal_dir or data_dir / "member" / "wal", running)
+        disk = _read(data_dir, log_dir, running)
+        if not running and lock.is_locked(data_dir, wal_dir):
+            # A server started while this was read, so log and database may be of different moments.
+            return _read(data_dir, log_dir, running=True)
+        return disk
     except OSError as error:
         return Disk(kind="unknown", reason=f"{error.filename or data_dir}: {error.strerror or error}")
 
