@@ -87,8 +87,8 @@ def start(network: Network, tmp_path: Path) -> Iterator[Callable[..., Etcd]]:
     """Makes servers, started or not, and ends them all."""
     made: list[Etcd] = []
 
-    def make(server: Server, name: str = "m0", **keys: object) -> Etcd:
-        made.append(Etcd(server, tmp_path / name, network.another(), name, **keys))
+    def make(server: Server, name: str = "m0", host: str = "", **keys: object) -> Etcd:
+        made.append(Etcd(server, tmp_path / name, host or network.another(), name, keys))
         return made[-1]
 
     yield make
@@ -97,7 +97,7 @@ def start(network: Network, tmp_path: Path) -> Iterator[Callable[..., Etcd]]:
 
 
 def _make(server: Server, root: Path, network: Network) -> Made:
-    failed = Etcd(server, root / "failed", network.another(), **{"initial-cluster-state": "existing"})
+    failed = Etcd(server, root / "failed", network.another(), keys={"initial-cluster-state": "existing"})
     failed.start()
     assert failed.exit_code() != 0
     assert (failed.data_dir / "member" / "snap" / "db").exists()
@@ -119,7 +119,7 @@ def _make(server: Server, root: Path, network: Network) -> Made:
     ids = young.ids()
     young.stop()
 
-    grown = Etcd(server, root / "grown", network.another(), **{"snapshot-count": 20})
+    grown = Etcd(server, root / "grown", network.another(), keys={"snapshot-count": 20})
     grown.start()
     grown.until_serving()
     for number in range(70):

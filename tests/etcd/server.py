@@ -22,7 +22,9 @@ SERVES_WITHIN = 60.0
 class Etcd:
     """Runs one server; its files survive it. All waiting is bounded, and raises ``TimeoutError``."""
 
-    def __init__(self, server: Server, root: Path, address: str, name: str = "m0", **keys: Any) -> None:
+    def __init__(
+        self, server: Server, root: Path, address: str, name: str = "m0", keys: Mapping[str, Any] | None = None
+    ) -> None:
         self.server = server
         self.data_dir = root / "etcd"
         self.address = address
@@ -38,7 +40,7 @@ class Etcd:
             "initial-cluster-token": "token-1",
             "enable-grpc-gateway": True,
             "pre-vote": True,
-            **keys,
+            **(keys or {}),
         }
         self._config = root / "etcd.yaml"
         self._log = root / "etcd.log"

@@ -6,17 +6,20 @@ one and the same error, so outcomes are told by the message.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.model import Member
 from peerboot.outside.http import Http, HttpError
+from peerboot.printing import one_line
 from peerboot.systems.etcd.config import EtcdConfig
 from peerboot.systems.etcd.ids import hexed
 
 LIMIT = 1 << 20
+MAX_MEMBERS = 1000
 CHANGE_TIMEOUT = 8.0
 """A membership change that lost a race may never be answered (measured); after this the list is read again."""
 
@@ -74,6 +77,15 @@ class Status:
     learner: bool
 
 
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What is taken apart here comes from the network: another shape than etcd's is one more outcome."""
+    try:
+        yield
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        raise CallError("other", "an answer that is not etcd's") from None
+
+
 async def _post(http: Http, url: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     try:
         reply = await http.fetch(
@@ -88,31 +100,41 @@ async def _post(http: Http, url: str, path: str, body: Mapping[str, Any], timeou
         raise CallError("silent", str(error)) from None
     try:
         data = json.loads(reply.body)
-    except ValueError:
+    except (RecursionError, ValueError):
         raise CallError("other", f"HTTP {reply.status} without JSON") from None
     if not isinstance(data, dict):
         raise CallError("other", f"HTTP {reply.status} without a JSON object")
     if reply.status == 200 and "error" not in data:
         return data
-    text = str(data.get("message") or data.get("error") or f"HTTP {reply.status}")[:300]
+    text = one_line(str(data.get("message") or data.get("error") or f"HTTP {reply.status}"), 300)
     lowered = text.lower()
     raise CallError(next((word for part, word in MESSAGES if part in lowered), "other"), text)
 
 
 def _id(value: object) -> str:
-    try:
-        return hexed(int(str(value)))
-    except ValueError:
-        raise CallError("other", "a member id that is no number") from None
+    """A 64-bit id in hex; raises ``ValueError``."""
+    found = int(str(value))
+    if not 0 <= found < 1 << 64:
+        raise ValueError("no 64-bit id")
+    return hexed(found)
+
+
+def _own_id(value: object) -> str:
+    """An id that every server has; raises ``ValueError`` for zero."""
+    found = _id(value)
+    if found == "0":
+        raise ValueError("no id")
+    return found
 
 
 def _members(config: EtcdConfig, rows: object) -> tuple[Member, ...]:
-    if not isinstance(rows, list):
+    """Raises ``ValueError`` and its like for rows of another shape: half a list would be worse than none."""
+    if rows is None:
         return ()
+    if not isinstance(rows, list) or len(rows) > MAX_MEMBERS:
+        raise ValueError("no list of members")
     found = []
-    for row in rows[:1000]:
-        if not isinstance(row, dict):
-            continue
+    for row in rows:
         peer_urls = tuple(str(url) for url in row.get("peerURLs") or ())
         found.append(
             Member(
@@ -130,25 +152,27 @@ def _members(config: EtcdConfig, rows: object) -> tuple[Member, ...]:
 async def member_list(http: Http, config: EtcdConfig, url: str, timeout: float) -> Listed:
     """The list by a linearizable read (3.5 and later; 3.4 gives its own view)."""
     data = await _post(http, url, "/v3/cluster/member/list", {"linearizable": True}, timeout)
-    header = data.get("header") or {}
-    return Listed(
-        _id(header.get("cluster_id", 0)), _id(header.get("member_id", 0)), _members(config, data.get("members"))
-    )
+    with _reading():
+        header, members = data["header"], _members(config, data["members"])
+        if not members:
+            raise ValueError("a cluster without members")
+        return Listed(_own_id(header["cluster_id"]), _own_id(header["member_id"]), members)
 
 
 async def status(http: Http, url: str, timeout: float) -> Status:
     """What one server says of itself, with or without quorum."""
     data = await _post(http, url, "/v3/maintenance/status", {}, timeout)
-    header = data.get("header") or {}
-    leader = _id(data.get("leader", 0))
-    return Status(
-        cluster=_id(header.get("cluster_id", 0)),
-        member=_id(header.get("member_id", 0)),
-        leader="" if leader == "0" else leader,
-        applied=int(str(data.get("raftAppliedIndex", 0) or 0)),
-        version=str(data.get("version", ""))[:32],
-        learner=bool(data.get("isLearner", False)),
-    )
+    with _reading():
+        header = data["header"]
+        leader = _id(data.get("leader", 0))
+        return Status(
+            cluster=_own_id(header["cluster_id"]),
+            member=_own_id(header["member_id"]),
+            leader="" if leader == "0" else leader,
+            applied=int(str(data.get("raftAppliedIndex", 0) or 0)),
+            version=str(data.get("version", ""))[:32],
+            learner=bool(data.get("isLearner", False)),
+        )
 
 
 async def read_index(http: Http, url: str, timeout: float) -> None:
@@ -163,12 +187,13 @@ async def peer_members(http: Http, config: EtcdConfig, url: str, timeout: float)
         rows = json.loads(reply.body) if reply.status == 200 else None
     except HttpError as error:
         raise CallError("silent", str(error)) from None
-    except ValueError:
+    except (RecursionError, ValueError):
         raise CallError("other", "its peer port answered something else") from None
     cluster = reply.headers.get("x-etcd-cluster-id", "")
     if reply.status != 200 or not cluster:
         raise CallError("other", f"its peer port answered HTTP {reply.status}")
-    return cluster.lstrip("0").lower() or "0", _members(config, rows)
+    with _reading():
+        return hexed(int(cluster, 16)), _members(config, rows)
 
 
 async def change(http: Http, url: str, name: str, member: str, urls: tuple[str, ...]) -> str:
@@ -182,5 +207,5 @@ async def change(http: Http, url: str, name: str, member: str, urls: tuple[str, 
     }
     path, body = paths[name]
     data = await _post(http, url, f"/v3/cluster/member/{path}", body, CHANGE_TIMEOUT)
-    added = data.get("member")
-    return _id(added.get("ID", 0)) if name == "add-learner" and isinstance(added, dict) else ""
+    with _reading():
+        return _id((data.get("member") or {})["ID"]) if name == "add-learner" else ""

@@ -51,7 +51,8 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
 
 def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     mend = (Renew(why="torn-state"),) if facts.record.problem else ()
-    return (*mend, *steps.seal(facts), *_file(facts, config.resume_file(facts.disk)), *_duty(facts, decision))
+    # The permit comes first: what cannot be written down of a volume keeps no member from starting.
+    return (*_file(facts, config.resume_file(facts.disk)), *mend, *steps.seal(facts), *_duty(facts, decision))
 
 
 def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
