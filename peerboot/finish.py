@@ -32,12 +32,14 @@ def finished(
     ``stood``: seconds for which the decision has been in force. ``failure``: what the admin API says, once it has
     failed too often in a row, else empty.
     """
-    if facts.permit != "absent" and not waits_to_be_born(facts):
+    waiting = waits_to_be_born(facts)
+    if facts.permit != "absent" and not waiting:
         return True
     if decision.kind == "refuse" and facts.looked and stood >= refuse_settle:
         raise RefusedError(decision.reason)
     for finding in facts.findings:
-        if finding.exit_code and facts.now - finding.at >= diagnose_after and decision.kind == "wait":
+        # Whoever is not in DNS may well be born, by those that it hears; they will never hear it.
+        if finding.exit_code and facts.now - finding.at >= diagnose_after and (waiting or decision.kind == "wait"):
             raise DiscoveryError(finding.say)
     if failure:
         raise SystemApiError(failure)

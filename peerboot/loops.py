@@ -60,8 +60,15 @@ class Pace:
     """A disk with data starts after so long even when nobody answered."""
     refuse_settle: float = 5.0
     """``init`` leaves on a refusal that has stood for so long."""
+    linger: float = 2.5
+    """``init`` of a Pod that was born answers on for so many rounds of the census after it heard that all are: the
+    last one to be born is the first to know."""
     api_failures: int = 8
     """``init`` leaves when the system's admin API failed so many times in a row."""
+
+    def census_round(self, pods: int) -> float:
+        """Between two rounds of asking all of so many pods, while anything is open."""
+        return max(self.census_busy, pods / 20)
 
 
 @dataclass
@@ -186,8 +193,7 @@ class Loops:
                 self.news.set()
             elif self.memory.asked_dns:
                 self.memory.asked_census = True
-            size = max(len(targets), 1)
-            pause = self.pace.census_rest if self.resting else max(self.pace.census_busy, size / 20)
+            pause = self.pace.census_rest if self.resting else self.pace.census_round(len(targets))
             pause *= 0.9 + 0.2 * clock.jitter()
             self._expect("census", pause)
             with contextlib.suppress(TimeoutError):

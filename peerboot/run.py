@@ -57,6 +57,7 @@ class Node:
         self.facts: Facts | None = None
         self.last_pass = self.memory.started_at
         self._told = ("", "")
+        self._done_at: float | None = None
         self._read_at = 0.0
         self._said: dict[str, str] = {}
         self._dns_task: asyncio.Task[None] | None = None
@@ -176,11 +177,18 @@ class Node:
             diagnose_after=self.settings.diagnose_after,
             deadline=self.settings.deadline,
         )
+        now = self.doors.clock.now()
+        if not done:
+            self._done_at = None
+        elif self._done_at is None:
+            self._done_at = now
         if not done and facts.permit != "absent":
             waiting = ", ".join(finish.waits_to_be_born(facts))
             text = f"The config is written; init answers until {waiting} said that they are born too."
             self._say_once("born", text, self.doors.log.info)
-        return done
+        fresh = facts.record.birth is not None and facts.disk.kind == "blank" and bool(self.identity.others)
+        linger = self.pace.linger * self.pace.census_round(len(self.identity.others)) if fresh else 0.0
+        return self._done_at is not None and now - self._done_at >= linger
 
     # ------------------------------------------------------------- one pass
 

@@ -37,7 +37,8 @@ from tests.run.turned import TurnedClock
 ZONE = "peers.prod.svc.cluster.local"
 KEY = b"0123456789abcdef0123456789abcdef"
 Weather = Literal["fine", "servfail", "nxdomain", "silence"]
-Mode = Literal["init", "sidecar"]
+Mode = Literal["init", "sidecar", "both"]
+"""``both``: ``init`` as init container, then ``sidecar`` beside the server, as before native sidecars."""
 
 
 class Killed(BaseException):
@@ -185,7 +186,7 @@ class Pod:
     error: str = ""
     started_at: float = 0.0
     restarts: int = 0
-    """How often the server's container was started."""
+    """How often the server's container was started in this Pod."""
     stream: io.StringIO = field(default_factory=io.StringIO)
     dns_name: str = ""
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -235,8 +236,8 @@ class Pod:
         self.output_dir.mkdir(parents=True)
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self.started_at = self.world.now
-        self.exit_code, self.error = None, ""
-        self.tasks = [asyncio.create_task(self._peerboot(mode))]
+        self.exit_code, self.error, self.restarts = None, "", 0
+        self.tasks = [asyncio.create_task(self._both() if mode == "both" else self._peerboot(mode))]
         if mode == "sidecar":
             self.tasks.append(asyncio.create_task(self._kubelet()))
         self.world.up[self.ip] = self
@@ -250,18 +251,18 @@ class Pod:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.node = self.server = None
 
-    async def restart_peerboot(self, mode: Mode = "sidecar") -> None:
+    async def restart_peerboot(self) -> None:
         """Only the peerboot container ends and starts again."""
         task = self.tasks[0]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        self.tasks[0] = asyncio.create_task(self._peerboot(mode))
+        self.tasks[0] = asyncio.create_task(self._peerboot("sidecar"))
 
     def wipe(self) -> None:
         """The volume is replaced by a new one."""
         shutil.rmtree(self.home / "volume")
 
-    def make_node(self, mode: Mode) -> Node:
+    def make_node(self, mode: Literal["init", "sidecar"]) -> Node:
         """As ``container.make_node`` does, over the fake doors."""
         world, clock = self.world, self.world.clock
         made = settings.read(self.environ, systems={"etcd": SYSTEM.settings})
@@ -283,7 +284,7 @@ class Pod:
         report = Report(self.output_dir, log, "")
         return Node(made, who, doors, report, mode, boot, pace=world.pace)
 
-    async def _peerboot(self, mode: Mode) -> None:
+    async def _peerboot(self, mode: Literal["init", "sidecar"]) -> None:
         """The peerboot container, started again when its process was killed."""
         while True:
             self.node = self.make_node(mode)
@@ -301,6 +302,14 @@ class Pod:
             finally:
                 self.node = None
             await asyncio.sleep(1.0)
+
+    async def _both(self) -> None:
+        """The init container to its end; a second later the containers of the Pod are there."""
+        await self._peerboot("init")
+        await asyncio.sleep(1.0)
+        if self.exit_code == 0:
+            self.tasks.append(asyncio.create_task(self._kubelet()))
+            await self._peerboot("sidecar")
 
     async def _kubelet(self) -> None:
         """The startup gate once; then the server is restarted with back-off, without asking anybody."""
@@ -422,9 +431,9 @@ class World:
         live = [c for c in self.clusters.by_id.values() if c.servers]
         return {m.name or m.peer_urls[0]: m.id for c in live for m in c.members.values()}
 
-    async def formed(self) -> dict[str, str]:
+    async def formed(self, mode: Mode = "sidecar") -> dict[str, str]:
         """Start all, wait until one cluster has formed of them; member ids by pod."""
-        self.start()
+        self.start(mode)
         await self.until(self.settled)
         return self.members()
 
@@ -432,9 +441,9 @@ class World:
         """Let time pass; something must be so all the while."""
         end = self.now + seconds
         while self.now < end:
+            await asyncio.sleep(0.25)
             if not what():
                 raise AssertionError(f"not so any more:\n{self.told()}")
-            await asyncio.sleep(0.25)
 
     def told(self) -> str:
         """What every Pod says, for a test that fails."""
