@@ -420,6 +420,8 @@ async def test_sockets_listen_before_the_http_library_is_loaded() -> None:
 # ---------------------------------------------------------------------- strangers
 
 SMALL = Bounds(pods=8, idle=0.3, lifetime=1.0, linger=0.1)
+IDLE, LINGER = Bounds(idle=0.3, linger=60.0, lifetime=60.0), Bounds(idle=60.0, linger=0.1, lifetime=60.0)
+LIFETIME = Bounds(idle=60.0, linger=60.0, lifetime=0.5)
 
 
 async def drip(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None:
@@ -433,19 +435,25 @@ async def drip(writer: asyncio.StreamWriter, first: bytes, again: bytes) -> None
 
 
 SLOW = {
-    "nothing at all": (b"", b""),
-    "a header byte a moment": (b"GET /livez HTTP/1.1\r\nA: ", b"x"),
-    "a header a moment": (b"GET /livez HTTP/1.1\r\n", b"A: b\r\n"),
-    "a body byte a moment": (b"GET /livez HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", b"x"),
-    "a chunk a moment": (b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-    "a whole request a moment": (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "nothing at all": (b"", b"", IDLE),
+    "a header byte a moment": (b"GET /livez HTTP/1.1\r\nHost: x\r\nA: ", b"x", IDLE),
+    "a header a moment": (b"GET /livez HTTP/1.1\r\n", b"A: b\r\n", IDLE),
+    "a second request a byte a moment": (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"G", IDLE),
+    "a body byte a moment": (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", b"x", LINGER),
+    "a chunk a moment": (
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n",
+        LINGER,
+    ),
+    "a whole request a moment": (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", LIFETIME),
+    "a header byte a moment, whatever the library bounds": (b"GET /livez HTTP/1.1\r\nHost: x\r\nA: ", b"x", LIFETIME),
 }
 
 
-@pytest.mark.parametrize(("first", "again"), SLOW.values(), ids=SLOW.keys())
-async def test_a_slow_client_is_cut_off(tmp_path: Path, first: bytes, again: bytes) -> None:
+@pytest.mark.parametrize(("first", "again", "bounds"), SLOW.values(), ids=SLOW.keys())
+async def test_a_slow_client_is_cut_off(tmp_path: Path, first: bytes, again: bytes, bounds: Bounds) -> None:
     """Whoever sends a little now and then holds a connection for a while and not for ever."""
-    async with Rig(tmp_path, SMALL, leave_timeout=0.0) as rig:
+    async with Rig(tmp_path, bounds, leave_timeout=0.0) as rig:
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.pods)
         dripping = asyncio.create_task(drip(writer, first, again))
         await rest_of(reader)
@@ -488,13 +496,13 @@ GARBAGE = {
     "no HTTP": b"HELO there\r\n\r\n",
     "a method without end": b"G" * 20_000,
     "a path without end": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
-    "a header without end": b"GET /livez HTTP/1.1\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
+    "a header without end": b"GET /livez HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 20_000 + b"\r\n\r\n",
     "too many headers": b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 20_000 + b"\r\n",
-    "a bad length": b"GET /livez HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-    "two lengths": b"GET /livez HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    "a bad chunk": b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    "a bad chunk later": b"GET /livez HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
-    "a header that is no text": b"GET /v1/node HTTP/1.1\r\nPeerboot-From: \xff\xfe\0\r\n\r\n",
+    "a bad length": b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    "two lengths": b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "a bad chunk": b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a bad chunk later": b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+    "a header that is no text": b"GET /v1/node HTTP/1.1\r\nHost: x\r\nPeerboot-From: \xff\xfe\0\r\n\r\n",
 }
 
 
