@@ -98,6 +98,8 @@ class Loops:
         self.news = asyncio.Event()
         self.look_soon = asyncio.Event()
         self._ask_soon = asyncio.Event()
+        self.head_start = 0.0
+        """Seconds that this process took before the loops began: the first question's pause counts from its start."""
         self.due: dict[str, float] = {}
         """By loop, when its next round has to be over at the latest, if it is alive."""
         self._turn = 0
@@ -128,7 +130,8 @@ class Loops:
     async def dns(self) -> None:
         """Ask for the set, fold the answer, wait as long as its pace says."""
         clock, attempt = self.doors.clock, 0
-        await clock.sleep(peers.first_pause(len(self.identity.expected), clock.jitter()))
+        pause = peers.first_pause(len(self.identity.expected), clock.jitter())
+        await clock.sleep(max(pause - self.head_start, 0.0))
         while True:
             self._expect("DNS", DNS_ROUND)
             answer = await self.doors.discovery.ask()

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peerboot.errors import PeerbootError, SettingsError
@@ -103,7 +104,8 @@ class Serve:
         pods = self._tcp("PEERBOOT_LISTEN", pods_listen)
         machines = self._tcp("PEERBOOT_METRICS_LISTEN", metrics_listen)
         people = self._unix(admin_socket) if admin_socket else None
-        from aiohttp import web
+        # In a thread, so that what is due meanwhile (the first DNS question) is not late by this import.
+        web = await asyncio.to_thread(import_module, "aiohttp.web")
 
         self._web = web
         bounds = self._bounds

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import time
+from pathlib import Path
 from typing import Protocol
 
 
@@ -26,6 +28,16 @@ class Clock(Protocol):
 
     def token(self, size: int = 16) -> str:
         """``size`` random bytes as lower-case hex, fit for nonces and challenges."""
+
+
+def process_age() -> float:
+    """Seconds since this process was started (proc(5): starttime, in ticks since boot); 0 where that is not told."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 class SystemClock:
