@@ -1,0 +1,78 @@
+"""The frozen values that the stages pass to each other. Pure: no I/O, no clock, no randomness.
+
+Two clocks appear. A field that ends in ``_at`` or is called ``at``, ``now`` or ``since`` is
+monotonic seconds of this process, good for ages only; a field that ends in ``_wall`` is seconds since the
+Unix epoch, for people and for what is written to disk.
+"""
+
+from __future__ import annotations
+
+from peerboot.model.actions import (
+    Action,
+    Call,
+    Done,
+    EndRemoval,
+    MoveAside,
+    Plan,
+    RecordBirth,
+    RecordPermit,
+    RecordSeal,
+    Renew,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+    WriteFile,
+)
+from peerboot.model.base import SCHEMA, Value
+from peerboot.model.census import Evidence, Hold, Statement
+from peerboot.model.cluster import ClusterView, LearnerTrack, Member, ServerView
+from peerboot.model.decision import Decision, Kind
+from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting, Target
+from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
+from peerboot.model.facts import Anchor, Facts, Limits, Removal
+from peerboot.model.identity import Identity
+
+__all__ = [
+    "SCHEMA",
+    "Value",
+    "Identity",
+    "Outcome",
+    "Target",
+    "Answer",
+    "Sighting",
+    "PeerSet",
+    "Finding",
+    "Hold",
+    "Statement",
+    "Evidence",
+    "DiskKind",
+    "Birth",
+    "Seal",
+    "Claim",
+    "Record",
+    "Disk",
+    "Member",
+    "ServerView",
+    "ClusterView",
+    "LearnerTrack",
+    "Anchor",
+    "Removal",
+    "Limits",
+    "Facts",
+    "Kind",
+    "Decision",
+    "WriteFile",
+    "WithdrawPermit",
+    "RecordBirth",
+    "RecordPermit",
+    "RecordSeal",
+    "Renew",
+    "MoveAside",
+    "WriteAnchor",
+    "Call",
+    "UseConsent",
+    "EndRemoval",
+    "Action",
+    "Plan",
+    "Done",
+]

@@ -1,0 +1,111 @@
+"""What follows from a verdict, as data."""
+
+from __future__ import annotations
+
+from peerboot.model.base import Value
+from peerboot.model.disk import Birth, Seal
+
+
+class WriteFile(Value, frozen=True, kw_only=True, tag="write"):
+    """Write one file of the output directory whole."""
+
+    name: str
+    content: str
+    mode: int = 0o640
+    permit: bool = False
+    """This file lets the server start."""
+
+
+class WithdrawPermit(Value, frozen=True, kw_only=True, tag="withdraw"):
+    """Rename the permit file aside, so that a server that restarts does not start."""
+
+    name: str
+
+
+class RecordBirth(Value, frozen=True, kw_only=True, tag="birth"):
+    """Make the birth durable. The server must not start before it is."""
+
+    birth: Birth
+
+
+class RecordPermit(Value, frozen=True, kw_only=True, tag="permit"):
+    """Make it durable that the server may have run."""
+
+
+class RecordSeal(Value, frozen=True, kw_only=True, tag="seal"):
+    """Remember the cluster that this volume belongs to."""
+
+    seal: Seal
+
+
+class Renew(Value, frozen=True, kw_only=True, tag="renew"):
+    """Give the disk a new nonce; birth, seal and claim go aside with the old one."""
+
+    why: str
+
+
+class MoveAside(Value, frozen=True, kw_only=True, tag="aside"):
+    """Rename the data aside under the server's own lock; refuses while a server runs."""
+
+    why: str
+
+
+class WriteAnchor(Value, frozen=True, kw_only=True, tag="anchor"):
+    """Write the birth to the anchor, compare-and-set."""
+
+    token: str
+
+
+class Call(Value, frozen=True, kw_only=True, tag="call"):
+    """One admin call of the system. At most one membership change stands in a plan."""
+
+    name: str
+    member: str = ""
+    pod: str = ""
+    """Whom to ask, empty for any healthy server."""
+    urls: tuple[str, ...] = ()
+    claim: bool = False
+    """On success the returned member id is recorded as this disk's claim."""
+
+
+class UseConsent(Value, frozen=True, kw_only=True, tag="consent"):
+    """Spend a consent."""
+
+    nonce: str
+
+
+class EndRemoval(Value, frozen=True, kw_only=True, tag="removal"):
+    """A person's removal of a pod's member is carried out."""
+
+    pod: str
+
+
+Action = (
+    WriteFile
+    | WithdrawPermit
+    | RecordBirth
+    | RecordPermit
+    | RecordSeal
+    | Renew
+    | MoveAside
+    | WriteAnchor
+    | Call
+    | UseConsent
+    | EndRemoval
+)
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """What follows from a decision, in order; the first failure ends it and the next pass looks again."""
+
+    actions: tuple[Action, ...] = ()
+
+
+class Done(Value, frozen=True, kw_only=True):
+    """What became of one action."""
+
+    action: Action
+    ok: bool
+    say: str = ""
+    member: str = ""
+    """The member id that a call returned."""

@@ -1,0 +1,74 @@
+"""What pods say of their own disks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from peerboot.model.base import SCHEMA, Value
+from peerboot.model.disk import DiskKind
+
+
+class Hold(Value, frozen=True, kw_only=True):
+    """A person's word to pause automatic changes."""
+
+    id: str
+    scope: Literal["pod", "set"]
+    who: str
+    why: str
+    made_wall: float
+    until_wall: float | None = None
+    ended_wall: float | None = None
+
+
+class Statement(Value, frozen=True, kw_only=True):
+    """What a peerboot tells of its own disk: the body of ``/v1/node``, first hand only."""
+
+    schema: int = SCHEMA
+    namespace: str
+    service: str
+    statefulset: str
+    system: str
+    pod: str
+    uid: str = ""
+    boot: str
+    """Random id of the speaking process; a new one at each start."""
+    replicas: int | None = None
+    start: int = 0
+    fingerprint: str = ""
+    """Hash of the settings that all pods must share to form (ports, schemes, host names)."""
+    disk: DiskKind
+    nonce: str = ""
+    """The disk nonce; empty when the disk is unknown."""
+    token: str = ""
+    """The birth token, empty when this disk was not born."""
+    permitted: bool = False
+    """A permit was given at some time since this nonce was made: the server may have run."""
+    cluster: str = ""
+    """Cluster id on the disk or sealed beside it."""
+    member: str = ""
+    serving: bool = False
+    """This pod's server is up and in the cluster, by its own word."""
+    running: bool = False
+    """This pod's server holds the lock of its data directory."""
+    applied: int = 0
+    """The server's applied index (or its equal), 0 when unknown: shows that a learner moves."""
+    decision: str = ""
+    rule: str = ""
+    reason: str = ""
+    holds: tuple[Hold, ...] = ()
+    """Holds of the whole set that this pod knows of."""
+    version: str = ""
+
+
+class Evidence(Value, frozen=True, kw_only=True):
+    """One thing known of one pod, with its source and age."""
+
+    pod: str
+    at: float
+    statement: Statement | None = None
+    """First hand and authenticated; None when unknown."""
+    reason: str = ""
+    """Why it is unknown."""
+    address: str = ""
+    fresh: bool = True
+    """False when the last attempt failed and this is an older word of the same boot."""

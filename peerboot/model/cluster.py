@@ -1,0 +1,73 @@
+"""What the cluster's own servers say, and what of it is followed over time."""
+
+from __future__ import annotations
+
+from peerboot.model.base import Value
+
+
+class Member(Value, frozen=True, kw_only=True):
+    """One entry of the cluster's own member list."""
+
+    id: str
+    """Lower-case hex without leading zeros."""
+    name: str = ""
+    pod: str = ""
+    """The pod that its peer URL names, empty when it names none of this set."""
+    peer_urls: tuple[str, ...] = ()
+    client_urls: tuple[str, ...] = ()
+    learner: bool = False
+
+    @property
+    def started(self) -> bool:
+        """It has published itself once. Says nothing of whether it is alive now."""
+        return bool(self.client_urls)
+
+
+class ServerView(Value, frozen=True, kw_only=True):
+    """What one server says when asked without quorum."""
+
+    pod: str
+    address: str
+    cluster: str = ""
+    member: str = ""
+    """Own member id."""
+    leader: str = ""
+    members: tuple[Member, ...] = ()
+    applied: int = 0
+    version: str = ""
+    healthy: bool = False
+    """It is in the cluster and serves, by its own word."""
+    learner: bool = False
+
+
+class ClusterView(Value, frozen=True, kw_only=True):
+    """The cluster by its servers' own words."""
+
+    quorum: bool = False
+    """A linearizable member list was obtained; ``members`` is that list."""
+    cluster: str = ""
+    members: tuple[Member, ...] = ()
+    views: tuple[ServerView, ...] = ()
+    """The servers that answered, own one included."""
+    unreachable: tuple[str, ...] = ()
+    """Pods that were asked and whose server did not answer."""
+    unresolved: tuple[str, ...] = ()
+    """Host names of listed peers that DNS does not know: a joining server may stall on them."""
+    at: float = 0.0
+
+    def view_of(self, pod: str) -> ServerView | None:
+        """What the server of one pod said, None when it did not answer."""
+        return next((view for view in self.views if view.pod == pod), None)
+
+    def entry_of(self, pod: str) -> Member | None:
+        """The member whose peer URL names this pod."""
+        return next((member for member in self.members if member.pod == pod), None)
+
+
+class LearnerTrack(Value, frozen=True, kw_only=True):
+    """How long a learner has been seen without progress."""
+
+    member: str
+    since: float
+    moved_at: float
+    applied: int = 0

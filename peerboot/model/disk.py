@@ -1,0 +1,72 @@
+"""What lies on this Pod's volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from peerboot.model.base import Value
+
+DiskKind = Literal["blank", "interrupted", "bootstrap", "data", "corrupt", "unknown"]
+"""What the system's own reader says of the data directory.
+
+``blank``: nothing there. ``interrupted``: an incarnation began to be written and holds nothing, not
+even its first entries. ``bootstrap``: only the first configuration entries, nothing a client was ever told.
+``data``: in doubt, data. ``corrupt``: cannot be read. ``unknown``: could not be looked at.
+"""
+
+
+class Birth(Value, frozen=True, kw_only=True):
+    """The durable record of one incarnation of a cluster."""
+
+    token: str
+    members: Mapping[str, str]
+    """Disk nonce by pod name."""
+
+
+class Seal(Value, frozen=True, kw_only=True):
+    """What cluster this volume was once seen to belong to."""
+
+    cluster: str
+    member: str
+    adopted: bool = False
+    """True when the data was found without a birth: a cluster older than peerboot."""
+
+
+class Claim(Value, frozen=True, kw_only=True):
+    """A member id that was added for this blank disk and that has not run yet."""
+
+    cluster: str
+    member: str
+    nonce: str
+
+
+class Record(Value, frozen=True, kw_only=True):
+    """What lies in the state directory."""
+
+    nonce: str = ""
+    birth: Birth | None = None
+    permitted_wall: float | None = None
+    """When a permit was first given since the nonce was made."""
+    seal: Seal | None = None
+    claim: Claim | None = None
+    foreign: str = ""
+    """Not empty: the directory was written for another identity; says which."""
+    problem: str = ""
+    """Not empty: torn or unreadable, so the disk is unknown, not blank; says what."""
+
+
+class Disk(Value, frozen=True, kw_only=True):
+    """The data directory as the system's own reader sees it. Looking never changes it."""
+
+    kind: DiskKind
+    cluster: str = ""
+    member: str = ""
+    reason: str = ""
+    """For ``corrupt`` and ``unknown``: what is wrong, in words. Else a remark or empty."""
+    warning: str = ""
+    """Something to tell although it does not change the verdict (database missing, WAL replays it)."""
+    running: bool = False
+    """A server holds the directory's lock right now."""
+    since: float = 0.0
+    """When this kind was first seen in a row."""

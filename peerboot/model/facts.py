@@ -1,0 +1,83 @@
+"""Everything observed, in one value: the sole input of ``decide`` and ``plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from peerboot.model.base import Value
+from peerboot.model.census import Evidence, Hold
+from peerboot.model.cluster import ClusterView, LearnerTrack
+from peerboot.model.discovery import Finding, PeerSet
+from peerboot.model.disk import Disk, Record
+from peerboot.model.identity import Identity
+
+
+class Anchor(Value, frozen=True, kw_only=True):
+    """What the anchor outside the volumes says."""
+
+    state: Literal["none", "empty", "holds", "unknown"] = "none"
+    """``none``: no anchor is configured."""
+    token: str = ""
+    reason: str = ""
+    where: str = ""
+
+
+class Removal(Value, frozen=True, kw_only=True):
+    """A person's word that one pod's member is gone for good."""
+
+    pod: str
+    who: str
+    at: float
+
+
+class Limits(Value, frozen=True, kw_only=True):
+    """How long some things may last before a rule acts on them, in seconds."""
+
+    corrupt_recheck: float = 30.0
+    """A directory must read as corrupt for this long (a slow mount looks the same)."""
+    learner_stall: float = 300.0
+    """A learner that makes no progress for this long is removed."""
+    fresh: float = 15.0
+    """Older words of peers are waited for anew before a birth or a renewal."""
+
+
+class Facts(Value, frozen=True, kw_only=True):
+    """Everything observed, times included: the sole input of ``decide`` and ``plan``."""
+
+    now: float
+    identity: Identity
+    mode: Literal["manage", "observe"] = "manage"
+    disk: Disk
+    record: Record
+    peers: PeerSet = PeerSet()
+    evidence: Mapping[str, Evidence] = {}
+    """By pod name, other pods only."""
+    twin: str = ""
+    """Not empty: another process answers under this Pod's own name; says where."""
+    cluster: ClusterView = ClusterView()
+    anchor: Anchor = Anchor()
+    findings: tuple[Finding, ...] = ()
+    fingerprint: str = ""
+    """Own hash of the settings that all pods must share to form."""
+    holds: tuple[Hold, ...] = ()
+    """Those in force now."""
+    consents: frozenset[str] = frozenset()
+    """Nonces that a person has allowed and that have not been used."""
+    removals: tuple[Removal, ...] = ()
+    learners: Mapping[str, LearnerTrack] = {}
+    files: Mapping[str, str] = {}
+    """What peerboot's own files hold now, by name; a missing key is a missing file."""
+    permit: Literal["absent", "first", "resume"] = "absent"
+    """The permit file: ``first`` lets the server form or join once, ``resume`` lets it start with its data only."""
+    permit_was_given: bool = False
+    """This very Pod gave a permit, in this process or an earlier one, even if it has been withdrawn since: a server
+    that runs may be its own. The output directory tells, for it dies with the Pod."""
+    own_urls: tuple[str, ...] = ()
+    """The peer URLs that this Pod's server ought to be listed with."""
+    limits: Limits = Limits()
+    predicted_cluster: str = ""
+    """The cluster id that the own birth leads to, where the system lets it be computed."""
+    looked: bool = True
+    """False in the very first moments, before the servers were asked once."""
+    started_at: float = 0.0
