@@ -19,6 +19,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.tables import AS_IN_THE_IMAGE, show, spread
@@ -85,12 +86,16 @@ def quota() -> Iterator[Callable[[], None] | None]:
             group.rmdir()
             continue
         try:
-            yield lambda group=group: (group / "cgroup.procs").write_text(str(os.getpid()))
+            yield partial(_enter, group)
         finally:
             time.sleep(SETTLE)
             group.rmdir()
         return
     yield None
+
+
+def _enter(group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def forget_pages() -> None:

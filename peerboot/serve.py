@@ -105,7 +105,8 @@ class Serve:
         machines = self._tcp("PEERBOOT_METRICS_LISTEN", metrics_listen)
         people = self._unix(admin_socket) if admin_socket else None
         # In a thread, so that what is due meanwhile (the first DNS question) is not late by this import.
-        web = await asyncio.to_thread(import_module, "aiohttp.web")
+        await asyncio.to_thread(import_module, "aiohttp.web")
+        from aiohttp import web
 
         self._web = web
         bounds = self._bounds
