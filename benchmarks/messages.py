@@ -1,6 +1,6 @@
 """Messages that one peerboot sends a minute, at rest and while a set forms, at 3 to 1000 Pods; and a compressed day.
 
-``python -m benchmarks.messages``. The real scheduler (``peerboot.loops``, ``peers.pace``, the real census and discovery)
+``python -m benchmarks.messages``. The real scheduler (``peerboot.loops``, ``peers.pace``, real census and discovery)
 over doors that only count, with time turned. A DNS question counts once: a set of more than sixteen asks over TCP from
 its second question on. The day: three real nodes and a modelled etcd, and the process's memory as the hours go by.
 """
@@ -110,17 +110,8 @@ async def per_minute(n: int, phase: str) -> dict[str, float]:
 
 def messages() -> None:
     """The table of messages."""
-    rows = [
-        [
-            "Pods",
-            "phase",
-            "DNS",
-            "census",
-            "looks at servers",
-            "DNS a second, fleet-wide",
-            "census a second, fleet-wide",
-        ]
-    ]
+    kinds = ("DNS", "census", "looks at servers")
+    rows = [["Pods", "phase", *kinds, "DNS a second, fleet-wide", "census a second, fleet-wide"]]
     for n in SIZES:
         for phase in MINUTES:
             found = run(per_minute(n, phase))
