@@ -205,6 +205,9 @@ class Clusters:
 class Server:
     """One etcd process."""
 
+    idle = 0.2
+    """Seconds between its looks at the cluster once it serves."""
+
     def __init__(
         self, clusters: Clusters, name: str, config_file: Path, reachable: Callable[[str], Server | None]
     ) -> None:
@@ -321,7 +324,7 @@ class Server:
                     if stage != "data" or [vars(e) for e in self.view] != [vars(e) for e in cluster.members.values()]:
                         stage, self.view = "data", [Entry(**vars(e)) for e in cluster.members.values()]
                         self._remember(files, stage)
-            await asyncio.sleep(0.2 if stage == "data" and cluster.members[self.member].client_urls else 0.05)
+            await asyncio.sleep(self.idle if stage == "data" and cluster.members[self.member].client_urls else 0.05)
 
     # ----------------------------------------------------------------- HTTP
 
@@ -330,7 +333,8 @@ class Server:
         cluster = self.cluster
         if path != "/members" or cluster is None:
             raise HttpError("it closed the connection without an answer")
-        rows = [entry.row(number=True) for entry in self.view]
+        fed = self.ready and cluster.quorum(self.now)
+        rows = [entry.row(number=True) for entry in (cluster.members.values() if fed else self.view)]
         return Reply(200, {"x-etcd-cluster-id": cluster.id}, json.dumps(rows).encode())
 
     async def client_port(self, path: str, body: Mapping[str, Any]) -> Reply:
@@ -381,6 +385,8 @@ class Server:
                     return _no(500, 2, "etcdserver: re-configuration failed due to not enough started members")
                 del cluster.members[target]
             case "promote":
+                if not cluster.members[target].learner:
+                    return _no(400, 9, "etcdserver: can only promote a learner member")
                 if target not in cluster.servers or self.clusters.deaf_learners:
                     return _no(400, 9, "etcdserver: can only promote a learner member which is in sync with leader")
                 cluster.members[target].learner = False

@@ -104,7 +104,7 @@ class FakeDns:
                 return _absent()
             case "silence":
                 await asyncio.sleep(5.0)
-                return DnsReply("unknown", reason="no answer in 2 s from 10.0.0.10")
+                return DnsReply("unknown", reason="no answer from 10.0.0.10")
         return None
 
 
@@ -158,6 +158,8 @@ class FakeHttp:
         if port == 7070 and pod.node is not None and method == "GET" and path == "/v1/node":
             status, given, content = NodeView(pod.node).census({k.lower(): v for k, v in headers.items()})
             return Reply(status, {k.lower(): v for k, v in given.items()}, content)
+        if pod.speak is not None and port == 7070:
+            return pod.speak({k.lower(): v for k, v in headers.items()})
         if pod.server is not None and port == 2380 and method == "GET":
             return await pod.server.peer_port(path)
         if pod.server is not None and port == 2379 and method == "POST":
@@ -192,6 +194,8 @@ class Pod:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     frozen: bool = False
     """The kubelet starts no server."""
+    speak: Callable[[Mapping[str, str]], Reply] | None = None
+    """Answers the census in place of a peerboot, in sets too large for real ones."""
     folder: str = ""
     """Where its volume is kept, by default a folder of its own name."""
 
@@ -337,10 +341,11 @@ class Pod:
 class World:
     """One set of N pods, its DNS and its network."""
 
-    def __init__(self, root: Path, n: int = 3, *, seed: int = 0, pace: Pace | None = None, **environ: str) -> None:
+    def __init__(self, root: Path, n: int = 3, *, of: int = 0, seed: int = 0, **environ: str) -> None:
+        """``of``: how many pods are expected, when more than the ``n`` that are made."""
         self.root = root
         self.clock = TurnedClock(seed)
-        self.pace = pace or Pace()
+        self.pace = Pace()
         self.clusters = Clusters()
         self.weather: Weather = "fine"
         self.wrong: set[str] = set()
@@ -350,7 +355,9 @@ class World:
         """Pods that DNS does not list."""
         self.keys: dict[str, tuple[bytes, ...]] = {}
         self.up: dict[str, Pod] = {}
-        self.pods = [self.pod(f"db-{i}", f"10.1.0.{i + 1}", PEERBOOT_REPLICAS=str(n), **environ) for i in range(n)]
+        self.pods = [
+            self.pod(f"db-{i}", f"10.1.0.{i + 1}", PEERBOOT_REPLICAS=str(of or n), **environ) for i in range(n)
+        ]
 
     @property
     def now(self) -> float:
@@ -384,7 +391,7 @@ class World:
 
     def at(self, host: str) -> Pod | None:
         """The Pod at an address."""
-        return next((pod for pod in self.up.values() if pod.ip == host), None)
+        return self.up.get(host)
 
     def server_named(self, host: str) -> Server | None:
         """The server behind a host name, as another server reaches it."""
