@@ -13,11 +13,10 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from peerboot.errors import PeerbootError, SettingsError
-from peerboot.outside import listen
+from peerboot.outside import http, listen
 from peerboot.settings import split_listen
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class Serve:
         machines = self._tcp("PEERBOOT_METRICS_LISTEN", metrics_listen)
         people = self._unix(admin_socket) if admin_socket else None
         # In a thread, so that what is due meanwhile (the first DNS question) is not late by this import.
-        await asyncio.to_thread(import_module, "aiohttp.web")
+        await asyncio.to_thread(http.load, "aiohttp.web")
         from aiohttp import web
 
         self._web = web

@@ -249,7 +249,7 @@ class NodeView:
             raise SettingsError(f"{pod!r} is no pod of StatefulSet {node.identity.statefulset}")
         entry = facts.cluster.entry_of(pod)
         if not facts.cluster.quorum:
-            raise PeerbootError("the cluster has no quorum now, so no member can be removed")
+            raise RefusedError("the cluster has no quorum now, so no member can be removed: try again when it has")
         if entry is None:
             raise SettingsError(f"{pod} is no member of cluster {facts.cluster.cluster}")
         if pod == node.identity.pod:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -130,3 +132,15 @@ async def test_an_address_that_is_none_is_a_failure_like_others(http: Http, url:
     """What DNS or a member list gives may be anything; it ends in a reason of one line, not in a bug."""
     said = await why_not(http, url)
     assert (said != "", said.isprintable(), len(said) <= 120) == (True, True, True)
+
+
+def test_importing_the_library_leaves_the_environment_as_it_was() -> None:
+    """The system's certificates are not read at the import, and whoever is started later finds the old variables."""
+    program = (
+        "import os, ssl; os.environ['SSL_CERT_FILE'] = 'mine'; os.environ.pop('SSL_CERT_DIR', None)\n"
+        "from peerboot.outside import http; http.load()\n"
+        "import aiohttp.connector as c\n"
+        "print(c._SSL_CONTEXT_VERIFIED.get_ca_certs(), os.environ['SSL_CERT_FILE'], 'SSL_CERT_DIR' in os.environ)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "[] mine False\n"
