@@ -18,7 +18,7 @@ from typing import Literal
 
 from peerboot.model import SCHEMA, Birth, Evidence, Facts, Identity, Statement, Value
 
-TOKEN_LABEL = "peerboot-birth-1"
+TOKEN_LABEL = "peerboot-birth-1"  # noqa: S105 - a label that everybody may know
 """Inside the hash: another way of making tokens must never make an equal one."""
 
 EMPTY_KINDS = ("blank", "interrupted", "bootstrap")
@@ -99,6 +99,7 @@ def may_be_born(facts: Facts) -> Verdict:
             nonces[pod] = word.nonce
             if word.token:
                 tokens[pod] = word.token
+    blocks |= _beyond(facts)
     if not waits and not blocks:
         token = token_of(nonces)
         blocks = {pod: f"it was born into {other}, not into {token}" for pod, other in tokens.items() if other != token}
@@ -129,6 +130,19 @@ def _own_disk(facts: Facts) -> dict[str, str]:
         if clones:
             reason = f"its disk nonce is also that of {', '.join(clones)}: one volume is a clone"
     return {identity.pod: reason} if reason else {}
+
+
+def _beyond(facts: Facts) -> dict[str, str]:
+    """What shows that a cluster exists or existed on pods of this set that are not, or no longer, expected, by name.
+
+    They have no vote, so their silence means nothing; but the data of a set that was larger once lies with them.
+    """
+    found = {}
+    for pod in sorted(set(facts.evidence) - {*facts.identity.expected, facts.identity.pod}):
+        word, _ = _word_of(facts, pod)
+        if word is not None and (held := _cluster_on(word) or (word.token and f"it was born into {word.token}")):
+            found[pod] = held
+    return found
 
 
 def _word_of(facts: Facts, pod: str) -> tuple[Statement | None, str]:
@@ -224,8 +238,11 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
         return Renewal(kind="no")
     if disk.kind == "blank" and facts.permit == "first":
         return Renewal(kind="no", why={identity.pod: "its server is about to start"})
+    if set(birth.members) != set(identity.expected):
+        why = f"its birth is of {len(birth.members)} pods, not of the {identity.replicas or 'unknown'} expected now"
+        return Renewal(kind="wait", missing=(identity.pod,), why={identity.pod: why})
     starts = disk.kind == "bootstrap" or (disk.kind == "blank" and record.permitted_wall is None)
-    waits: dict[str, str] = {}
+    waits: dict[str, str] = _beyond(facts)
     able = {identity.pod} if starts else set()
     words: dict[str, Statement] = {}
     for pod in identity.others:

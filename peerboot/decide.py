@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import blank, data, serving, volume
+from peerboot.rules import blank, born, data, joining, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -26,7 +26,7 @@ TABLE: tuple[Rule, ...] = (
     # Data: provably foreign or removed, or else it just starts.
     data.looking,
     data.foreign_data,
-    blank.renew,
+    born.renew,
     data.stale_birth,
     data.foreign_cluster,
     data.scaled_down,
@@ -42,26 +42,26 @@ TABLE: tuple[Rule, ...] = (
     data.corrupt_replaced,
     data.corrupt_kept,
     # Blank: on its first start, born, claimed.
-    blank.first_start,
-    blank.first_permit,
-    blank.interrupted_listed,
+    born.first_start,
+    born.first_permit,
+    born.interrupted_listed,
     blank.out_of_range,
-    blank.interrupted_aside,
-    blank.birth_lost,
+    born.interrupted_aside,
+    born.birth_lost,
     blank.anchor_forbids,
     blank.anchor_unknown,
-    blank.born,
-    blank.born_waits,
-    blank.claimed,
+    born.born,
+    born.born_waits,
+    born.claimed,
     # Blank: all say so, or were born into what this disk belongs to.
     blank.form,
     # Blank: a cluster lives.
-    blank.join_waits,
-    blank.join,
-    blank.replace_unstarted,
-    blank.replace_lost,
+    joining.join_waits,
+    joining.join,
+    joining.replace_unstarted,
+    joining.replace_lost,
     # Blank: none that has quorum.
-    blank.unstarted_pair,
+    joining.unstarted_pair,
     blank.cluster_exists,
     blank.replicas_unknown,
     blank.wait_for_all,

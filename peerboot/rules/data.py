@@ -205,8 +205,8 @@ def corrupt_replaced(facts: Facts) -> Decision | None:
             facts,
             "wait",
             "corrupt-replaced",
-            f"The data does not read ({facts.disk.reason}). It is read again for {facts.limits.corrupt_recheck:g} s, for a "
-            "slow mount looks the same; then it goes aside and this Pod joins as a new member.",
+            f"The data does not read ({facts.disk.reason}). It is read again for {facts.limits.corrupt_recheck:g} s, "
+            "for a slow mount looks the same; then it goes aside and this Pod joins as a new member.",
             waits_for=("a second look at the data",),
         )
     if facts.disk.running:
@@ -235,8 +235,8 @@ def corrupt_kept(facts: Facts) -> Decision | None:
     return refuse(
         facts,
         "corrupt-kept",
-        f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that is left, so "
-        "nothing is touched. Bring the other members back, or restore from a snapshot.",
+        f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that "
+        "is left, so nothing is touched. Bring the other members back, or restore from a snapshot.",
     )
 
 

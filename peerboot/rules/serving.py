@@ -36,7 +36,8 @@ def peer_url_differs(facts: Facts) -> Decision | None:
         facts,
         "idle",
         "peer-url-differs",
-        f"Member {own.id} is listed as {', '.join(own.peer_urls)}, but this Pod is {', '.join(facts.own_urls)}: the entry is updated.",
+        f"Member {own.id} is listed as {', '.join(own.peer_urls)}, but this Pod is {', '.join(facts.own_urls)}: "
+        "the entry is updated.",
         may_run=True,
         target=own.id,
     )
@@ -98,8 +99,8 @@ def reap_learner(facts: Facts) -> Decision | None:
         facts,
         "idle",
         "reap-learner",
-        f"Learner {learner.id} of {learner.pod or 'no known pod'} made no progress for {facts.limits.learner_stall:g} s and "
-        "blocks all who want to join: it is removed.",
+        f"Learner {learner.id} of {learner.pod or 'no known pod'} made no progress for {facts.limits.learner_stall:g} "
+        "s and blocks all who want to join: it is removed.",
         may_run=True,
         target=learner.id,
     )

@@ -38,6 +38,31 @@ def why_unheard(facts: Facts, pods: Iterable[str]) -> str:
     return ", ".join(parts)
 
 
+def empty(facts: Facts) -> bool:
+    """Whether the disk holds nothing a server could start with by itself."""
+    return facts.disk.kind in ("blank", "interrupted")
+
+
+def own_entry(facts: Facts) -> Member | None:
+    """The cluster's entry for this Pod."""
+    return facts.cluster.entry_of(facts.identity.pod)
+
+
+def listed_without_quorum(facts: Facts) -> tuple[Member, ...]:
+    """The longest list that a server gives by itself."""
+    return max((view.members for view in facts.cluster.views), key=len, default=())
+
+
+def lost_to_another(facts: Facts) -> bool:
+    """A cluster has quorum that is not the one of this birth, or that does not list this Pod as never started."""
+    if not facts.cluster.quorum:
+        return False
+    if facts.predicted_cluster and facts.cluster.cluster != facts.predicted_cluster:
+        return True
+    entry = own_entry(facts)
+    return entry is None or entry.learner or (entry.started and facts.record.permitted_wall is None)
+
+
 def in_range(facts: Facts) -> bool:
     """Whether this Pod is one of the expected; true when the number of replicas is unknown."""
     return facts.identity.replicas is None or facts.identity.pod in facts.identity.expected

@@ -12,12 +12,29 @@ pod may join what serves. Violation: two tokens serve while holders of both stil
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from peerboot import birth
-from peerboot.model import Birth, Disk, DiskKind, Evidence, Facts, Identity, Record, Statement
+from peerboot.decide import decide
+from peerboot.model import (
+    Birth,
+    ClusterView,
+    Decision,
+    Disk,
+    DiskKind,
+    Evidence,
+    Facts,
+    Identity,
+    Member,
+    Record,
+    Seal,
+    ServerView,
+    Statement,
+)
 
 Token = tuple[int | None, ...]
 """Disk nonce by ordinal; None for a pod that the token does not name (unsafe variants only)."""
@@ -32,12 +49,19 @@ class Rec(NamedTuple):
     nonce: int = 0
     token: Token | None = None
     stage: str = "blank"
-    """``blank``, ``permitted`` (its server is about to start), ``cut`` (permitted once, nothing written, permit taken
-    back), ``interrupted``, ``bootstrap``, ``data``, ``joined`` (data of ``token``'s cluster without a birth)."""
+    """``blank``, ``permitted`` (its server is about to start), ``cut`` (permitted once, nothing there, permit taken
+    back), ``interrupted``, ``bootstrap``, ``data``, ``joined`` (data of ``token``'s cluster without a birth),
+    ``emptied`` (was joined, and its data is gone while peerboot's own state is still there)."""
 
 
-KINDS: dict[str, DiskKind] = {"permitted": "blank", "cut": "blank", "joined": "data"}
+KINDS: dict[str, DiskKind] = {"permitted": "blank", "cut": "blank", "joined": "data", "emptied": "blank"}
 """What the disk reader says in each stage, where it is not the stage's own name."""
+
+NO_BIRTH = ("joined", "emptied")
+"""Stages in which ``token`` only names the cluster that the disk was sealed to."""
+
+LISTED = ("absent", "learner", "unstarted", "started")
+"""How a cluster's list may show a pod."""
 
 Heard = tuple[Rec | None, ...]
 """By ordinal, the last record heard of each pod; None for one not heard, and for the hearer itself."""
@@ -89,6 +113,7 @@ class Shipped:
         """What a pod with this record says of itself."""
         if (q, rec) not in self._evidence:
             born = self.birth_of(rec.token) if rec.token is not None else None
+            of_cluster = rec.stage in ("data", *NO_BIRTH)
             word = Statement(
                 namespace="default",
                 service="db",
@@ -99,29 +124,74 @@ class Shipped:
                 replicas=self.pods,
                 disk=KINDS.get(rec.stage, rec.stage),  # type: ignore[arg-type]  # stages that are no kind are in KINDS
                 nonce=f"disk {q} {rec.nonce}",
-                token=born.token if born is not None and rec.stage != "joined" else "",
+                token=born.token if born is not None and rec.stage not in NO_BIRTH else "",
                 permitted=rec.stage != "blank",
-                cluster=f"cluster of {born.token}" if born is not None and rec.stage in ("data", "joined") else "",
+                cluster=self.cluster_of(rec.token) if rec.token is not None and of_cluster else "",
                 decision="form" if rec.stage == "permitted" else "wait",
             )
             self._evidence[q, rec] = Evidence(pod=f"db-{q}", at=0.0, statement=word)
         return self._evidence[q, rec]
 
+    def cluster_of(self, token: Token) -> str:
+        """The id of the cluster that a token leads to."""
+        return f"cluster of {self.birth_of(token).token}"
+
     def facts(self, p: int, own: Rec, heard: Heard, identity: Identity | None = None) -> Facts:
-        """The facts of pod ``p``."""
+        """The facts of pod ``p`` while no server answers."""
         self.calls += 1
+        cluster = self.cluster_of(own.token) if own.token is not None else ""
+        sealed = own.stage in NO_BIRTH
+        kind: DiskKind = KINDS.get(own.stage, own.stage)  # type: ignore[arg-type]  # as above
         return Facts(
             now=0.0,
             identity=identity or self._identities[p],
-            disk=Disk(kind=KINDS.get(own.stage, own.stage)),  # type: ignore[arg-type]  # as above
+            disk=Disk(kind=kind, cluster="" if kind == "blank" else cluster, member="" if kind == "blank" else f"m{p}"),
             record=Record(
                 nonce=f"disk {p} {own.nonce}",
-                birth=self.birth_of(own.token) if own.token is not None and own.stage != "joined" else None,
+                birth=self.birth_of(own.token) if own.token is not None and not sealed else None,
                 permitted_wall=None if own.stage == "blank" else 0.0,
+                seal=Seal(cluster=cluster, member=f"m{p}") if sealed else None,
             ),
             evidence={f"db-{q}": self.evidence(q, rec) for q, rec in enumerate(heard) if rec is not None and q != p},
             permit="first" if own.stage == "permitted" else "absent",
+            predicted_cluster="" if sealed else cluster,
         )
+
+    def with_cluster(self, p: int, own: Rec, token: Token, listed: str) -> Decision:
+        """The shipped verdict of pod ``p`` while the token's cluster has quorum and lists it so, or not at all."""
+        cluster = self.cluster_of(token)
+        members = tuple(
+            Member(
+                id=f"m{q}",
+                pod=f"db-{q}",
+                client_urls=("http://up",) if q != p or listed == "started" else (),
+                learner=q == p and listed == "learner",
+            )
+            for q in range(self.pods)
+            if q != p or listed != "absent"
+        )
+        views = tuple(
+            ServerView(pod=f"db-{q}", address="10.0.0.1", cluster=cluster, member=f"m{q}", healthy=True)
+            for q in range(self.pods)
+            if q != p
+        )
+        view = ClusterView(quorum=True, cluster=cluster, members=members, views=views, at=1.0)
+        return decide(msgspec.structs.replace(self.facts(p, own, (None,) * self.pods), cluster=view))
+
+    def enters(self, p: int, own: Rec, token: Token) -> frozenset[str]:
+        """What pod ``p``, which has no data, may do about a cluster that has quorum: ``joins`` it as a new member,
+        ``starts`` the server with this disk as it is, or takes a ``new disk`` nonce.
+        """
+        found = set()
+        for listed in LISTED:
+            decision = self.with_cluster(p, own, token, listed)
+            if decision.kind == "join" and not decision.may_run:
+                found.add("joins")
+            elif decision.may_run:
+                found.add("starts")
+            elif decision.kind == "renew" or (decision.kind == "replace" and not decision.target):
+                found.add("new disk")
+        return frozenset(found)
 
     def births(self, p: int, own: Rec, heard: Heard) -> set[Token]:
         """The tokens that pod ``p`` may be born into now."""
@@ -141,14 +211,21 @@ class Shipped:
         others = tuple(None if q == p else Rec(0, own.token, "cut") for q in range(self.pods))
         return self.renews(p, own, others)
 
-    def starts_again(self, own: Rec) -> bool:
-        """Whether a pod whose server may have run and that holds nothing starts as planned once more: never."""
-        return False
+    def starts_again(self, p: int, own: Rec, heard: Heard) -> bool:
+        """Whether a pod without data whose server may have run starts as planned once more, no server answering."""
+        return decide(self.facts(p, own, heard)).may_run
 
     def forms(self, token: Token, pods: set[int]) -> bool:
         """Whether these pods are enough for the token's cluster to serve."""
         named = [q for q, nonce in enumerate(token) if nonce is not None]
         return named[0] in pods if self.seed else len(pods) > len(named) // 2
+
+    def feeds(self, token: Token, holders: set[int]) -> bool:
+        """Whether these pods, which have the data of the token's cluster, may pass it on to one that was born into it.
+
+        Any holder may while the cluster has a leader; in a seed system the seed itself has to.
+        """
+        return self.forms(token, holders) if self.seed else bool(holders)
 
 
 @dataclass(frozen=True)
@@ -301,7 +378,7 @@ class Births:
                 if rules.memory_survives
                 else nothing[:p] + new + nothing[p + 1 :]
             )
-            if rules.nonce_reused and any(p in holders for _, holders in clusters):
+            if rules.nonce_reused and rec.token is not None and any(p in holders for _, holders in clusters):
                 ghosts |= {(p, rec.token)}
             left = frozenset((token, holders - {p}) for token, holders in clusters if holders - {p})
             rest = chr(lost + 1) + state[-2] + self.char((left, ghosts))
@@ -346,6 +423,3 @@ class Births:
                     holders[token] = holders.get(token, frozenset()) | pods
             known = self._after[own, state[-1]] = self.char((frozenset(holders.items()), ghosts))
         return state[:-1] + known
-
-
-Make = Callable[[int, bool], Shipped]

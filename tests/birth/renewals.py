@@ -5,7 +5,7 @@ other one could have said since this one's memory began, and whenever a rule is 
 what was heard. That allows more than can happen (a later question may rest on an older word), so what is safe here is
 safe. A restart only takes words away, so it needs no step of its own.
 
-Words that the rules cannot tell apart count as one (``tests/birth/test_exhaustive.py`` asks the rules).
+Words that the rules cannot tell apart count as one (``tests/birth/test_renewals.py`` asks the rules).
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import permutations, product
 
-from tests.birth.explore import NOBODY, Heard, Rec, Shipped, Token
+from tests.birth.explore import NO_BIRTH, NOBODY, Heard, Rec, Shipped, Token
 
 Step = tuple[tuple[object, ...], "State"]
 State = tuple[tuple[int, ...], tuple[int, ...], int, int, frozenset[Token]]
 """Record by pod; by hearer and speaker the set of words as bits; disks lost; renewals; tokens that have served."""
 
-STARTED = ("bootstrap", "data")
+STARTED = ("bootstrap", "data", "joined")
+HOLDERS = ("data", "joined")
 ABLE = ("permitted", "interrupted", "bootstrap")
 """A server that runs or may: the leader of its cluster can feed it."""
 
@@ -33,7 +34,7 @@ def word_of(rec: Rec) -> Rec:
 
 
 class Renewals:
-    """Births, permits, first starts that are cut off, elections, acknowledged data, lost disks, renewals.
+    """Births, permits, first starts that are cut off, elections, acknowledged data, lost disks, renewals, joins.
 
     Violations: two tokens have served and each still has a disk with its data; a disk with data is renewed; a
     cluster that has acknowledged data is begun a second time by pods that have none of it.
@@ -48,6 +49,8 @@ class Renewals:
         self.births = lru_cache(maxsize=None)(self._births)
         self.renewable = lru_cache(maxsize=None)(self._renewable)
         self.relevant = lru_cache(maxsize=None)(self._relevant)
+        self.starts_again = lru_cache(maxsize=None)(self._starts_again)
+        self.enters = lru_cache(maxsize=None)(self._enters)
         self._asked: dict[tuple[int, int, Heard], tuple[frozenset[Token], bool]] = {}
 
     def number(self, rec: Rec) -> int:
@@ -85,12 +88,29 @@ class Renewals:
         for p, rec in enumerate(recs):
             if rec.stage == "data" and self.rules.renews_data(p, rec):
                 return f"{p} is renewed although it has data"
+            if rec.stage in ("cut", "emptied") and self.starts_as_it_was(state, recs, p):
+                return f"{p} starts with a disk that has nothing as a member that may have run: {rec}"
         return ""
+
+    def starts_as_it_was(self, state: State, recs: list[Rec], p: int) -> bool:
+        """Whether a pod that has lost its data gets a permit although it took no new nonce: it may have voted."""
+        row = state[1][p * self.n : (p + 1) * self.n]
+        alone = recs[p].stage == "emptied" and self.starts_again(p, state[0][p], row)
+        return alone or any("starts" in self.enters(p, state[0][p], token) for token in self.quorums(state, recs))
+
+    def quorums(self, state: State, recs: list[Rec]) -> list[Token]:
+        """The tokens whose clusters have quorum now."""
+        return [
+            token
+            for token in state[4]
+            if self.rules.forms(token, {q for q, r in enumerate(recs) if r.token == token and r.stage in HOLDERS})
+        ]
 
     def steps(self, state: State) -> Iterator[Step]:
         recs = [self.recs[number] for number in state[0]]
         for p, rec in enumerate(recs):
             row = state[1][p * self.n : (p + 1) * self.n]
+            yield from self.entering(state, recs, p)
             if rec.token is None:
                 for token in sorted(self.births(p, state[0][p], row), key=str):
                     yield ("is born", p, token), self.become(state, p, rec._replace(token=token))
@@ -103,28 +123,40 @@ class Renewals:
                 yield ("is renewed", p), self.become(state, p, new, renewed=1, forgets=not self.rules.memory_survives)
             if state[2] < self.losses:
                 yield ("loses its disk", p), self.become(state, p, Rec(rec.nonce + 1), lost=1, forgets=True)
-                if rec.stage == "data":
-                    yield (
-                        ("loses its data only", p),
-                        self.become(state, p, rec._replace(stage="cut"), lost=1, forgets=True),
-                    )
+                if rec.stage in HOLDERS:
+                    left = rec._replace(stage="cut" if rec.stage == "data" else "emptied")
+                    yield ("loses its data only", p), self.become(state, p, left, lost=1)
+
+    def entering(self, state: State, recs: list[Rec], p: int) -> Iterator[Step]:
+        """What pod ``p``, which has no data, may do about a cluster that has quorum now."""
+        rec = recs[p]
+        if rec.stage in HOLDERS:
+            return
+        for token in self.quorums(state, recs):
+            what = self.enters(p, state[0][p], token)
+            if "joins" in what:
+                yield ("joins", p, token), self.become(state, p, Rec(rec.nonce, token, "joined"))
+            if "new disk" in what:
+                new = Rec(rec.nonce if self.rules.nonce_reused else rec.nonce + 1)
+                yield ("gives up", p), self.become(state, p, new, forgets=not self.rules.memory_survives)
 
     def server(self, state: State, recs: list[Rec], p: int) -> Iterator[Step]:
         """What the permit and the server of pod ``p`` may do next."""
         rec, token = recs[p], recs[p].token
+        row = state[1][p * self.n : (p + 1) * self.n]
         assert token is not None
         nexts = {
             "blank": ("permitted",),
             "permitted": ("cut", "interrupted", "bootstrap"),
             "interrupted": ("bootstrap",),
-            "cut": ("permitted",) if self.rules.starts_again(rec) else (),
+            "cut": ("permitted",) if self.starts_again(p, state[0][p], row) else (),
         }
         for stage in nexts.get(rec.stage, ()):
             yield ("goes from", rec.stage, "to", stage, p), self.become(state, p, rec._replace(stage=stage))
         same = {q for q, other in enumerate(recs) if other.token == token}
         if rec.stage == "bootstrap" and self.rules.forms(token, {q for q in same if recs[q].stage in STARTED}):
             yield ("leads", p), self.become(state, p, rec._replace(stage="data"))
-        elif rec.stage in ABLE and any(recs[q].stage == "data" for q in same):
+        elif rec.stage in ABLE and self.rules.feeds(token, {q for q in same if recs[q].stage in HOLDERS}):
             yield ("is fed", p), self.become(state, p, rec._replace(stage="data"))
 
     def become(
@@ -138,35 +170,27 @@ class Renewals:
         for q in range(n):
             if q == p:
                 continue
-            if self.recs[numbers[q]].stage != "data":
-                words[q * n + p] |= said
-            # What a pod with data has heard matters no more: no rule asks it until its disk is lost.
-            if rec.stage == "data":
-                words[p * n + q] = 0
-            elif forgets:
+            words[q * n + p] |= said
+            if forgets:
                 words[p * n + q] = self.word(numbers[q])
         holders: dict[Token, set[int]] = {}
         for q, number in enumerate(numbers):
-            if self.recs[number].stage == "data" and (token := self.recs[number].token) is not None:
+            if self.recs[number].stage in HOLDERS and (token := self.recs[number].token) is not None:
                 holders.setdefault(token, set()).add(q)
         if self.lean:
-            spent = state[3] + renewed >= self.renewals
-            words = [
-                bits
-                for q in range(n)
-                for bits in self.relevant(q, numbers[q], tuple(words[q * n : (q + 1) * n]), spent)
-            ]
+            rows = [self.relevant(q, numbers[q], tuple(words[q * n : (q + 1) * n])) for q in range(n)]
+            words = [bits for row in rows for bits in row]
         served = frozenset(t for t, pods in holders.items() if t in state[4] or self.rules.forms(t, pods))
         return tuple(numbers), tuple(words), state[2] + lost, state[3] + renewed, served
 
-    def _relevant(self, p: int, own: int, row: tuple[int, ...], spent: bool) -> tuple[int, ...]:
+    def _relevant(self, p: int, own: int, row: tuple[int, ...]) -> tuple[int, ...]:
         """The words that can still matter to pod ``p``, those that work alike as one.
 
         A token that does not name this disk's nonce can never become its birth; once it is born, no token but its own
         matters; and of several words the rules need only the most permissive.
         """
         rec = self.recs[own]
-        if rec.stage == "data" or (rec.token is not None and spent):
+        if rec.stage in ("joined", "emptied"):
             return (0,) * self.n
         useless = self.number(Rec(NOBODY, (NOBODY,) * self.n, "cut"))
         result = []
@@ -176,7 +200,7 @@ class Renewals:
                 if not bits >> i & 1:
                     continue
                 word = self.recs[i]
-                mine = (
+                mine = word.stage not in NO_BIRTH and (
                     word.token == rec.token
                     if rec.token is not None
                     else word.token is not None and word.token[p] == rec.nonce
@@ -184,7 +208,7 @@ class Renewals:
                 unborn = word.token is None and (rec.token is None or word.nonce == rec.token[q])
                 if mine or unborn:
                     kept |= 1 << i
-                elif word.stage != "data":
+                elif word.stage not in ("data", *NO_BIRTH):
                     kept |= 1 << useless
             # For a born pod the useless word is the best one: its speaker holds nothing and cannot go on.
             result.append(1 << useless if rec.token is not None and kept >> useless & 1 else kept)
@@ -192,10 +216,8 @@ class Renewals:
 
     def heard(self, p: int, row: tuple[int, ...]) -> Iterator[Heard]:
         """Every combination of words that pod ``p`` may have heard."""
-        choices = [
-            [None] if q == p else [r for i, r in enumerate(self.recs) if bits >> i & 1] for q, bits in enumerate(row)
-        ]
-        return product(*choices)
+        words = [[r for i, r in enumerate(self.recs) if bits >> i & 1] if bits else [] for bits in row]
+        return product(*([None] if q == p else [None, *said] for q, said in enumerate(words)))
 
     def ask(self, p: int, own: int, heard: Heard) -> tuple[frozenset[Token], bool]:
         """Both rules, asked once for each different question."""
@@ -209,40 +231,150 @@ class Renewals:
     def _births(self, p: int, own: int, row: tuple[int, ...]) -> frozenset[Token]:
         return frozenset(token for heard in self.heard(p, row) for token in self.ask(p, own, heard)[0])
 
+    def _enters(self, p: int, own: int, token: Token) -> frozenset[str]:
+        return self.rules.enters(p, self.recs[own], token)
+
+    def _starts_again(self, p: int, own: int, row: tuple[int, ...]) -> bool:
+        return any(self.rules.starts_again(p, self.recs[own], heard) for heard in self.heard(p, row))
+
     def _renewable(self, p: int, own: int, row: tuple[int, ...]) -> bool:
         return any(self.ask(p, own, heard)[1] for heard in self.heard(p, row))
 
 
-def settles(rules: Shipped, recs: tuple[Rec, ...], order: tuple[int, ...], rounds: int = 12) -> str:
-    """Let all pods hear each other and act in this order until a cluster serves; why not, empty when one does.
+class Interchangeable(Renewals):
+    """The same, visiting one of all states that differ only in which pod is which.
 
-    No faults any more: servers that are started write their bootstrap, and those that wait for a leader can be stopped.
+    The rules treat pods alike (``tests/birth/test_renewals.py`` asks them); in a seed system all but the first.
+    """
+
+    def __init__(self, rules: Shipped, *, losses: int, renewals: int) -> None:
+        super().__init__(rules, losses=losses, renewals=renewals)
+        movable = range(1 if rules.seed else 0, self.n)
+        self.orders = [(*range(movable.start), *order) for order in permutations(movable)]
+        """``order[i]`` is the pod that becomes pod ``i``."""
+        self._records: list[dict[int, int]] = [{} for _ in self.orders]
+        self._words: list[dict[int, int]] = [{} for _ in self.orders]
+
+    def steps(self, state: State) -> Iterator[Step]:
+        for label, after in super().steps(state):
+            yield label, self.canonical(after)
+
+    def canonical(self, state: State) -> State:
+        """The one of all states that are the same but for the pods' names."""
+        rows = [tuple(self.record(k, state[0][p]) for p in order) for k, order in enumerate(self.orders)]
+        least = min(rows)
+        return min(
+            (self.renamed(state, k, least) for k, row in enumerate(rows) if row == least),
+            key=lambda s: (s[1], sorted(map(str, s[4]))),
+        )
+
+    def record(self, k: int, number: int) -> int:
+        """The number of a record with its token's nonces in another order."""
+        known = self._records[k].get(number)
+        if known is None:
+            rec = self.recs[number]
+            known = self._records[k][number] = self.number(rec._replace(token=self.token(k, rec.token)))
+        return known
+
+    def token(self, k: int, token: Token | None) -> Token | None:
+        return None if token is None else tuple(token[p] for p in self.orders[k])
+
+    def renamed(self, state: State, k: int, numbers: tuple[int, ...]) -> State:
+        """The state with its pods in another order."""
+        order, n = self.orders[k], self.n
+        words = tuple(self.words(k, state[1][p * n + q]) for p in order for q in order)
+        return numbers, words, state[2], state[3], frozenset(tuple(t[p] for p in order) for t in state[4])
+
+    def words(self, k: int, bits: int) -> int:
+        """The same words with their tokens' nonces in another order."""
+        known = self._words[k].get(bits)
+        if known is None:
+            known = 0
+            for i in range(bits.bit_length()):
+                if bits >> i & 1:
+                    known |= 1 << self.record(k, i)
+            self._words[k][bits] = known
+        return known
+
+
+class Asked:
+    """Rules that are asked once for each different question."""
+
+    def __init__(self, rules: Shipped) -> None:
+        self.forms = rules.forms
+        self.births = lru_cache(maxsize=None)(rules.births)
+        self.renews = lru_cache(maxsize=None)(rules.renews)
+        self.enters = lru_cache(maxsize=None)(rules.enters)
+        self.starts_again = lru_cache(maxsize=None)(rules.starts_again)
+
+
+def settles(rules: Asked, recs: tuple[Rec, ...], order: tuple[int, ...], rounds: int = 12) -> str:
+    """Let all pods hear each other and act in this order until all are in one cluster; why not, empty when they are.
+
+    No faults any more: servers that are started write their bootstrap, lead or are fed, and those that wait for a
+    leader can be stopped.
     """
     now = list(recs)
     for _ in range(rounds):
         for p in order:
-            rec = now[p]
-            heard = tuple(None if q == p else other for q, other in enumerate(now))
-            if rec.token is None:
-                now[p] = next((rec._replace(token=token) for token in rules.births(p, rec, heard)), rec)
-            elif rules.renews(p, rec, heard):
-                now[p] = Rec(max(r.nonce for r in now) + 1)
-            elif rec.stage in ("blank", "permitted"):
-                now[p] = rec._replace(stage="permitted" if rec.stage == "blank" else "bootstrap")
-        for token in {rec.token for rec in now if rec.token is not None}:
-            if rules.forms(token, {p for p, rec in enumerate(now) if rec.token == token and rec.stage == "bootstrap"}):
-                return ""
+            now[p] = acts(rules, now, p)
+        if all(rec.stage in HOLDERS and rec.token == now[0].token for rec in now):
+            return ""
     return f"nobody goes on: {now}"
 
 
-def wedges(rules: Shipped, states: dict[tuple[Rec, ...], object]) -> list[str]:
-    """Of these rows of records without data, those from which, in some order of acting, no cluster ever forms."""
-    found = []
+def acts(rules: Asked, now: list[Rec], p: int) -> Rec:
+    """What becomes of pod ``p`` when it has heard all others as they are now and does what the rules say."""
+    rec = now[p]
+    if rec.stage in HOLDERS:
+        return rec
+    new = Rec(max(r.nonce for r in now) + 1)
+    for token in {r.token for r in now if r.token is not None and r.stage in HOLDERS}:
+        if rules.forms(token, {q for q, r in enumerate(now) if r.token == token and r.stage in STARTED}):
+            if rec.token == token and rec.stage in ABLE:
+                return rec._replace(stage="data")
+            what = rules.enters(p, rec, token)
+            return Rec(rec.nonce, token, "joined") if "joins" in what else new if "new disk" in what else starts(rec)
+    heard = tuple(None if q == p else other for q, other in enumerate(now))
+    if rec.token is None:
+        return next((rec._replace(token=token) for token in rules.births(p, rec, heard)), rec)
+    if rules.renews(p, rec, heard):
+        return new
+    same = {q for q, r in enumerate(now) if r.token == rec.token and r.stage in STARTED}
+    if rec.stage == "bootstrap" and rules.forms(rec.token, same):
+        return rec._replace(stage="data")
+    if rec.stage == "interrupted" and rules.starts_again(p, rec, heard):
+        return rec._replace(stage="bootstrap")
+    return starts(rec)
+
+
+def starts(rec: Rec) -> Rec:
+    """The next step of a birth that goes as planned."""
+    return rec._replace(stage={"blank": "permitted", "permitted": "bootstrap"}.get(rec.stage, rec.stage))
+
+
+def needs_a_person(rules: Shipped, recs: tuple[Rec, ...]) -> bool:
+    """Whether data is left of a cluster that too few pods can bring back: nobody goes on by himself, as the laws want.
+
+    So it is while only peerboot's own state remembers a cluster.
+    """
+    able = (*ABLE, *HOLDERS, "blank")
+    return any(rec.stage == "emptied" for rec in recs) or any(
+        rec.token is not None
+        and rec.stage in HOLDERS
+        and not rules.forms(rec.token, {q for q, r in enumerate(recs) if r.token == rec.token and r.stage in able})
+        for rec in recs
+    )
+
+
+def wedges(rules: Shipped, states: set[tuple[Rec, ...]]) -> list[str]:
+    """Of these rows of records, those from which, in some order of acting, the pods never end in one cluster."""
+    found, asked = [], Asked(rules)
     for recs in states:
-        if any(rec.stage == "data" for rec in recs):
+        if needs_a_person(rules, recs):
             continue
         for order in permutations(range(rules.pods)):
-            wedged = settles(rules, recs, order)
+            wedged = settles(asked, recs, order)
             if wedged:
                 found.append(f"from {recs} in order {order}: {wedged}")
     return found

@@ -232,7 +232,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
 def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, Any]:
     rest: dict[str, Any] = {}
     if anchor := by_word.pop("anchor", None):
-        plain, keys = _words(anchor[0])
+        _, keys = _words(anchor[0])
         if "holds" in keys:
             token = _birth(identity.start, keys["holds"]).token
             rest["anchor"] = Anchor(state="holds", token=token, where="/anchor/birth.json")

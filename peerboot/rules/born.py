@@ -1,0 +1,230 @@
+"""Rules for a disk without data that was born, was claimed, or whose first start was cut off. Pure."""
+
+from __future__ import annotations
+
+from peerboot import birth
+from peerboot.model import Decision, Facts
+from peerboot.rules.words import (
+    allowed,
+    empty,
+    in_range,
+    listed_without_quorum,
+    lost_to_another,
+    refuse,
+    say,
+    statement_of,
+    why_unheard,
+)
+
+
+def _claimed(facts: Facts) -> bool:
+    """A member id was added for exactly this disk."""
+    claim = facts.record.claim
+    return claim is not None and claim.nonce == facts.record.nonce
+
+
+def first_start(facts: Facts) -> Decision | None:
+    """When: the server runs for the first time and has not written its first entries.
+    Then: the permit, good for one start only, is withdrawn until the disk has data; then it is given back.
+    """
+    if not empty(facts) or not facts.disk.running or facts.record.permitted_wall is None:
+        return None
+    return say(
+        facts,
+        "wait",
+        "first-start",
+        "The server is on its first start and has written nothing yet. A first permit is good for one start: it comes "
+        "back, as a permit to start with data only, as soon as there is data.",
+        waits_for=("the server's first entries",),
+    )
+
+
+def first_permit(facts: Facts) -> Decision | None:
+    """When: a permit to form or to join was given, it is in place, and the server has not started yet.
+    Then: it stands.
+    """
+    if facts.disk.kind != "blank" or facts.permit != "first" or facts.record.permitted_wall is None:
+        return None
+    if facts.record.birth is not None and not lost_to_another(facts):
+        return say(
+            facts, "form", "first-permit", "The cluster forms: the permit is given, the server starts.", may_run=True
+        )
+    if _claimed(facts) and _claim_listed(facts):
+        return say(
+            facts, "join", "first-permit", "This Pod joins: the permit is given, the server starts.", may_run=True
+        )
+    return None
+
+
+def _claim_listed(facts: Facts) -> bool:
+    """The claim's member is still listed, or it is not known that it is not."""
+    claim = facts.record.claim
+    return not facts.cluster.quorum or (
+        claim is not None and any(member.id == claim.member for member in facts.cluster.members)
+    )
+
+
+def interrupted_listed(facts: Facts) -> Decision | None:
+    """When: the first start was cut off before anything was written, and the cluster that has quorum lists this very
+    member, or, while none has, a server or a pod says that it has data of this disk's cluster.
+    Then: the server just starts; the leader feeds it. It is needed where only both together are a quorum.
+    """
+    disk, cluster = facts.disk, facts.cluster
+    if disk.kind != "interrupted" or disk.running or not disk.cluster:
+        return None
+    if cluster.quorum:
+        if cluster.cluster != disk.cluster or all(member.id != disk.member for member in cluster.members):
+            return None
+        why = f"cluster {disk.cluster} lists this member"
+    else:
+        holders = [v.pod for v in cluster.views if v.cluster == disk.cluster and v.applied > 0]
+        holders += [
+            pod
+            for pod in facts.identity.others
+            if (word := statement_of(facts, pod)) and word.disk == "data" and word.cluster == disk.cluster
+        ]
+        if not holders:
+            return None
+        why = f"{holders[0]} has data of its cluster {disk.cluster}"
+    return say(
+        facts,
+        "resume",
+        "interrupted-listed",
+        f"The first start was cut off before anything was written, and {why}: it starts and is fed by the leader.",
+        may_run=True,
+    )
+
+
+def interrupted_aside(facts: Facts) -> Decision | None:
+    """When: the first start was cut off, and the cluster that has quorum does not list this member.
+    Then: what was begun goes aside and this Pod joins as new.
+    """
+    if facts.disk.kind != "interrupted" or facts.disk.running or not facts.cluster.quorum or not in_range(facts):
+        return None
+    return say(
+        facts,
+        "replace",
+        "interrupted-aside",
+        f"The first start was cut off before anything was written, and cluster {facts.cluster.cluster} does not list "
+        "this member: what was begun goes aside and this Pod joins as new.",
+    )
+
+
+def renew(facts: Facts) -> Decision | None:
+    """When: no cluster serves, too few pods could bring this birth up, and every pod says that its disk holds nothing.
+    Then: the birth came to nothing: the disk gets a new nonce and all are born anew.
+    """
+    if not _may_hold_nothing(facts) or facts.cluster.quorum:
+        return None
+    verdict = birth.may_renew(facts)
+    if verdict.kind != "renew":
+        return None
+    return say(
+        facts,
+        "renew",
+        "renew",
+        "The birth came to nothing: no server got beyond its bootstrap, every pod says so itself, and too few could go "
+        "on. This disk takes a new nonce and all are born anew.",
+    )
+
+
+def _may_hold_nothing(facts: Facts) -> bool:
+    """A born disk that holds nothing beyond the bootstrap although a server may have run on it."""
+    record, disk = facts.record, facts.disk
+    if record.birth is None or disk.running:
+        return False
+    if disk.kind in ("interrupted", "bootstrap"):
+        return True
+    return disk.kind == "blank" and record.permitted_wall is not None and facts.permit != "first"
+
+
+def birth_lost(facts: Facts) -> Decision | None:
+    """When: the disk is blank and born, and a cluster with quorum exists that this birth cannot enter as planned:
+    the server may have run before, or the cluster is another one, or it no longer lists this Pod.
+    Then: the disk gets a new nonce and joins as new.
+    """
+    if facts.disk.kind != "blank" or facts.record.birth is None or not facts.cluster.quorum:
+        return None
+    if not lost_to_another(facts) and facts.record.permitted_wall is None:
+        return None
+    why = "its server may have run before" if facts.record.permitted_wall is not None else "that birth cannot enter it"
+    return say(
+        facts,
+        "renew",
+        "birth-lost",
+        f"Cluster {facts.cluster.cluster} serves, this disk is blank and was born, but {why}: it takes a new nonce and "
+        "joins as a new member.",
+    )
+
+
+def born_waits(facts: Facts) -> Decision | None:
+    """When: the disk is born and holds nothing, its server may have run, and it is not known that nobody has data.
+    Then: wait, by name; a consent takes it as a new disk.
+    """
+    if not _may_hold_nothing(facts) or facts.disk.kind == "bootstrap" or facts.cluster.quorum:
+        return None
+    if allowed(facts, "born-waits"):
+        return say(facts, "renew", "born-waits", "A person allowed it: this disk takes a new nonce.")
+    verdict = birth.may_renew(facts)
+    decision = refuse(
+        facts,
+        "born-waits",
+        "This disk was born, its server may have run, and now it holds nothing. It waits for the cluster to serve, or "
+        f"for every pod to say that its disk holds nothing. Missing: {_named(facts, verdict.missing)}.",
+        would="take this volume as a new, blank disk",
+    )
+    return say(facts, "wait", "born-waits", decision.reason, waits_for=verdict.missing or ("the cluster to serve",))
+
+
+def _named(facts: Facts, missing: tuple[str, ...]) -> str:
+    silent = tuple(pod for pod in missing if statement_of(facts, pod) is None)
+    others = tuple(pod for pod in missing if pod not in silent)
+    return "; ".join(part for part in (why_unheard(facts, silent), ", ".join(others)) if part) or "a quorum"
+
+
+def born(facts: Facts) -> Decision | None:
+    """When: the disk is born, blank, and no permit was ever given.
+    Then: form, as all pods agreed.
+    """
+    record = facts.record
+    if facts.disk.kind != "blank" or record.birth is None or record.permitted_wall is not None:
+        return None
+    if lost_to_another(facts):
+        return None
+    return say(
+        facts,
+        "form",
+        "born",
+        f"All {len(record.birth.members)} pods were blank and agreed on birth {record.birth.token}: the cluster forms.",
+        may_run=True,
+    )
+
+
+def claimed(facts: Facts) -> Decision | None:
+    """When: a member id was added for this very disk, the cluster lists it, and its server never ran.
+    Then: start with it.
+    """
+    claim = facts.record.claim
+    if not empty(facts) or claim is None or not _claimed(facts) or facts.record.permitted_wall is not None:
+        return None
+    listed = facts.cluster.members if facts.cluster.quorum else listed_without_quorum(facts)
+    if all(member.id != claim.member for member in listed):
+        return None
+    if facts.cluster.unresolved:
+        return say(
+            facts,
+            "wait",
+            "claimed",
+            f"Member {claim.member} was added for this disk. DNS does not know {', '.join(facts.cluster.unresolved)}, "
+            "and a joining server stalls on a name that it cannot resolve.",
+            waits_for=facts.cluster.unresolved,
+            target=claim.member,
+        )
+    return say(
+        facts,
+        "join",
+        "claimed",
+        f"Member {claim.member} was added to cluster {claim.cluster} for this disk and never ran: it starts.",
+        may_run=True,
+        target=claim.member,
+    )
