@@ -11,13 +11,10 @@ WEIGHTS = {
     "hears": (5, 20, 60),
     "is born": (1, 10, 40),
     "joins": (0.01, 1, 6),
-    "loses its disk": (0.1, 0.5, 2),
+    "loses its disk": (0.5, 3, 10),
     "restarts": (0.01, 0.2),
 }
 """How likely each kind of step may be; each walk draws its own mix, for no single mix comes everywhere."""
-
-LINKS = (0.003, 1, 1, 1)
-"""How well one pod hears another in one walk: some links are so bad that words over them are stale for long."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,6 @@ def walk(rules: Shipped, seed: int, length: int) -> Walk:
     """Take so many steps at random, with any number of lost disks and restarts; stop at the first violation."""
     world = Births(rules, losses=length, restarts=length, joins=True)
     dice = random.Random(seed)  # noqa: S311 - a walk that can be taken again, not a secret
-    pods = range(rules.pods)
-    links: dict[tuple[object, ...], float] = {(p, q): dice.choice(LINKS) for p in pods for q in pods}
     weights = {kind: dice.choice(mix) for kind, mix in WEIGHTS.items()}
     state, formed, born, trace = world.first(), 0, 0, []
     for taken in range(length):
@@ -45,7 +40,7 @@ def walk(rules: Shipped, seed: int, length: int) -> Walk:
         for label, after in world.steps(state):
             kinds.setdefault(str(label[0]), []).append((label, after))
         kind = dice.choices(list(kinds), [weights[kind] for kind in kinds])[0]
-        label, state = dice.choices(kinds[kind], [links.get(label[1:], 1.0) for label, _ in kinds[kind]])[0]
+        label, state = dice.choice(kinds[kind])
         trace.append(" ".join(str(part) for part in label))
         born += kind == "is born"
         formed += world.serving(state) > 0
