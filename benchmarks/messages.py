@@ -11,6 +11,7 @@ import asyncio
 import gc
 import io
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ from peerboot.outside.dns import Reply as DnsReply
 from peerboot.outside.dns import Srv
 from peerboot.outside.http import HttpError, Reply
 from peerboot.statedir import StateDir
+from peerboot.systems.etcd.assess import MAX_SERVERS
 from tests.run.turned import TurnedClock, run
 from tests.run.world import world
 
@@ -39,6 +41,7 @@ RESTING = Decision(kind="idle", rule="serving", reason="serves")
 FORMING = Decision(kind="wait", rule="wait-for-all", reason="one is missing", waits_for=("db-1",))
 MINUTES = {"at rest": 20, "forming": 5}
 HOURS = (1, 6, 12, 24)
+SLACK = 1.05
 
 
 class Counting:
@@ -75,9 +78,9 @@ class Counting:
         status, given, body = census.answer(them, (KEY,), True, asked, word)
         return Reply(status, {name.lower(): value for name, value in given.items()}, body)
 
-    async def look(self, *_args: object, now: float, **_more: object) -> ClusterView:
-        self.sent["looks at servers"] += 1
-        return ClusterView(at=now)
+    async def look(self, _http: object, servers: Mapping[str, object], **how: Any) -> ClusterView:
+        self.sent["servers"] += 1 if how["rest"] else min(len(servers), MAX_SERVERS)
+        return ClusterView(at=how["now"])
 
 
 async def per_minute(n: int, phase: str) -> dict[str, float]:
@@ -97,7 +100,7 @@ async def per_minute(n: int, phase: str) -> dict[str, float]:
             ),
             Pace(),
         )  # fmt: skip
-        loops.decision = FORMING if forming else RESTING
+        loops.follow(FORMING if forming else RESTING)
         tasks = [asyncio.create_task(loop()) for loop in (loops.dns, loops.census, loops.servers)]
         await asyncio.sleep(120)  # the pace has settled
         world_.sent.clear()
@@ -108,18 +111,25 @@ async def per_minute(n: int, phase: str) -> dict[str, float]:
     return {kind: count / MINUTES[phase] for kind, count in world_.sent.items()}
 
 
-def messages() -> None:
-    """The table of messages."""
-    kinds = ("DNS", "census", "looks at servers")
+def messages() -> bool:
+    """The table of messages; whether nothing grows faster than the number of Pods at rest."""
+    kinds = ("DNS", "census", "servers")
     rows = [["Pods", "phase", *kinds, "DNS a second, fleet-wide", "census a second, fleet-wide"]]
+    rest: list[dict[str, float]] = []
     for n in SIZES:
         for phase in MINUTES:
             found = run(per_minute(n, phase))
+            if phase == "at rest":
+                rest.append(found)
             fleet = [f"{found.get(kind, 0) * n / 60:.1f}" for kind in ("DNS", "census")]
             rows.append([
                 str(n), phase, *(f"{found.get(kind, 0):.1f}" for kind in kinds), *fleet,
             ])  # fmt: skip
     show("Messages per Pod and minute (time turned; forming: everybody waits for one that is missing)", rows)
+    # A set of three has fewer than four others to ask in turn, so the second size sets the measure.
+    flat = all(found[kind] <= SLACK * rest[1][kind] for found in rest for kind in kinds)
+    print(f"  at rest nothing grows faster than the number of Pods: {'yes' if flat else 'NO'}")
+    return flat
 
 
 def resident() -> float:
@@ -143,11 +153,12 @@ async def day() -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Both tables."""
-    messages()
+def main() -> int:
+    """Both tables; 1 when something grows faster than the set."""
+    flat = messages()
     show("A compressed day of three nodes in one process", run(day()))
+    return 0 if flat else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -66,9 +66,17 @@ class Pace:
     api_failures: int = 8
     """``init`` leaves when the system's admin API failed so many times in a row."""
 
+    calm_after: float = 60.0
+    """Once a wait or a refusal has stood for so long, a round begins no sooner than after ``calm`` seconds."""
+    calm: float = 2.0
+
     def census_round(self, pods: int) -> float:
         """Between two rounds of asking all of so many pods, while anything is open."""
         return max(self.census_busy, pods / 20)
+
+    def servers_round(self, servers: int) -> float:
+        """The same of looks at so many servers; some take two or three requests each."""
+        return max(self.servers_busy, servers / 20)
 
 
 @dataclass
@@ -94,7 +102,9 @@ class Loops:
         self.pace = pace
         self.memory = assess.Memory(started_at=doors.clock.now())
         self.decision = Decision(kind="wait", rule="starting", reason="peerboot has just started.")
-        """The decision in force; the pass sets it."""
+        """The decision in force."""
+        self.decided_at = self.memory.started_at
+        """Since when its kind and rule are."""
         self.news = asyncio.Event()
         self.look_soon = asyncio.Event()
         self._ask_soon = asyncio.Event()
@@ -110,6 +120,24 @@ class Loops:
     def resting(self) -> bool:
         """This member serves and nothing is to be done."""
         return self.decision.rule == "serving"
+
+    def follow(self, decision: Decision) -> bool:
+        """Take the pass's decision, which sets the pace; True when it is of another kind or rule than before."""
+        changed = (decision.kind, decision.rule) != (self.decision.kind, self.decision.rule)
+        self.decision = decision
+        if changed:
+            stood, self.decided_at = self.doors.clock.now() - self.decided_at, self.doors.clock.now()
+            self.look_soon.set()
+            if stood >= self.pace.calm_after:
+                # The calm pause under way belongs to what is over.
+                self._ask_soon.set()
+        return changed
+
+    def _calmly(self, pause: float) -> float:
+        """A pause, longer once it has waited for long: what may never come is not asked for in haste for ever."""
+        stood = self.doors.clock.now() - self.decided_at
+        waits = self.decision.kind in ("wait", "refuse")
+        return max(pause, self.pace.calm) if waits and stood >= self.pace.calm_after else pause
 
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """Addresses by pod, own ones from the downward API, where DNS may be late or wrong."""
@@ -196,7 +224,7 @@ class Loops:
                 self.news.set()
             elif self.memory.asked_dns:
                 self.memory.asked_census = True
-            pause = self.pace.census_rest if self.resting else self.pace.census_round(len(targets))
+            pause = self.pace.census_rest if self.resting else self._calmly(self.pace.census_round(len(targets)))
             pause *= 0.9 + 0.2 * clock.jitter()
             self._expect("census", pause)
             with contextlib.suppress(TimeoutError):
@@ -224,7 +252,8 @@ class Loops:
             self.look_soon.clear()
             self._expect("servers", LOOK_ROUND)
             await self.look()
-            pause = self.pace.servers_rest if self.resting else self.pace.servers_busy
+            servers = self.pace.servers_round(len(self.addresses()))
+            pause = self.pace.servers_rest if self.resting else self._calmly(servers)
             if self.decision.rule in HASTE_RULES:
                 pause = min(pause, self.pace.servers_busy / 2)
             self._expect("servers", pause)

@@ -34,7 +34,7 @@ def _decision(node: Node, up: bool) -> list[Metric]:
         _gauge("last_pass_timestamp_seconds", "When it last looked and decided.", wall - (now - node.last_pass)),
         ("decision", "1 for the decision in force.", "gauge", [(in_force, 1.0)]),
         ("decision_changes", "Changes of the decision.", "counter", [({}, float(node.tally.changes))]),
-        _gauge("decision_since_timestamp_seconds", "Since when it is in force.", wall - (now - node.decided_at)),
+        _gauge("decision_since_timestamp_seconds", "Since when it is in force.", wall - (now - node.loops.decided_at)),
         _gauge("held", "1 while a person holds automatic changes.", bool(node.memory.active_holds(wall))),
         _gauge("ready", "1 when this member serves.", node.ready()),
         _gauge(

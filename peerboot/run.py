@@ -53,10 +53,8 @@ class Node:
         self.news = self.loops.news
         self.words = act.Words()
         self.tally = act.Tally()
-        self.decided_at = self.memory.started_at
         self.facts: Facts | None = None
         self.last_pass = self.memory.started_at
-        self._told = ("", "")
         self._done_at: float | None = None
         self._read_at = 0.0
         self._said: dict[str, str] = {}
@@ -171,7 +169,7 @@ class Node:
         done = finish.finished(
             facts,
             self.decision,
-            stood=self.doors.clock.now() - self.decided_at,
+            stood=self.doors.clock.now() - self.loops.decided_at,
             failure=self.tally.call_failure if self.tally.failed_calls >= self.pace.api_failures else "",
             refuse_settle=self.pace.refuse_settle,
             diagnose_after=self.settings.diagnose_after,
@@ -209,9 +207,8 @@ class Node:
     def _decide(self, *, fresh: bool = False) -> tuple[Facts, Decision]:
         facts = self._observe(fresh=fresh)
         decision = decide.decide(facts)
-        if (decision.kind, decision.rule) != (self.decision.kind, self.decision.rule):
-            self.loops.look_soon.set()
-        self.facts, self.loops.decision = facts, decision
+        self.facts = facts
+        self.tally.changes += self.loops.follow(decision)
         return facts, decision
 
     def _observe(self, *, fresh: bool = False) -> Facts:
@@ -347,12 +344,8 @@ class Node:
         self.news.set()
 
     def _tell(self, facts: Facts, decision: Decision) -> None:
-        now, told = self.doors.clock.now(), (decision.kind, decision.rule)
-        if told != self._told:
-            self._told, self.decided_at = told, now
-            self.tally.changes += 1
         if self.tally.started_after is None and "startup=yes" in answers(facts, ready=False):
-            self.tally.started_after = now - self.memory.started_at
+            self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
         wall = self.doors.clock.wall()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from peerboot import statedir
+from peerboot.assess import Memory, merge_holds
+from peerboot.model import ClusterView, Hold
 from peerboot.outside import files
 from tests.run.etcd_model import Files
 from tests.run.turned import turned
@@ -251,3 +253,22 @@ async def test_an_admin_call_that_fails_is_tried_again_with_back_off(tmp_path: P
         assert pod.view.alive()[0]
         w.clusters.refusal = ""
         await w.until(w.settled)
+
+
+def test_of_two_looks_the_one_that_began_later_counts() -> None:
+    """A look that took long must not put old words in the place of newer ones."""
+    memory = Memory(started_at=0.0)
+    newer, older = ClusterView(at=20.0, quorum=True), ClusterView(at=10.0)
+    memory.see_view(newer, 21.0)
+    memory.see_view(older, 22.0)
+    assert memory.view == newer
+
+
+def test_of_too_many_holds_those_go_first_that_have_ended() -> None:
+    """Sixteen are kept; one that is in force is not pushed out by newer ones that are over."""
+    mine = Hold(id="mine", scope="pod", who="ann", why="", made_wall=1.0)
+    ended = tuple(
+        Hold(id=f"h{i}", scope="set", who="bob", why="", made_wall=2.0 + i, ended_wall=100.0) for i in range(20)
+    )
+    kept = merge_holds((mine,), ended)
+    assert (len(kept), kept[0]) == (16, mine)
