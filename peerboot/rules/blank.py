@@ -45,7 +45,13 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     if clusters_seen(facts) or any(statement_of(facts, pod) is None for pod in facts.identity.others):
         return None
     if allowed(facts, "anchor-forbids"):
-        return say(facts, "wait", "anchor-forbids", "A person allowed it: the anchor is set aside, then all form anew.")
+        return say(
+            facts,
+            "wait",
+            "anchor-forbids",
+            "A person allowed it: the anchor is set aside, then all form anew.",
+            waits_for=("the anchor to be set aside",),
+        )
     return refuse(
         facts,
         "anchor-forbids",
