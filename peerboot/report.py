@@ -62,8 +62,11 @@ class Report:
         self.ledger: deque[Entry] = deque(maxlen=LEDGER_SIZE)
         self.since_wall = 0.0
 
-    def tell(self, facts: Facts, decision: Decision, *, ready: bool, wall: float) -> bool:
-        """Write what changed; True when this is a new decision (other rule, target, or other people waited for)."""
+    def note(self, decision: Decision, wall: float) -> bool:
+        """Log a new decision (other rule, target, or other people waited for) and enter it in the ledger; True then.
+
+        Called before the decision is carried out, so that a reader of the log finds the reason above the deeds.
+        """
         key = (decision.kind, decision.rule, decision.target, decision.waits_for, decision.consent)
         changed = key != self._last_key
         if changed:
@@ -72,6 +75,11 @@ class Report:
             self.ledger.append(Entry(wall, decision.kind, decision.rule, reason, decision.waits_for))
             say = self._log.warning if decision.kind == "refuse" else self._log.info
             say(reason, decision=decision.kind, rule=decision.rule)
+        return changed
+
+    def tell(self, facts: Facts, decision: Decision, *, ready: bool, wall: float) -> bool:
+        """Write what changed; True when this is a new decision that was not noted yet."""
+        changed = self.note(decision, wall)
         text = f"{sentence(decision)}\n{answers(facts, ready)}\n"
         material = (text, decision.evidence, facts.permit, facts.findings, facts.holds)
         if material != self._written:

@@ -196,12 +196,13 @@ class Node:
         plan = self.doors.system.plan(facts, decision)
         if _needs_fresh_look(plan):
             facts, decision, plan = await self._confirmed(decision)
+        noted = self.mode != "plan" and self.report.note(decision, self.doors.clock.wall())
         done = await self._carry_out(plan)
         if done:
             # Facts anew after acting, for a report that tells what is, with the decision that led to it.
             self.facts = facts = self._observe(fresh=True)
         self._keep_holds()
-        self._tell(facts, decision)
+        self._tell(facts, decision, noted=noted)
         return any(d.ok for d in done)
 
     def _decide(self, *, fresh: bool = False) -> tuple[Facts, Decision]:
@@ -343,13 +344,14 @@ class Node:
         self.memory.holds = self._written_holds = holds
         self.news.set()
 
-    def _tell(self, facts: Facts, decision: Decision) -> None:
+    def _tell(self, facts: Facts, decision: Decision, *, noted: bool) -> None:
         if self.tally.started_after is None and "startup=yes" in answers(facts, ready=False):
             self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
         wall = self.doors.clock.wall()
-        if self.report.tell(facts, decision, ready=self.ready(), wall=wall) and not self.observing:
+        changed = self.report.tell(facts, decision, ready=self.ready(), wall=wall) or noted
+        if changed and not self.observing:
             self.doors.state.append_decision(
                 {"wall": wall, "kind": decision.kind, "rule": decision.rule, "reason": decision.reason}
             )
