@@ -75,8 +75,8 @@ class Pace:
         return max(self.census_busy, pods / 20)
 
     def servers_round(self, servers: int) -> float:
-        """The same of looks at so many servers; some take two or three requests each."""
-        return max(self.servers_busy, servers / 20)
+        """The same of looks at so many servers, of which 64 are asked at a time; some take two or three requests."""
+        return max(self.servers_busy, min(servers, 64) / 20)
 
 
 @dataclass
