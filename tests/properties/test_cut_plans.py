@@ -1,0 +1,201 @@
+"""Killed after any action of a plan and started again: nothing worse follows, and the end is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from peerboot.decide import decide
+from peerboot.model import (
+    Action,
+    Anchor,
+    Call,
+    Claim,
+    Decision,
+    Disk,
+    EndRemoval,
+    Facts,
+    Member,
+    MoveAside,
+    Plan,
+    RecordBirth,
+    RecordPermit,
+    RecordSeal,
+    Renew,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+    WriteFile,
+)
+from peerboot.systems.etcd.config import permit_kind
+from tests.cases.facts_text import parse
+from tests.cases.planners import plan_for
+from tests.cases.test_cases import CASES
+from tests.properties.worlds import facts
+
+bounded = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+PASSES = 12
+"""More than any way to an end takes."""
+
+replace = msgspec.structs.replace
+
+
+def after(found: Facts, action: Action) -> Facts:
+    """The facts after one action was carried out, servers and other pods as they were."""
+    record, cluster = found.record, found.cluster
+    match action:
+        case WriteFile(name=name, content=content):
+            return replace(
+                found, files={**found.files, name: content}, permit=permit_kind(content), permit_was_given=True
+            )
+        case WithdrawPermit():
+            return replace(found, files={}, permit="absent")
+        case RecordBirth(birth=birth):
+            return replace(found, record=replace(record, birth=birth))
+        case RecordPermit():
+            return replace(found, record=replace(record, permitted_wall=record.permitted_wall or 1.0))
+        case RecordSeal(seal=seal):
+            return replace(found, record=replace(record, seal=seal))
+        case Renew():
+            new = replace(record, nonce=record.nonce + "'", birth=None, permitted_wall=None, seal=None)
+            return replace(found, record=replace(new, claim=None, problem="", foreign=""), predicted_cluster="")
+        case MoveAside():
+            return replace(found, disk=Disk(kind="blank", since=found.now))
+        case WriteAnchor(token=token):
+            return replace(found, anchor=Anchor(state="holds" if token else "empty", token=token))
+        case UseConsent(nonce=nonce):
+            return replace(found, consents=found.consents - {nonce})
+        case EndRemoval(pod=pod):
+            return replace(found, removals=tuple(r for r in found.removals if r.pod != pod))
+        case Call(name="add-learner", urls=urls):
+            earlier = record.claim.member if record.claim else ""
+            new_member = Member(id=f"{earlier}+", pod=found.identity.pod, peer_urls=urls, learner=True)
+            claim = Claim(cluster=cluster.cluster, member=new_member.id, nonce=record.nonce)
+            return replace(
+                found,
+                cluster=replace(cluster, members=(*cluster.members, new_member)),
+                record=replace(record, claim=claim, permitted_wall=None),
+            )
+        case Call(name="remove", member=gone):
+            return replace(found, cluster=replace(cluster, members=tuple(m for m in cluster.members if m.id != gone)))
+        case Call(name=name, member=changed, urls=urls):
+            return replace(
+                found,
+                cluster=replace(
+                    cluster,
+                    members=tuple(
+                        m
+                        if m.id != changed
+                        else replace(m, learner=False)
+                        if name == "promote"
+                        else replace(m, peer_urls=urls)
+                        for m in cluster.members
+                    ),
+                ),
+            )
+    raise AssertionError(f"unknown action {action}")
+
+
+def look(found: Facts) -> tuple[Decision, Plan]:
+    """Verdict and plan."""
+    decision = decide(found)
+    return decision, plan_for(found, decision)
+
+
+def states(found: Facts) -> Iterator[tuple[Facts, Decision, Plan]]:
+    """Pass after pass until nothing is left to do, the server's own doings left out."""
+    for _ in range(PASSES):
+        decision, plan = look(found)
+        yield found, decision, plan
+        if not plan.actions:
+            return
+        for action in plan.actions:
+            found = after(found, action)
+    raise AssertionError(f"no end: {look(found)}")
+
+
+def end_of(found: Facts) -> tuple[str, str, bool, str]:
+    """What it comes to: disk, permit, whether the server may run, and whether a first permit forms or joins."""
+    last, decision, _ = list(states(found))[-1]
+    content = last.files.get("etcd.yaml", "")
+    how = "forms" if "initial-cluster-state: new" in content else "joins" if last.permit == "first" else ""
+    return last.disk.kind, last.permit, decision.may_run, how
+
+
+def forms(found: Facts) -> bool:
+    """Whether a birth or the file of one is written on the way."""
+    return any(
+        isinstance(action, RecordBirth)
+        or (isinstance(action, WriteFile) and "initial-cluster-state: new" in action.content)
+        for _, _, plan in states(found)
+        for action in plan.actions
+    )
+
+
+def starts_what_may_have_voted(found: Facts) -> bool:
+    """Whether a first permit is written, on the way, for what a server may have run as: this disk's birth, or the
+    member that was added for it before.
+    """
+    ran = found.disk.kind in ("data", "bootstrap", "corrupt") or found.record.permitted_wall is not None
+    return ran and any(
+        isinstance(action, WriteFile)
+        and permit_kind(action.content) == "first"
+        and at.record.nonce == found.record.nonce
+        and at.record.claim == found.record.claim
+        for at, _, plan in states(found)
+        for action in plan.actions
+        if at.permit != "first"
+    )
+
+
+def cuts(found: Facts) -> Iterator[tuple[int, Facts]]:
+    """The facts after each number of actions, in each pass until the end."""
+    for at, _, plan in list(states(found)):
+        for count, action in enumerate(plan.actions, 1):
+            at = after(at, action)  # noqa: PLW2901 - the world goes on
+            if count < len(plan.actions):
+                yield count, at
+
+
+WAITS_OR_RENEWS = ("born-waits", "renew", "birth-lost", "unstarted-pair")
+
+
+def permit_noted_but_not_given(found: Facts) -> bool:
+    """Killed between the note that a permit is given and the permit: nobody knows that no server ran.
+
+    What quorum there is takes the disk as a new one. Without one it waits, by name, and forms nothing.
+    """
+    noted = found.record.permitted_wall is not None and found.disk.kind == "blank" and found.permit == "absent"
+    return noted and (found.record.birth is not None or not found.cluster.quorum)
+
+
+@pytest.mark.parametrize("text", [text for _, _, text in CASES], ids=[f"{p.stem}-{n}" for p, n, _ in CASES])
+def test_a_case_cut_anywhere_ends_the_same(text: str) -> None:
+    """Killed after any action, the plan of each case goes on to the same end and does nothing that it would not."""
+    found = parse(text.partition("\n----\n")[0])
+    for count, rest in cuts(found):
+        assert not starts_what_may_have_voted(rest), count
+        assert forms(found) or not forms(rest), count
+        if permit_noted_but_not_given(rest):
+            assert decide(rest).rule in WAITS_OR_RENEWS, count
+        else:
+            assert end_of(found) == end_of(rest), count
+
+
+@bounded
+@given(facts())
+def test_no_cut_makes_a_plan_worse(found: Facts) -> None:
+    """Whatever the facts: cut anywhere, nothing forms that would not have, and no disk starts as what it was."""
+    assert not starts_what_may_have_voted(found)
+    for count, rest in cuts(found):
+        assert not starts_what_may_have_voted(rest), count
+        assert forms(found) or not forms(rest), count
+
+
+def test_there_are_plans_to_cut() -> None:
+    """The cases have plans of several actions, of births, joins and replacements."""
+    cut = [found for _, _, text in CASES for found in [parse(text.partition("\n----\n")[0])] if list(cuts(found))]
+    assert {"form", "join", "replace", "renew"} <= {decide(found).kind for found in cut}

@@ -1,0 +1,206 @@
+"""The laws over any facts: whatever is observed, no verdict and no plan of etcd's breaks one."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import HealthCheck, assume, event, given, settings
+
+from peerboot.birth import token_of
+from peerboot.decide import TABLE, decide
+from peerboot.model import (
+    Call,
+    Decision,
+    Disk,
+    Facts,
+    MoveAside,
+    Plan,
+    RecordBirth,
+    RecordSeal,
+    Renew,
+    UseConsent,
+    WithdrawPermit,
+    WriteAnchor,
+    WriteFile,
+)
+from peerboot.rules.words import quorum_of
+from tests.cases.planners import plan_for
+from tests.properties.worlds import CASES, SECRET, facts
+
+bounded = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+LONGEST = 1500
+"""Characters of a reason: it has to fit a termination message with room to spare."""
+FORMS = "initial-cluster-state: new"
+
+
+def planned(found: Facts) -> tuple[Decision, Plan]:
+    """Verdict and plan."""
+    decision = decide(found)
+    event(decision.rule)
+    return decision, plan_for(found, decision)
+
+
+def said_blank_or_born(found: Facts, pod: str, token: str) -> bool:
+    """Whether a pod said itself that its disk is blank, or born into this very token."""
+    heard = found.evidence.get(pod)
+    word = heard.statement if heard else None
+    return word is not None and (word.token == token or (not word.token and word.disk == "blank"))
+
+
+@bounded
+@given(facts())
+def test_there_is_always_one_verdict(found: Facts) -> None:
+    """Any facts lead to a verdict of a rule of the table, the same each time, and to a plan."""
+    decision, plan = planned(found)
+    assert (decision, plan) == planned(found)
+    assert decision.rule in {rule.__name__.replace("_", "-") for rule in TABLE} | {"held"}
+
+
+@bounded
+@given(facts())
+def test_a_verdict_says_itself(found: Facts) -> None:
+    """Its reason is one bounded line without secrets; a wait names what it waits for; a refusal has exit code 5 and
+    says what to do.
+    """
+    decision = decide(found)
+    text = "\n".join((decision.reason, *decision.evidence, *decision.waits_for))
+    assert decision.reason.strip() == decision.reason != ""
+    assert len(decision.reason.splitlines()) == 1
+    assert len(decision.reason) <= LONGEST
+    assert SECRET not in text
+    if decision.kind == "wait":
+        assert all(decision.waits_for)
+        assert decision.waits_for
+    assert (decision.exit_code == 5) == (decision.kind == "refuse")
+    if decision.kind == "refuse":
+        advice = ("Mount", "Raise", "Restore", "Bring", "Set ", "Find out", "peerboot consent", "scale the set down")
+        assert any(word in decision.reason for word in advice)
+        assert not decision.may_run
+
+
+@bounded
+@given(facts())
+def test_only_when_all_have_said_it_is_a_disk_born(found: Facts) -> None:
+    """A birth is recorded only for a blank disk, and when every other expected pod has said itself blank or born."""
+    for action in planned(found)[1].actions:
+        if isinstance(action, RecordBirth):
+            event("born")
+            token = action.birth.token
+            assert found.disk.kind == "blank"
+            assert found.record.birth is None
+            assert set(action.birth.members) == set(found.identity.expected)
+            assert token == token_of(action.birth.members)
+            assert all(said_blank_or_born(found, pod, token) for pod in found.identity.others)
+
+
+@bounded
+@given(facts())
+def test_only_a_recorded_birth_forms(found: Facts) -> None:
+    """The file that forms is written only when the birth lies on the disk, which is blank and never had a permit."""
+    for action in planned(found)[1].actions:
+        if isinstance(action, WriteFile) and FORMS in action.content:
+            event("forms")
+            assert found.record.birth is not None
+            assert found.record.permitted_wall is None
+            assert found.disk.kind == "blank"
+
+
+@bounded
+@given(facts())
+def test_one_membership_change_at_a_time(found: Facts) -> None:
+    """No plan has two calls."""
+    assert sum(isinstance(action, Call) for action in planned(found)[1].actions) <= 1
+
+
+@bounded
+@given(facts())
+def test_a_voter_is_removed_only_for_a_reason_that_names_it(found: Facts) -> None:
+    """The cluster has quorum, the voters that serve are a majority without it, and the reason names it."""
+    decision, plan = planned(found)
+    for action in plan.actions:
+        if isinstance(action, Call) and action.name == "remove":
+            event("removes")
+            assert found.cluster.quorum
+            assert action.member in decision.reason
+            victim = next(m for m in found.cluster.members if m.id == action.member)
+            if not victim.learner:
+                others = [m for m in found.cluster.members if not m.learner and m.id != victim.id]
+                assert others
+                assert sum(serves(found, m.pod, m.id) for m in others) >= quorum_of(len(others))
+
+
+def serves(found: Facts, pod: str, member: str) -> bool:
+    """Whether a member's server, or its pod, says that it serves."""
+    view, heard = found.cluster.view_of(pod), found.evidence.get(pod)
+    word = heard.statement if heard else None
+    by_itself = view is not None and view.healthy and view.member == member
+    return by_itself or (word is not None and word.serving and word.member == member)
+
+
+@bounded
+@given(facts())
+def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
+    """Never under a running server; only a disk that holds nothing, one that a quorum does without, or by consent."""
+    decision, plan = planned(found)
+    if any(isinstance(action, MoveAside) for action in plan.actions):
+        event("aside")
+        by_consent = any(isinstance(action, UseConsent) for action in plan.actions)
+        assert not found.disk.running or found.record.foreign or by_consent
+        assert found.disk.kind in ("interrupted", "bootstrap") or found.cluster.quorum or by_consent
+        if found.disk.kind == "data" and not by_consent:
+            assert all(m.id != found.disk.member for m in found.cluster.members)
+            assert decision.rule == "removed-member"
+
+
+@bounded
+@given(facts())
+def test_own_data_just_starts(found: Facts) -> None:
+    """Data that is this volume's own starts while no quorum is seen, whatever DNS, pods, holds and the anchor say."""
+    record = msgspec.structs.replace(found.record, foreign="", seal=None)
+    disk = Disk(kind="data", cluster="c1", member="m1")
+    views = tuple(view for view in found.cluster.views if view.cluster in ("", "c1"))
+    cluster = msgspec.structs.replace(found.cluster, quorum=False, members=(), views=views)
+    assume(not found.twin or found.permit != "absent")
+    own = msgspec.structs.replace(found, record=record, disk=disk, cluster=cluster, looked=True)
+    decision, plan = planned(own)
+    assert decision.may_run
+    assert (
+        own.mode == "observe"
+        or own.permit == "absent"
+        or not any(isinstance(action, WithdrawPermit) for action in plan.actions)
+    )
+
+
+@bounded
+@given(facts())
+def test_observing_does_nothing(found: Facts) -> None:
+    """In observe mode every plan is empty."""
+    assert planned(msgspec.structs.replace(found, mode="observe"))[1] == Plan()
+
+
+@bounded
+@given(facts())
+def test_a_hold_leaves_only_starting(found: Facts) -> None:
+    """While a person holds, nothing is born, called, moved, renewed or allowed; what was begun may start."""
+    assume(found.holds)
+    decision, plan = planned(found)
+    assert decision.kind in ("resume", "idle", "wait", "refuse")
+    forbidden = (RecordBirth, Call, MoveAside, WriteAnchor)
+    assert not any(isinstance(action, forbidden) for action in plan.actions)
+    assert all(action.why == "torn-state" for action in plan.actions if isinstance(action, Renew))
+    if any(isinstance(action, WriteFile) for action in plan.actions):
+        assert found.disk.kind in ("interrupted", "bootstrap", "data")
+
+
+@bounded
+@given(facts())
+def test_only_data_is_sealed(found: Facts) -> None:
+    """A volume is sealed to a cluster only when its disk has that cluster's data."""
+    for action in planned(found)[1].actions:
+        if isinstance(action, RecordSeal):
+            assert (found.disk.kind, found.disk.cluster) == ("data", action.seal.cluster)
+
+
+def test_the_facts_are_of_all_kinds() -> None:
+    """The facts that are drawn here come to every rule of the table, so that no law above holds for want of a case."""
+    seen = {decide(found).rule for found in CASES}
+    assert {rule.__name__.replace("_", "-") for rule in TABLE} | {"held"} == seen

@@ -1,0 +1,229 @@
+"""Facts of all kinds, drawn from few words so that they often speak of the same things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from peerboot.birth import token_of
+from peerboot.decide import decide
+from peerboot.model import (
+    Anchor,
+    Birth,
+    Claim,
+    ClusterView,
+    Disk,
+    Evidence,
+    Facts,
+    Hold,
+    Identity,
+    LearnerTrack,
+    Member,
+    Record,
+    Removal,
+    Seal,
+    ServerView,
+    Statement,
+)
+from tests.cases.facts_text import parse
+from tests.cases.test_cases import blocks
+
+NOW = 1000.0
+PODS = ("db-0", "db-1", "db-2", "db-3")
+SECRET = "hunter2"
+"""Stands in a file of peerboot's and must never be told."""
+KINDS: Any = st.sampled_from(("blank", "blank", "interrupted", "bootstrap", "data", "corrupt", "unknown"))
+CLUSTERS = st.sampled_from(("", "c1", "c1", "c2"))
+NONCES = st.sampled_from(("n0", "n1", "n2", "n3"))
+AGES = st.sampled_from((0.0, 1.0, 40.0, 400.0))
+
+
+def birth_of(replicas: int, extra: str = "") -> Birth:
+    """The birth of the pods whose nonces are as they were first."""
+    members = {pod: f"n{i}{extra}" for i, pod in enumerate(PODS[:replicas])}
+    return Birth(token=token_of(members), members=members)
+
+
+def identities() -> st.SearchStrategy[Identity]:
+    """Any Pod of a set of one to three, also one that is not expected, or an unknown number."""
+    return st.builds(
+        lambda i, replicas: Identity(
+            namespace="prod",
+            service="peers",
+            statefulset="db",
+            pod=PODS[i],
+            ordinal=i,
+            system="etcd",
+            domain="cluster.local",
+            replicas=replicas,
+        ),
+        st.sampled_from((0, 1, 1, 2, 3)),
+        st.sampled_from((3, 3, 3, 2, 1, None)),
+    )
+
+
+@st.composite
+def statements(draw: st.DrawFn, pod: str, identity: Identity) -> Statement:
+    """What another pod says."""
+    born = draw(st.sampled_from((None, None, birth_of(3), birth_of(3, "b"))))
+    kind = draw(KINDS)
+    own = f"n{pod[-1]}"
+    return Statement(
+        namespace="prod",
+        service="peers",
+        statefulset="db",
+        system="etcd",
+        pod=pod,
+        boot="b1",
+        replicas=draw(st.sampled_from((identity.replicas, identity.replicas, identity.replicas, 5))),
+        disk=kind,
+        nonce=draw(st.sampled_from((own, own, own, "n1", ""))),
+        token=born.token if born else "",
+        permitted=draw(st.booleans()) if born or kind != "blank" else False,
+        cluster=draw(CLUSTERS) if kind not in ("blank", "unknown") else "",
+        member=f"m{pod[-1]}",
+        serving=draw(st.booleans()) if kind == "data" else False,
+        running=draw(st.booleans()),
+        decision=draw(st.sampled_from(("wait", "join", "form"))),
+    )
+
+
+@st.composite
+def evidence(draw: st.DrawFn, identity: Identity) -> dict[str, Evidence]:
+    """What was heard of other pods, first hand or not at all."""
+    found = {}
+    for pod in PODS:
+        if pod == identity.pod or not draw(st.sampled_from((True, True, True, False))):
+            continue
+        word = draw(st.one_of(st.none(), statements(pod, identity), statements(pod, identity)))
+        reason = "" if word else "connection refused"
+        found[pod] = Evidence(pod=pod, at=NOW - draw(AGES), statement=word, reason=reason, fresh=draw(st.booleans()))
+    return found
+
+
+@st.composite
+def views(draw: st.DrawFn) -> ClusterView:
+    """What the servers say."""
+    members = tuple(
+        Member(
+            id=draw(st.sampled_from((f"m{i}", f"m{i}", f"m{i}x"))),
+            name=pod,
+            pod=pod,
+            peer_urls=(f"http://{pod}:2380",),
+            client_urls=(f"http://{pod}:2379",) if draw(st.sampled_from((True, True, False))) else (),
+            learner=draw(st.sampled_from((False, False, False, True))),
+        )
+        for i, pod in enumerate(PODS)
+        if draw(st.booleans())
+    )
+    seen = tuple(
+        ServerView(
+            pod=member.pod,
+            address="10.0.0.1",
+            cluster=draw(CLUSTERS),
+            member=member.id,
+            members=members,
+            applied=draw(st.sampled_from((0, 9))),
+            healthy=draw(st.booleans()),
+            learner=member.learner,
+        )
+        for member in members
+        if draw(st.booleans())
+    )
+    quorum = bool(members) and draw(st.booleans())
+    return ClusterView(
+        quorum=quorum,
+        cluster=draw(st.sampled_from(("c1", "c2"))) if quorum else "",
+        members=members if quorum else (),
+        views=seen,
+        unresolved=draw(st.sampled_from(((), (), ("db-9.peers",)))),
+        at=NOW,
+    )
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    """What lies in the state directory."""
+    nonce = draw(st.sampled_from(("n0", "n1", "n1", "n2", "")))
+    return Record(
+        nonce=nonce,
+        birth=draw(st.sampled_from((None, None, birth_of(3), birth_of(2)))),
+        permitted_wall=draw(st.sampled_from((None, 1.0))),
+        seal=draw(st.sampled_from((None, None, Seal(cluster="c1", member="m1"), Seal(cluster="c2", member="m1")))),
+        claim=draw(st.sampled_from((None, None, Claim(cluster="c1", member="m1x", nonce=nonce)))),
+        foreign=draw(st.sampled_from(("", "", "", "prod/web-1"))),
+        problem=draw(st.sampled_from(("", "", "", "state.json is torn"))),
+    )
+
+
+@st.composite
+def random_facts(draw: st.DrawFn) -> Facts:
+    """Facts whose parts were drawn without regard to each other."""
+    identity = draw(identities())
+    kind = draw(KINDS)
+    held = kind in ("interrupted", "bootstrap", "data")
+    disk = Disk(
+        kind=kind,
+        cluster=draw(CLUSTERS) if held else "",
+        member=draw(st.sampled_from((f"m{identity.ordinal}", "m9", ""))) if held else "",
+        reason="bad CRC" if kind in ("corrupt", "unknown") else "",
+        running=draw(st.sampled_from((False, False, True))),
+        since=NOW - draw(st.sampled_from((0.5, 100.0))),
+    )
+    permit: Any = draw(st.sampled_from(("absent", "absent", "first", "resume")))
+    hold = Hold(id="h", scope=draw(st.sampled_from(("pod", "set"))), who="ann", why="", made_wall=1.0)
+    anchors = (Anchor(), Anchor(), Anchor(state="empty"), Anchor(state="holds", token="t"), Anchor(state="unknown"))
+    mark = "resume" if permit == "resume" else "first"
+    return Facts(
+        now=NOW,
+        identity=identity,
+        mode=draw(st.sampled_from(("manage", "manage", "manage", "observe"))),
+        disk=disk,
+        record=draw(records()),
+        evidence=draw(evidence(identity)),
+        twin=draw(st.sampled_from(("", "", "", "10.0.0.9"))),
+        cluster=draw(views()),
+        anchor=draw(st.sampled_from(anchors)),
+        holds=draw(st.sampled_from(((), (), (hold,)))),
+        removals=draw(st.sampled_from(((), (), (Removal(pod="db-2", who="ann", at=990.0),)))),
+        learners={"m2": LearnerTrack(member="m2", since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
+        files={} if permit == "absent" else {"etcd.yaml": f"# permit: {mark}\npassword: {SECRET}\n"},
+        permit=permit,
+        permit_was_given=permit != "absent" or draw(st.booleans()),
+        own_urls=(draw(st.sampled_from((f"http://{identity.pod}:2380", "http://other:2380"))),),
+        predicted_cluster=draw(st.sampled_from(("", "c1"))),
+        looked=draw(st.sampled_from((True, True, True, False))),
+    )
+
+
+CASES = tuple(parse(text.partition("\n----\n")[0]) for _, _, text in blocks())
+PARTS = ("mode", "disk", "record", "evidence", "twin", "cluster", "anchor", "holds", "removals", "looked", "own_urls")
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Facts:
+    """Facts of a case in which some parts were exchanged for others, or none, or all; a person may have allowed what
+    they are refused for.
+    """
+    found: Facts = draw(st.sampled_from(CASES))
+    parts = draw(st.sets(st.sampled_from((*PARTS, "permit")), max_size=3))
+    if parts:
+        other = draw(random_facts())
+        if len(parts) == 3 and draw(st.booleans()):
+            found = other
+        elif "permit" in parts:
+            parts |= {"files", "permit_was_given"}
+        found = msgspec.structs.replace(found, **{part: getattr(other, part) for part in parts})
+        found = msgspec.structs.replace(
+            found, evidence={pod: word for pod, word in found.evidence.items() if pod != found.identity.pod}
+        )
+    return allowed(found) if draw(st.booleans()) else found
+
+
+def allowed(found: Facts) -> Facts:
+    """The same facts after a person has allowed what they are refused for."""
+    asked = decide(found)
+    nonce = asked.consent or asked.reason.partition("peerboot consent ")[2].partition("`")[0]
+    return msgspec.structs.replace(found, consents=frozenset({nonce}) if nonce else frozenset())
