@@ -70,6 +70,9 @@ TABLE: tuple[Rule, ...] = (
 HELD_KINDS = ("form", "join", "replace", "renew", "leave")
 """What a hold pauses. Starting with one's own data is never paused."""
 
+HELD_WAITS = ("anchor-forbids",)
+"""Waits that act before they wait: they set aside what a person allowed to be set aside."""
+
 HELD_RULES = ("remove_by_word", "peer_url_differs", "reap_learner", "promote_learner")
 
 
@@ -97,7 +100,8 @@ def decide(facts: Facts) -> Decision:
 
 
 def _held(facts: Facts, decision: Decision) -> Decision:
-    if not facts.holds or decision.kind not in HELD_KINDS:
+    acts = decision.kind in HELD_KINDS or (decision.kind == "wait" and decision.rule in HELD_WAITS)
+    if not facts.holds or not acts:
         return decision
     hold = facts.holds[0]
     return say(

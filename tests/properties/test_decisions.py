@@ -12,6 +12,7 @@ from peerboot.model import (
     Decision,
     Disk,
     Facts,
+    Hold,
     MoveAside,
     Plan,
     RecordBirth,
@@ -181,8 +182,8 @@ def test_observing_does_nothing(found: Facts) -> None:
 @given(facts())
 def test_a_hold_leaves_only_starting(found: Facts) -> None:
     """While a person holds, nothing is born, called, moved, renewed or allowed; what was begun may start."""
-    assume(found.holds)
-    decision, plan = planned(found)
+    hold = Hold(id="h", scope="pod", who="ann", why="", made_wall=1.0)
+    decision, plan = planned(msgspec.structs.replace(found, holds=(hold,)))
     assert decision.kind in ("resume", "idle", "wait", "refuse")
     forbidden = (RecordBirth, Call, MoveAside, WriteAnchor)
     assert not any(isinstance(action, forbidden) for action in plan.actions)
