@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,22 +20,23 @@ CONNECTIONS = 32
 def load(module: str = "aiohttp") -> None:
     """Import aiohttp; may be called in a thread, so that nothing else has to wait.
 
-    It reads the system's CA certificates as it is imported: 50 ms and 2 MiB, and peerboot trusts none of them. So for
-    the moment of the import there are none.
+    It loads the system's CA certificates as it is imported: 50 ms and 2 MiB, and peerboot trusts none of them. So for
+    the moment of the import nothing is loaded.
     """
     if module in sys.modules:
         return
-    none = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-    before = {name: os.environ.get(name) for name in none}
-    os.environ.update(none)
+    import ssl
+
+    kept = ssl.SSLContext.load_default_certs
+    ssl.SSLContext.load_default_certs = _load_nothing  # type: ignore[method-assign, assignment]
     try:
         import_module(module)
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        ssl.SSLContext.load_default_certs = kept  # type: ignore[method-assign]
+
+
+def _load_nothing(_context: object, _purpose: object = None) -> None:
+    return
 
 
 class HttpError(Exception):
