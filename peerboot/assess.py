@@ -38,6 +38,8 @@ class Memory:
     view: ClusterView = field(default_factory=ClusterView)
     disk: Disk = field(default_factory=lambda: Disk(kind="unknown", reason="not looked at yet"))
     record: Record = field(default_factory=Record)
+    nonce_at: float = -1.0
+    """When this process saw the disk's nonce change; negative while it has not."""
     anchor: Anchor = field(default_factory=Anchor)
     findings: tuple[Finding, ...] = ()
     learners: dict[str, LearnerTrack] = field(default_factory=dict)
@@ -51,6 +53,12 @@ class Memory:
     def looked(self, now: float, patience: float) -> bool:
         """Whether everybody was asked once, or long enough tried."""
         return (self.asked_dns and self.asked_census and self.asked_servers) or now - self.started_at >= patience
+
+    def see_record(self, record: Record, now: float) -> None:
+        """Take what lies in the state directory, and note when the disk became another one."""
+        if self.record.nonce and record.nonce != self.record.nonce:
+            self.nonce_at = now
+        self.record = record
 
     def see_disk(self, disk: Disk, now: float) -> None:
         """Take a new reading; ``since`` tells how long its kind has lasted."""
@@ -166,6 +174,7 @@ def facts_of(
         identity=identity,
         disk=memory.disk,
         record=memory.record,
+        nonce_at=memory.nonce_at,
         peers=memory.peers,
         evidence=dict(memory.evidence),
         twin=memory.twin,

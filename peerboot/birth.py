@@ -1,9 +1,10 @@
 """The birth rule: when blank disks may become a cluster, and when a birth came to nothing. Pure.
 
-A pod is born into token T only if its own disk is blank and, in this process's lifetime, it has heard *itself* from
-every other expected pod either ``blank(nonce)`` or ``born(T)``, where T is the hash of exactly those nonces and its
-own. Hearsay never counts: to adopt a peer's birth because it names my nonce lets two clusters exist (0 and 1 form;
-0 loses its disk; 2 still believes that 1 is blank and is born with the new 0; 0 adopts that birth from 2).
+A pod is born into token T only if its own disk is blank and, in the lifetime of this process and of its disk nonce,
+it has heard *itself* from every other expected pod either ``blank(nonce)`` or ``born(T)``, where T is the hash of
+exactly those nonces and its own. Hearsay never counts: to adopt a peer's birth because it names my nonce lets two
+clusters exist (0 and 1 form; 0 loses its disk; 2 still believes that 1 is blank and is born with the new 0; 0 adopts
+that birth from 2).
 
 ``tests/birth`` explores these very functions over every interleaving of two and three pods. Safety never rests on
 ages: words may be as old as the process. Fresh words are asked for only so that pods do not agree on disks that are
@@ -151,6 +152,9 @@ def _word_of(facts: Facts, pod: str) -> tuple[Statement | None, str]:
     word = evidence.statement if evidence is not None else None
     if evidence is None or word is None:
         return None, (evidence.reason if evidence is not None else "") or "not heard yet"
+    if evidence.at <= facts.nonce_at:
+        # A renewed disk is a new one, and what was heard dies with the old: the others may have gone on since.
+        return None, "not heard since this disk took its nonce"
     identity = facts.identity
     ours = (identity.namespace, identity.service, identity.statefulset, identity.system, pod)
     theirs = (word.namespace, word.service, word.statefulset, word.system, word.pod)

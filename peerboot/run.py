@@ -216,14 +216,14 @@ class Node:
         """Own disk and files, then everything known as one value. ``fresh``: a stopped server's data is read anew."""
         memory, doors, now = self.memory, self.doors, self.doors.clock.now()
         self.last_pass = now
-        memory.record = doors.state.read()
+        memory.see_record(doors.state.read(), now)
         running = doors.system.is_running()
         same = memory.disk.kind == "data" and memory.disk.running == running
         if not (same and (running or (not fresh and now - self._read_at < REREAD))):
             memory.see_disk(doors.system.read_disk(), now)
             self._read_at = now
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
-            memory.record = doors.state.ensure_nonce()
+            memory.see_record(doors.state.ensure_nonce(), now)
         if memory.disk.kind == "blank":
             memory.anchor = anchor.read(self.settings.anchor)
         facts = self._facts(now)

@@ -53,6 +53,9 @@ class Facts(Value, frozen=True, kw_only=True):
     peers: PeerSet = PeerSet()
     evidence: Mapping[str, Evidence] = {}
     """By pod name, other pods only."""
+    nonce_at: float = -1.0
+    """When the disk took its nonce, if that was in this process's lifetime: what was heard before does not count for
+    the new disk. Negative: the nonce is older than the process."""
     twin: str = ""
     """Not empty: another process answers under this Pod's own name; says where."""
     cluster: ClusterView = ClusterView()
