@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from peerboot.decide import decide
 from peerboot.model import (
@@ -34,9 +33,8 @@ from peerboot.systems.etcd.config import permit_kind
 from tests.cases.facts_text import parse
 from tests.cases.planners import plan_for
 from tests.cases.test_cases import CASES
-from tests.properties.worlds import facts
+from tests.properties.worlds import over_any_facts
 
-bounded = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 PASSES = 12
 """More than any way to an end takes."""
 
@@ -185,8 +183,7 @@ def test_a_case_cut_anywhere_ends_the_same(text: str) -> None:
             assert end_of(found) == end_of(rest), count
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_no_cut_makes_a_plan_worse(found: Facts) -> None:
     """Whatever the facts: cut anywhere, nothing forms that would not have, and no disk starts as what it was."""
     assert not starts_what_may_have_voted(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import assume, event
 
 from peerboot.birth import token_of
 from peerboot.decide import TABLE, decide
@@ -16,6 +16,7 @@ from peerboot.model import (
     MoveAside,
     Plan,
     RecordBirth,
+    RecordPermit,
     RecordSeal,
     Renew,
     UseConsent,
@@ -24,10 +25,10 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.rules.words import quorum_of
+from peerboot.systems.etcd.config import permit_kind
 from tests.cases.planners import plan_for
-from tests.properties.worlds import CASES, SECRET, facts
+from tests.properties.worlds import CASES, SECRET, over_any_facts
 
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 LONGEST = 1500
 """Characters of a reason: it has to fit a termination message with room to spare."""
 FORMS = "initial-cluster-state: new"
@@ -47,8 +48,7 @@ def said_blank_or_born(found: Facts, pod: str, token: str) -> bool:
     return word is not None and (word.token == token or (not word.token and word.disk == "blank"))
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_there_is_always_one_verdict(found: Facts) -> None:
     """Any facts lead to a verdict of a rule of the table, the same each time, and to a plan."""
     decision, plan = planned(found)
@@ -56,8 +56,7 @@ def test_there_is_always_one_verdict(found: Facts) -> None:
     assert decision.rule in {rule.__name__.replace("_", "-") for rule in TABLE} | {"held"}
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_a_verdict_says_itself(found: Facts) -> None:
     """Its reason is one bounded line without secrets; a wait names what it waits for; a refusal has exit code 5 and
     says what to do.
@@ -78,8 +77,7 @@ def test_a_verdict_says_itself(found: Facts) -> None:
         assert not decision.may_run
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_only_when_all_have_said_it_is_a_disk_born(found: Facts) -> None:
     """A birth is recorded only for a blank disk, and when every other expected pod has said itself blank or born."""
     for action in planned(found)[1].actions:
@@ -93,8 +91,7 @@ def test_only_when_all_have_said_it_is_a_disk_born(found: Facts) -> None:
             assert all(said_blank_or_born(found, pod, token) for pod in found.identity.others)
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_only_a_recorded_birth_forms(found: Facts) -> None:
     """The file that forms is written only when the birth lies on the disk, which is blank and never had a permit."""
     for action in planned(found)[1].actions:
@@ -105,15 +102,24 @@ def test_only_a_recorded_birth_forms(found: Facts) -> None:
             assert found.disk.kind == "blank"
 
 
-@bounded
-@given(facts())
+@over_any_facts
+def test_a_first_permit_is_noted_before_it_is_given(found: Facts) -> None:
+    """That a server may have run is durable before the file that lets it run is written."""
+    noted = found.record.permitted_wall is not None
+    for action in planned(found)[1].actions:
+        noted = noted or isinstance(action, RecordPermit)
+        if isinstance(action, WriteFile) and permit_kind(action.content) == "first":
+            event("permit")
+            assert noted
+
+
+@over_any_facts
 def test_one_membership_change_at_a_time(found: Facts) -> None:
     """No plan has two calls."""
     assert sum(isinstance(action, Call) for action in planned(found)[1].actions) <= 1
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_a_voter_is_removed_only_for_a_reason_that_names_it(found: Facts) -> None:
     """The cluster has quorum, the voters that serve are a majority without it, and the reason names it."""
     decision, plan = planned(found)
@@ -137,8 +143,7 @@ def serves(found: Facts, pod: str, member: str) -> bool:
     return by_itself or (word is not None and word.serving and word.member == member)
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
     """Never under a running server; only a disk that holds nothing, one that a quorum does without, or by consent."""
     decision, plan = planned(found)
@@ -152,8 +157,7 @@ def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
             assert decision.rule == "removed-member"
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_own_data_just_starts(found: Facts) -> None:
     """Data that is this volume's own starts while no quorum is seen, whatever DNS, pods, holds and the anchor say."""
     record = msgspec.structs.replace(found.record, foreign="", seal=None)
@@ -171,15 +175,13 @@ def test_own_data_just_starts(found: Facts) -> None:
     )
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_observing_does_nothing(found: Facts) -> None:
     """In observe mode every plan is empty."""
     assert planned(msgspec.structs.replace(found, mode="observe"))[1] == Plan()
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_a_hold_leaves_only_starting(found: Facts) -> None:
     """While a person holds, nothing is born, called, moved, renewed or allowed; what was begun may start."""
     hold = Hold(id="h", scope="pod", who="ann", why="", made_wall=1.0)
@@ -192,8 +194,7 @@ def test_a_hold_leaves_only_starting(found: Facts) -> None:
         assert found.disk.kind in ("interrupted", "bootstrap", "data")
 
 
-@bounded
-@given(facts())
+@over_any_facts
 def test_only_data_is_sealed(found: Facts) -> None:
     """A volume is sealed to a cluster only when its disk has that cluster's data."""
     for action in planned(found)[1].actions:

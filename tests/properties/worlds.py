@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from peerboot.birth import token_of
@@ -220,6 +222,15 @@ def facts(draw: st.DrawFn) -> Facts:
             found, evidence={pod: word for pod, word in found.evidence.items() if pod != found.identity.pod}
         )
     return allowed(found) if draw(st.booleans()) else found
+
+
+def over_any_facts(law: Callable[[Facts], None]) -> Callable[[], None]:
+    """Hold a law against every case as it stands, then against facts drawn around them."""
+    test: Any = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))(given(facts())(law))
+    for found in CASES:
+        test = example(found)(test)
+    checked: Callable[[], None] = test
+    return checked
 
 
 def allowed(found: Facts) -> Facts:
