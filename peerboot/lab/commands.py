@@ -142,6 +142,11 @@ def run(args: argparse.Namespace) -> int:
             return 0
 
 
+def _call(root: Path) -> str:
+    """How to call the lab in this directory again."""
+    return "peerboot lab" if root == default_dir() else f"peerboot lab --dir {root}"
+
+
 def default_dir() -> Path:
     """``peerboot/lab`` in XDG_STATE_HOME, which is ``~/.local/state`` when not set."""
     home = os.environ.get("XDG_STATE_HOME", "")
@@ -173,7 +178,7 @@ def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mappi
     except TimeoutError:
         raise LabError(f"the lab in {root} does not answer within {timeout:g} s: see {root / LOG}") from None
     except (OSError, ValueError):
-        raise LabError(f"no lab runs in {root}: start one with `peerboot lab up etcd`") from None
+        raise LabError(f"no lab runs in {root}: start one with `{_call(root)} up etcd`") from None
     if "error" in answer:
         raise LabError(str(answer["error"]))
     return answer
@@ -184,7 +189,7 @@ def _up(args: argparse.Namespace, root: Path) -> int:
     from peerboot.lab.servers import best, find
 
     if _runs(root):
-        raise LabError(f"a lab runs in {root} already: `peerboot lab down` ends it")
+        raise LabError(f"a lab runs in {root} already: `{_call(root)} down` ends it")
     # Before minutes go into building a server: is there a network?
     Network().close()
     server, remark = (find(args.etcd, print), "") if args.etcd else best(print)
@@ -248,7 +253,7 @@ def _until_up(process: subprocess.Popen[bytes], root: Path, *, wait: bool) -> in
             if not status["names"]:
                 print(NO_NAMES)
             print(f"Healthy after {time.monotonic() - began:.1f} s." if status["ready"] else "Started.", end=" ")
-            print("`peerboot lab status` shows it, `peerboot lab down` ends it.", flush=True)
+            print(f"`{_call(root)} status` shows it, `{_call(root)} down` ends it.", flush=True)
             return 0
         time.sleep(0.2)
     told_so = [f"{pod}: {verdict}" for pod, verdict in sorted(told.items()) if verdict != "idle (serving)"]

@@ -65,7 +65,7 @@ def test_a_life_of_a_lab(root: Path) -> None:
     assert re.search(r"^ *\d+\.\d s  db-0: idle \(serving\): Member \w+ serves", up, re.MULTILINE)
 
     code, _, err = hand.ask("up", "etcd")
-    assert (code, err) == (2, f"peerboot: a lab runs in {root} already: `peerboot lab down` ends it\n")
+    assert (code, err) == (2, f"peerboot: a lab runs in {root} already: `peerboot lab --dir {root} down` ends it\n")
     assert [line.split()[0] for line in hand.do("status").splitlines()[:4]] == ["POD", "db-0", "db-1", "db-2"]
     assert [(pod["pod"], pod["phase"], pod["ready"], pod["dns"]) for pod in hand.pods()] == [
         (name, "running", True, "ok") for name in ("db-0", "db-1", "db-2")
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_one_line_and_exit_2(root: Path) -> None:
 )
 def test_without_a_lab_each_command_says_how_to_start_one(root: Path, command: tuple[str, ...]) -> None:
     """One line, exit 2."""
-    said = f"peerboot: no lab runs in {root}: start one with `peerboot lab up etcd`\n"
+    said = f"peerboot: no lab runs in {root}: start one with `peerboot lab --dir {root} up etcd`\n"
     assert Hand(root).ask(*command) == (2, "", said)
 
 
