@@ -78,9 +78,10 @@ def second_holder(facts: Facts) -> Decision | None:
 
 def volume_in_use(facts: Facts) -> Decision | None:
     """When: a server that this Pod did not let start holds the lock of the data directory.
-    Then: wait until it stops (the former Pod of this name is still going down).
+    Then: wait until it stops (the former Pod of this name is still going down). One that only observes lets no server
+    start, so there whoever holds the lock is this Pod's own.
     """
-    if not facts.disk.running or facts.permit_was_given or facts.disk.kind == "blank":
+    if not facts.disk.running or facts.permit_was_given or facts.disk.kind == "blank" or facts.mode == "observe":
         return None
     return say(
         facts,

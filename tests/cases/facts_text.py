@@ -12,7 +12,8 @@ Facts, one a line (order does not matter, what is not said is absent):
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
     anchor holds=n0,n1,n2 | empty | unknown="…"
-    twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     looked no     allowed
+    twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
+    looked no     allowed     observe
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def parse(text: str) -> Facts:
     values["evidence"] = evidence
     values["cluster"] = _cluster(identity, by_word)
     values |= _rest(identity, by_word)
+    values["mode"] = "manage" if by_word.pop("observe", None) is None else "observe"
     allowed = by_word.pop("allowed", None) is not None
     if by_word:
         raise ValueError(f"unknown lines: {sorted(by_word)}")
@@ -225,6 +227,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         members=tuple(members) if quorum else (),
         views=tuple(views),
         unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),
+        unreachable=tuple(parts[0] for parts in by_word.pop("unreachable", [])),
         at=NOW - 0.1,
     )
 
