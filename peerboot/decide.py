@@ -26,6 +26,7 @@ TABLE: tuple[Rule, ...] = (
     # Data: provably foreign or removed, or else it just starts.
     data.looking,
     data.foreign_data,
+    data.cloned_data,
     born.renew,
     data.stale_birth,
     data.foreign_cluster,

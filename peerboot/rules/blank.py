@@ -19,8 +19,8 @@ from peerboot.rules.words import (
 
 
 def out_of_range(facts: Facts) -> Decision | None:
-    """When: the disk is blank and this Pod is not one of the expected, while a cluster serves.
-    Then: refuse: it is being scaled down.
+    """When: the disk is blank and this Pod is not one of the expected.
+    Then: refuse: it is being scaled down, or PEERBOOT_REPLICAS is too small.
     """
     if not empty(facts) or in_range(facts):
         return None
@@ -33,8 +33,9 @@ def out_of_range(facts: Facts) -> Decision | None:
 
 
 def anchor_forbids(facts: Facts) -> Decision | None:
-    """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's.
-    Then: refuse: all disks were lost. A consent forms anew.
+    """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's. One that is
+    not born yet hears all the others first.
+    Then: refuse: all disks were lost, or the anchor is another set's. A consent forms anew.
     """
     own = facts.record.birth or birth.may_be_born(facts).birth
     if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "holds":
@@ -42,7 +43,8 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     if own is not None and own.token == facts.anchor.token:
         # An earlier one of those that are being born wrote it.
         return None
-    if clusters_seen(facts) or any(statement_of(facts, pod) is None for pod in facts.identity.others):
+    born = facts.record.birth if facts.record.permitted_wall is None else None
+    if born is None and (clusters_seen(facts) or unheard(facts)):
         return None
     if allowed(facts, "anchor-forbids"):
         return say(
@@ -55,8 +57,9 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     return refuse(
         facts,
         "anchor-forbids",
-        f"Every disk is blank, but the anchor {facts.anchor.where} remembers a cluster born as {facts.anchor.token}: "
-        "all its data is gone. Restore a backup, or let it form empty.",
+        f"{f'This disk is born into {born.token}' if born else 'Every disk is blank'}, but the anchor "
+        f"{facts.anchor.where} remembers a cluster born as {facts.anchor.token}: if it is this set's, all its data is "
+        "gone. Restore a backup, or let it form empty.",
         would="set the anchor aside, so that a new, empty cluster forms",
     )
 

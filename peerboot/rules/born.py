@@ -8,7 +8,7 @@ from peerboot.rules.words import (
     allowed,
     empty,
     in_range,
-    listed_without_quorum,
+    list_of,
     lost_to_another,
     refuse,
     say,
@@ -27,7 +27,7 @@ def first_start(facts: Facts) -> Decision | None:
     """When: the server runs for the first time and has not written its first entries.
     Then: the permit, good for one start only, is withdrawn until the disk has data; then it is given back.
     """
-    if not empty(facts) or not facts.disk.running or facts.record.permitted_wall is None:
+    if not empty(facts) or not facts.disk.running:
         return None
     return say(
         facts,
@@ -49,18 +49,23 @@ def first_permit(facts: Facts) -> Decision | None:
         return say(
             facts, "form", "first-permit", "The cluster forms: the permit is given, the server starts.", may_run=True
         )
-    if _claimed(facts) and _claim_listed(facts):
+    if _claimed(facts) and _claim_stands(facts):
         return say(
             facts, "join", "first-permit", "This Pod joins: the permit is given, the server starts.", may_run=True
         )
     return None
 
 
-def _claim_listed(facts: Facts) -> bool:
-    """The claim's member is still listed, or it is not known that it is not."""
+def _claim_stands(facts: Facts) -> bool:
+    """The claim's member is still listed and never ran, or it is not known that this is not so."""
+    return not facts.cluster.quorum or _claim_unstarted(facts)
+
+
+def _claim_unstarted(facts: Facts) -> bool:
+    """The claim's cluster lists its member as one that never published itself: it ran nowhere."""
     claim = facts.record.claim
-    return not facts.cluster.quorum or (
-        claim is not None and any(member.id == claim.member for member in facts.cluster.members)
+    return claim is not None and any(
+        member.id == claim.member and not member.started for member in list_of(facts, claim.cluster)
     )
 
 
@@ -139,21 +144,27 @@ def _may_hold_nothing(facts: Facts) -> bool:
 
 
 def birth_lost(facts: Facts) -> Decision | None:
-    """When: the disk is blank and born, and a cluster with quorum exists that this birth cannot enter as planned:
-    the server may have run before, or the cluster is another one, or it no longer lists this Pod.
+    """When: the disk is blank, a cluster has quorum, and this volume was born or was a member: its server may have
+    run, or the cluster is not the one of its birth, or it no longer lists this Pod.
     Then: the disk gets a new nonce and joins as new.
     """
-    if facts.disk.kind != "blank" or facts.record.birth is None or not facts.cluster.quorum:
+    record = facts.record
+    if facts.disk.kind != "blank" or not facts.cluster.quorum or (record.birth is None and record.seal is None):
         return None
-    if not lost_to_another(facts) and facts.record.permitted_wall is None:
+    if record.seal is not None:
+        why = f"was a member of cluster {record.seal.cluster}, and its data is gone"
+    elif record.permitted_wall is not None:
+        why = "was born, but its server may have run before"
+    elif lost_to_another(facts):
+        why = "was born, but that birth cannot enter it"
+    else:
         return None
-    why = "its server may have run before" if facts.record.permitted_wall is not None else "that birth cannot enter it"
     return say(
         facts,
         "renew",
         "birth-lost",
-        f"Cluster {facts.cluster.cluster} serves, this disk is blank and was born, but {why}: it takes a new nonce and "
-        "joins as a new member.",
+        f"Cluster {facts.cluster.cluster} serves, this disk is blank and {why}: it takes a new nonce and joins as a "
+        "new member.",
     )
 
 
@@ -207,8 +218,7 @@ def claimed(facts: Facts) -> Decision | None:
     claim = facts.record.claim
     if not empty(facts) or claim is None or not _claimed(facts) or facts.record.permitted_wall is not None:
         return None
-    listed = facts.cluster.members if facts.cluster.quorum else listed_without_quorum(facts)
-    if all(member.id != claim.member for member in listed):
+    if not _claim_unstarted(facts):
         return None
     if facts.cluster.unresolved:
         return say(

@@ -55,13 +55,46 @@ def foreign_data(facts: Facts) -> Decision | None:
     )
 
 
+def cloned_data(facts: Facts) -> Decision | None:
+    """When: the disk's member is listed by its cluster with another pod's peer URL: the data was copied from there.
+    Then: refuse, for two servers of one id lose writes; a consent moves the data aside and joins as new.
+    """
+    disk, theirs = facts.disk, facts.cluster
+    if not _has_data(facts) or not theirs.quorum or theirs.cluster != disk.cluster:
+        return None
+    entry = next((member for member in theirs.members if member.id == disk.member), None)
+    if entry is None or entry.pod in ("", facts.identity.pod):
+        return None
+    if allowed(facts, "cloned-data"):
+        return say(
+            facts, "replace", "cloned-data", "A person allowed it: the data goes aside, then this Pod joins as new."
+        )
+    return refuse(
+        facts,
+        "cloned-data",
+        f"This volume has the data of member {disk.member}, which cluster {theirs.cluster} lists as {entry.pod}: it is "
+        "a copy. Two servers of one id lose writes, so this one is not started. Mount the right volume.",
+        would="move this copy aside and join as a new member",
+    )
+
+
 def stale_birth(facts: Facts) -> Decision | None:
     """When: the disk holds nothing beyond the bootstrap of one cluster, while another cluster has quorum.
-    Then: that birth came to nothing: the data goes aside and this Pod joins as new.
+    Then: that birth came to nothing: the data goes aside, once its server has stopped, and this Pod joins as new.
     """
     ours, theirs = facts.disk, facts.cluster
-    if ours.kind != "bootstrap" or ours.running or not theirs.quorum or theirs.cluster == ours.cluster:
+    if ours.kind != "bootstrap" or not theirs.quorum or theirs.cluster == ours.cluster:
         return None
+    if ours.running:
+        return say(
+            facts,
+            "wait",
+            "stale-birth",
+            f"This disk holds only the bootstrap of cluster {ours.cluster}, while cluster {theirs.cluster} serves, but "
+            "its server runs and waits for a quorum that does not come. Restart this Pod; then it goes aside and this "
+            "Pod joins as a new member.",
+            waits_for=("this Pod's server to stop",),
+        )
     return say(
         facts,
         "replace",
@@ -199,6 +232,8 @@ def corrupt_replaced(facts: Facts) -> Decision | None:
         return None
     if not (facts.cluster.quorum and in_range(facts) and stands_without(facts, _own_id(facts))):
         return None
+    if _of_cluster(facts) not in ("", facts.cluster.cluster):
+        return None
     age = facts.now - facts.disk.since
     if age < facts.limits.corrupt_recheck:
         return say(
@@ -227,17 +262,31 @@ def corrupt_replaced(facts: Facts) -> Decision | None:
 
 
 def corrupt_kept(facts: Facts) -> Decision | None:
-    """When: the data cannot be read and the cluster has no quorum without it.
+    """When: the data cannot be read, and its cluster has no quorum without it, or another one serves.
     Then: refuse: this may be the best copy that is left.
     """
     if facts.disk.kind != "corrupt":
         return None
+    theirs = facts.cluster
+    if theirs.quorum and _of_cluster(facts) not in ("", theirs.cluster):
+        return refuse(
+            facts,
+            "corrupt-kept",
+            f"The data does not read ({facts.disk.reason}), and it is of cluster {_of_cluster(facts)}, while the one "
+            f"that serves is {theirs.cluster}: it may be the best copy that is left, so nothing is touched. Mount the "
+            "right volume, or restore from a snapshot.",
+        )
     return refuse(
         facts,
         "corrupt-kept",
         f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that "
         "is left, so nothing is touched. Bring the other members back, or restore from a snapshot.",
     )
+
+
+def _of_cluster(facts: Facts) -> str:
+    """The cluster that this volume belongs to, as far as the disk or peerboot's own state tells."""
+    return facts.disk.cluster or (facts.record.seal.cluster if facts.record.seal else "") or facts.predicted_cluster
 
 
 def _own_id(facts: Facts) -> str:

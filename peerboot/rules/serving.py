@@ -5,6 +5,9 @@ from __future__ import annotations
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, say, stands_without
 
+IN_SYNC = 0.9
+"""The part of the leader's log with which etcd promotes a learner."""
+
 
 def _own(facts: Facts) -> Member | None:
     """This disk's entry in the linearizable list of its own cluster, while its server is up."""
@@ -72,10 +75,11 @@ def promote_learner(facts: Facts) -> Decision | None:
     Then: ask for its promotion; the leader agrees when it is in sync.
     """
     own = _own(facts)
-    learner = next((m for m in facts.cluster.members if m.learner), None)
-    if own is None or learner is None or not learner.started or learner_stalls(facts, learner):
+    if own is None:
         return None
-    if learner.id != own.id and not _is_first(facts):
+    able = [m for m in facts.cluster.members if m.learner and m.started and not learner_stalls(facts, m)]
+    learner = next((m for m in able if m.id == own.id or _is_first(facts)), None)
+    if learner is None:
         return None
     whose = "This Pod" if learner.id == own.id else (learner.pod or learner.id)
     return say(
@@ -92,8 +96,8 @@ def reap_learner(facts: Facts) -> Decision | None:
     """When: a learner made no progress for a long time, and this Pod's is the first healthy voter.
     Then: it is removed, so that others can join; its Pod joins anew when it is back.
     """
-    learner = next((m for m in facts.cluster.members if m.learner), None)
-    if learner is None or not _is_first(facts) or not learner_stalls(facts, learner):
+    learner = next((m for m in facts.cluster.members if m.learner and learner_stalls(facts, m)), None)
+    if learner is None or not _is_first(facts):
         return None
     return say(
         facts,
@@ -107,9 +111,16 @@ def reap_learner(facts: Facts) -> Decision | None:
 
 
 def learner_stalls(facts: Facts, learner: Member) -> bool:
-    """Whether a learner has been seen without progress for too long."""
+    """Whether a learner has been seen without progress for too long. One that answers and is in sync does not stall:
+    in a cluster at rest nobody moves, and while promotions are held none is promoted.
+    """
     track = facts.learners.get(learner.id)
-    return track is not None and facts.now - track.moved_at >= facts.limits.learner_stall
+    if track is None or facts.now - track.moved_at < facts.limits.learner_stall:
+        return False
+    view = facts.cluster.view_of(learner.pod)
+    best = max((v.applied for v in facts.cluster.views if v.healthy and not v.learner), default=0)
+    in_sync = view is not None and view.member == learner.id and 0 < IN_SYNC * best <= view.applied
+    return not in_sync
 
 
 def serving(facts: Facts) -> Decision | None:

@@ -18,7 +18,8 @@ def disk_unknown(facts: Facts) -> Decision | None:
         "disk-unknown",
         f"The data directory cannot be looked at: {facts.disk.reason}. It is looked at again until it can.",
         waits_for=("the data directory",),
-        may_run=facts.permit != "absent",
+        # A first permit could let a server form or join on whatever this disk is.
+        may_run=facts.permit == "resume",
     )
 
 
@@ -81,7 +82,7 @@ def volume_in_use(facts: Facts) -> Decision | None:
     Then: wait until it stops (the former Pod of this name is still going down). One that only observes lets no server
     start, so there whoever holds the lock is this Pod's own.
     """
-    if not facts.disk.running or facts.permit_was_given or facts.disk.kind == "blank" or facts.mode == "observe":
+    if not facts.disk.running or facts.permit_was_given or facts.mode == "observe":
         return None
     return say(
         facts,

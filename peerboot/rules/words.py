@@ -53,6 +53,13 @@ def listed_without_quorum(facts: Facts) -> tuple[Member, ...]:
     return max((view.members for view in facts.cluster.views), key=len, default=())
 
 
+def list_of(facts: Facts, cluster: str) -> tuple[Member, ...]:
+    """The members of one cluster: its linearizable list, or while no quorum is seen the longest that a server gives."""
+    if facts.cluster.quorum:
+        return facts.cluster.members if facts.cluster.cluster == cluster else ()
+    return max((view.members for view in facts.cluster.views if view.cluster == cluster), key=len, default=())
+
+
 def lost_to_another(facts: Facts) -> bool:
     """A cluster has quorum that is not the one of this birth, or that does not list this Pod as never started."""
     if not facts.cluster.quorum:
@@ -60,7 +67,7 @@ def lost_to_another(facts: Facts) -> bool:
     if facts.predicted_cluster and facts.cluster.cluster != facts.predicted_cluster:
         return True
     entry = own_entry(facts)
-    return entry is None or entry.learner or (entry.started and facts.record.permitted_wall is None)
+    return entry is None or entry.learner or entry.started
 
 
 def in_range(facts: Facts) -> bool:
@@ -89,7 +96,9 @@ def is_serving(facts: Facts, member: Member) -> bool:
         return True
     evidence = facts.evidence.get(member.pod)
     return bool(
-        evidence
+        # What was asked directly and did not answer does not serve, whatever was said of it before.
+        member.pod not in facts.cluster.unreachable
+        and evidence
         and evidence.statement
         and evidence.fresh
         and facts.now - evidence.at <= 4 * facts.limits.fresh

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from peerboot import steps
 from peerboot.model import Action, Call, Decision, Facts, Plan, RecordPermit, Renew, WriteFile
+from peerboot.rules.words import list_of
 from peerboot.systems.etcd.config import EtcdConfig
 
 PERMIT_NAME = "etcd.yaml"
@@ -24,19 +25,20 @@ def plan(config: EtcdConfig, facts: Facts, decision: Decision) -> Plan:
 def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     match decision.kind, decision.rule:
         case "form", "form":
-            return steps.be_born(facts)
+            # A permit that stands here is none of this birth's: it was left by something else.
+            return (*steps.withdraw(facts, PERMIT_NAME), *steps.be_born(facts))
         case "form", "born":
             first = _file(facts, config.form_file(facts.record.birth, decision.reason))
             return (*steps.before_first_permit(facts), RecordPermit(), *first)
         case "join", "join":
-            return (Call(name="add-learner", urls=facts.own_urls, claim=True),)
+            return (*steps.withdraw(facts, PERMIT_NAME), Call(name="add-learner", urls=facts.own_urls, claim=True))
         case "join", "first-permit" if facts.cluster.quorum and facts.record.claim:
             # The list may have changed since; a joining etcd exits when its list is not exactly the cluster's.
             return _file(facts, config.join_file(facts.cluster.members, facts.record.claim.member, decision.reason))
         case (("form" | "join"), "first-permit"):
             return ()
         case "join", "claimed" if decision.may_run:
-            members = facts.cluster.members or max((v.members for v in facts.cluster.views), key=len, default=())
+            members = list_of(facts, facts.record.claim.cluster) if facts.record.claim else ()
             return (RecordPermit(), *_file(facts, config.join_file(members, decision.target, decision.reason)))
         case (("resume" | "idle"), _):
             return _resume(config, facts, decision)

@@ -1,0 +1,61 @@
+"""Labs for scenarios with real servers. A server that cannot be had fails the tests that need it; none is skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peerboot.lab.cluster import Lab, LabSpec
+from peerboot.lab.container import Timing
+from peerboot.lab.servers import VERSIONS, Server, find
+from tests.real.scenes import MakeLab
+
+QUICK = Timing(restart=0.4, backoff=0.6, backoff_most=2.0, recreate=0.7)
+"""A kubelet that is quicker still: what takes long in these tests is what servers take."""
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Server:
+    """The newest etcd."""
+    return find(VERSIONS[-1])
+
+
+@pytest.fixture(params=VERSIONS)
+def every_etcd(request: pytest.FixtureRequest) -> Server:
+    """A real etcd of every release in turn."""
+    return find(request.param)
+
+
+@pytest.fixture
+def short_root() -> Iterator[Path]:
+    """A directory with a short path: that of a Unix socket may have 107 bytes."""
+    root = Path(tempfile.mkdtemp(prefix="pb-"))
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def make_lab(short_root: Path) -> MakeLab:
+    """Use as ``async with make_lab(etcd, …) as lab``; a failure inside tells what every Pod said last."""
+    count = 0
+
+    @contextlib.asynccontextmanager
+    async def made(server: Server, **spec: Any) -> AsyncIterator[Lab]:
+        nonlocal count
+        count += 1
+        lab = Lab(LabSpec(**{"root": short_root / str(count), "server": server, "timing": QUICK, **spec}))
+        try:
+            yield lab
+        except BaseException as error:
+            error.add_note(lab.told())
+            raise
+        finally:
+            await lab.stop()
+
+    return made

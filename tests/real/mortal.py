@@ -1,0 +1,87 @@
+"""peerboot that kills itself with SIGKILL at a chosen action: use as ``LabSpec(peerboot=MORTAL, env=ENV)``.
+
+The file that PEERBOOT_TEST_DIE names chooses, for example ``after wrote etcd.yaml #2``: right after that action is done
+for the second time in this process. Killed, it leaves ``<file>.died`` in its place, so it dies once. ``before``: right
+before it. ``between``: after a call was answered, before that is written down. ``<file>.seen`` lists what was begun.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from peerboot import act, cli
+from peerboot.lab.container import Timing
+from peerboot.model import Action, Call, Done
+from peerboot.systems.etcd.spec import Etcd
+
+MORTAL = (sys.executable, "-m", "tests.real.mortal")
+FAST = Timing(publish=0.2, probe=0.1, restart=0.2, backoff=0.3, backoff_most=1.0, recreate=0.3)
+"""For labs in which much is killed and restarted."""
+VARIABLE = "PEERBOOT_TEST_DIE"
+ENV = {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def label(action: Action) -> str:
+    """An action in words without ids, the same in every run."""
+    return re.sub(r" [0-9a-f]{8,}.*| http.*", "", act.describe(action))
+
+
+class Fate:
+    """Knows how often each action was done, and when it is time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count: Counter[str] = Counter()
+
+    def begin(self, what: str) -> str:
+        """Count an action; returns what it is called this time."""
+        self._count[what] += 1
+        numbered = f"{what} #{self._count[what]}"
+        with self._path.with_suffix(".seen").open("a", encoding="utf-8") as seen:
+            seen.write(f"{numbered}\n")
+        return numbered
+
+    def strike(self, moment: str, what: str) -> None:
+        """Kill this process if this is the chosen moment."""
+        try:
+            chosen = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        if chosen == f"{moment} {what}":
+            self._path.replace(self._path.with_suffix(".died"))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> int:
+    """The command line as ever, but mortal."""
+    fate = Fate(Path(os.environ[VARIABLE]))
+    perform, call = act.perform, Etcd.call
+
+    async def mortal_perform(action: Action, doors: act.Doors) -> Done:
+        what = fate.begin(label(action))
+        fate.strike("before", what)
+        done = await perform(action, doors)
+        if done.ok:
+            fate.strike("after", what)
+        return done
+
+    async def mortal_call(self: Etcd, http: Any, wanted: Call, *rest: Any) -> Done:
+        done = await call(self, http, wanted, *rest)
+        if done.ok:
+            fate.strike("between", label(wanted))
+        return done
+
+    # The functions of a module and the methods of a class are looked up when they are called.
+    act.perform = mortal_perform
+    Etcd.call = mortal_call  # type: ignore[assignment, method-assign]
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

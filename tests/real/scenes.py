@@ -1,0 +1,144 @@
+"""What several scenarios do and look at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from peerboot.lab.client import Client, Writer
+from peerboot.lab.cluster import Lab
+from peerboot.outside.http import Http
+from peerboot.systems.etcd import datadir
+
+MakeLab = Callable[..., AbstractAsyncContextManager[Lab]]
+STAYS = 2.5
+"""Seconds for which something must stay as it is, to be believed. Every loop has looked several times by then."""
+
+
+async def formed(lab: Lab) -> Lab:
+    """Create all Pods and wait until all serve."""
+    await lab.start()
+    await lab.until_ready(120)
+    return lab
+
+
+@contextlib.asynccontextmanager
+async def client(lab: Lab, ordinal: int) -> AsyncIterator[Client]:
+    """A client of one Pod's server."""
+    http = Http()
+    try:
+        yield Client(lab.client_url(ordinal), http)
+    finally:
+        await http.close()
+
+
+@contextlib.asynccontextmanager
+async def writing(lab: Lab) -> AsyncIterator[Writer]:
+    """Writes without pause; at the end no server may miss a write that was acknowledged."""
+    writer = Writer(lambda: [lab.client_url(o) for o in sorted(lab.pods)], pause=0.02)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.stop()
+    assert len(writer.acknowledged) > 5
+    for ordinal in sorted(lab.pods):
+        assert await writer.missing(lab.client_url(ordinal)) == []
+
+
+async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
+    """The linearizable list by member id, asked of one Pod's server."""
+    async with client(lab, ordinal) as asked:
+        return await asked.members()
+
+
+async def ids(lab: Lab, ordinal: int = 0) -> dict[str, str]:
+    """Member id by name."""
+    return {row.get("name", "?"): id_ for id_, row in (await members(lab, ordinal)).items()}
+
+
+def own_id(lab: Lab, ordinal: int) -> tuple[str, str]:
+    """Cluster and member id on a Pod's disk."""
+    disk = datadir.read(lab.data_dir(ordinal))
+    return disk.cluster, disk.member
+
+
+async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3) -> dict[str, str]:
+    """All Pods serve, with as many voters, in one cluster; returns member id by name."""
+    await lab.until_ready(120)
+    listed = await members(lab, ordinal)
+    assert (len(listed), [row for row in listed.values() if row.get("isLearner")]) == (voters, [])
+    assert len({own_id(lab, o)[0] for o in lab.ordinals}) == 1
+    return {row.get("name", "?"): id_ for id_, row in listed.items()}
+
+
+async def stays(lab: Lab, ordinal: int, *rules: str, seconds: float = STAYS) -> None:
+    """The Pod's decision is one of these for a while; none other in between."""
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        rule = await lab.rule(ordinal)
+        assert rule in rules, f"{lab.pod_name(ordinal)} decides {rule}, not one of {rules}"
+        await asyncio.sleep(0.1)
+
+
+def decided(lab: Lab, ordinal: int) -> list[str]:
+    """Every decision that a Pod's peerboot has logged, as ``kind/rule``, in order."""
+    return re.findall(r" (\w+/[\w-]+): ", lab.log(ordinal))
+
+
+def did(lab: Lab, ordinal: int, action: str) -> int:
+    """How often a Pod's peerboot has logged that it did something that begins so."""
+    return lab.log(ordinal).count(f"Done: {action}")
+
+
+def aside(lab: Lab, ordinal: int) -> list[str]:
+    """What was moved aside in a Pod's data directory."""
+    return sorted(path.name for path in lab.data_dir(ordinal).glob("*.aside-*"))
+
+
+async def put(lab: Lab, ordinal: int, key: str, value: str) -> None:
+    """Write one key through one Pod's server."""
+    async with client(lab, ordinal) as asked:
+        await asked.put(key, value, timeout=10.0)
+
+
+async def get(lab: Lab, ordinal: int, key: str) -> str | None:
+    """Read one key, linearizable, through one Pod's server."""
+    async with client(lab, ordinal) as asked:
+        return await asked.get(key, timeout=10.0)
+
+
+def consent_in(reason: str) -> str:
+    """The nonce that a refusal offers."""
+    found = re.search(r"peerboot consent (\w+)", reason)
+    assert found is not None, reason
+    return found[1]
+
+
+async def until_says(lab: Lab, ordinal: int, text: str, seconds: float = 60.0) -> None:
+    """Wait until the sentence in force in a Pod holds this text."""
+
+    async def says() -> bool:
+        return text in str((await lab.decision(ordinal)).get("reason", ""))
+
+    await lab.until(f"{lab.pod_name(ordinal)} says {text!r}", says, seconds)
+
+
+async def heard(lab: Lab, ordinal: int) -> dict[str, bool]:
+    """Of which other Pods a Pod has a fresh first-hand word."""
+    evidence = (await lab.decision(ordinal)).get("evidence", {})
+    return {pod: bool(row.get("fresh")) for pod, row in evidence.items()}
+
+
+async def until_heard(lab: Lab, ordinal: int, *others: int) -> None:
+    """Wait until a Pod has a fresh word of each of these."""
+
+    async def all_heard() -> bool:
+        found = await heard(lab, ordinal)
+        return all(found.get(lab.pod_name(other), False) for other in others)
+
+    await lab.until(f"{lab.pod_name(ordinal)} hears {others}", all_heard)

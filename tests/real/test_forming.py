@@ -1,0 +1,227 @@
+"""All disks are blank: the Pods form one cluster, once all have said so themselves, and never before."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peerboot.lab.dns import Mode
+from peerboot.lab.servers import Server
+from peerboot.outside.files import write_whole
+from peerboot.systems.etcd import ids as computed
+from tests.real import cut_off
+from tests.real.scenes import (
+    MakeLab,
+    aside,
+    client,
+    consent_in,
+    decided,
+    did,
+    formed,
+    healthy,
+    own_id,
+    put,
+    stays,
+    until_heard,
+    until_says,
+    writing,
+)
+
+
+@pytest.mark.row(1)
+async def test_all_blank_form_one_cluster(every_etcd: Server, make_lab: MakeLab) -> None:
+    """All are born into one token, from which follow the ids; afterwards each config is good only for its own data."""
+    async with make_lab(every_etcd) as lab, writing(await formed(lab)):
+        listed = await healthy(lab)
+        urls = {lab.pod_name(o): f"http://{lab.pod_name(o)}.peers.lab.svc.cluster.local:2380" for o in lab.ordinals}
+        token = lab.log(0).partition("recorded birth ")[2][:32]
+        assert listed == {pod: computed.hexed(computed.member_id([url], token)) for pod, url in urls.items()}
+        assert own_id(lab, 0)[0] == computed.static_cluster(urls.values(), token)
+        assert [did(lab, o, "remove ") + did(lab, o, "add-learner") for o in lab.ordinals] == [0, 0, 0]
+        for ordinal in lab.ordinals:
+            permit = (lab.pods[ordinal].output / "etcd.yaml").read_text()
+            assert "# permit: resume" in permit.splitlines()
+        said = await lab.pods[0].run("status")
+        assert (said.returncode, said.stderr) == (0, "")
+        assert all(pod in said.stdout for pod in urls)
+
+
+@pytest.mark.row(2)
+async def test_a_late_pod_is_waited_for(etcd: Server, make_lab: MakeLab) -> None:
+    """While one Pod is missing the others wait and name it, to probes and people too; then all form."""
+    async with make_lab(etcd) as lab:
+        await lab.start(only=(0, 1))
+        await until_says(lab, 0, "Not heard: db-2 (not in DNS)")
+        await stays(lab, 0, "wait-for-all")
+        await stays(lab, 1, "wait-for-all", seconds=0.2)
+        assert "db-2" in lab.pods[0].sentence()
+        assert "db-2" in lab.pods[0].termination_log.read_text()
+        assert [lab.pods[o].server.starts for o in (0, 1)] == [0, 0]
+        plan = await lab.pods[0].run("plan")
+        assert (plan.returncode, "wait-for-all" in plan.stdout) == (0, True)
+        await lab.create(2)
+        await healthy(lab)
+
+
+@pytest.mark.row(2)
+async def test_dns_outages_form_nothing(etcd: Server, make_lab: MakeLab) -> None:
+    """Each kind of outage is a reason to wait, and is named; when DNS is back all form."""
+    async with make_lab(etcd) as lab:
+        for mode, named in ((Mode.SERVFAIL, "SERVFAIL"), (Mode.NXDOMAIN, "not in DNS"), (Mode.SILENT, "no answer")):
+            lab.dns.fault(mode)
+            if not lab.pods:
+                await lab.start()
+            await until_says(lab, 0, named)
+            await stays(lab, 1, "wait-for-all", seconds=0.5)
+        assert [pod.server.starts for pod in lab.pods.values()] == [0, 0, 0]
+        lab.dns.fault(Mode.OK)
+        await healthy(lab)
+
+
+@pytest.mark.row(2)
+async def test_one_pod_without_dns_keeps_all_waiting(etcd: Server, make_lab: MakeLab) -> None:
+    """A Pod that knows nobody is silent to itself, not to the others: they may be born first, it follows."""
+    async with make_lab(etcd) as lab:
+        lab.dns.fault(Mode.SERVFAIL, "db-0")
+        await lab.start()
+        await lab.until_ready(60, only=(1, 2))
+        await stays(lab, 0, "wait-for-all", "cluster-exists", seconds=1.0)
+        assert lab.pods[0].server.starts == 0
+        lab.dns.fault(Mode.OK, "db-0")
+        listed = await healthy(lab)
+        # It was planned with the others, and its disk has not changed: it is born late, not added.
+        assert [did(lab, o, "add-learner") for o in lab.ordinals] == [0, 0, 0]
+        assert sorted(listed) == ["db-0", "db-1", "db-2"]
+
+
+@pytest.mark.row(4)
+async def test_replicas_unknown(etcd: Server, make_lab: MakeLab) -> None:
+    """Without the number of replicas a blank disk forms nothing: how many are there is not how many there ought to be."""
+    async with make_lab(etcd, env={"PEERBOOT_REPLICAS": ""}) as lab:
+        await lab.start(only=(0,))
+        await lab.until_rule(0, "replicas-unknown")
+        await stays(lab, 0, "replicas-unknown")
+        assert lab.pods[0].server.starts == 0
+
+
+@pytest.mark.row(5)
+async def test_all_disks_lost_and_an_anchor_remembers(etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
+    """With an anchor outside the volumes the loss of all disks is a refusal; a person may let it form empty."""
+    async with make_lab(etcd, env={"PEERBOOT_ANCHOR": f"file:{short_root}/anchor.json"}) as lab:
+        before = await healthy(await formed(lab))
+        anchor = (short_root / "anchor.json").read_text()
+        await asyncio.gather(*(lab.wipe(o, recreate=False) for o in lab.ordinals))
+        await lab.start()
+        refused = await lab.until_rule(0, "anchor-forbids")
+        await lab.until_rule(1, "anchor-forbids")
+        await stays(lab, 2, "anchor-forbids", "wait-for-all")
+        assert [pod.server.starts for pod in lab.pods.values()] == [0, 0, 0]
+        assert (short_root / "anchor.json").read_text() == anchor
+        allowed = await lab.pods[0].run("consent", consent_in(refused["reason"]))
+        assert allowed.returncode == 0, allowed.stderr
+        assert set((await healthy(lab)).values()).isdisjoint(before.values())
+        assert [path.read_text() for path in short_root.glob("anchor.json.aside-*")] == [anchor]
+
+
+@pytest.mark.row(13)
+async def test_first_start_cut_off_everywhere(every_etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
+    """Every server was killed between making its log and its first entries: nobody was told anything, all are born anew."""
+    pods = ("db-0", "db-1", "db-2")
+    async with make_lab(cut_off.server(every_etcd, short_root / "bin", pods)) as lab:
+        async with writing(await formed(lab)):
+            await healthy(lab)
+        assert [len(aside(lab, o)) for o in lab.ordinals] == [1, 1, 1]
+        assert all("renew/renew" in decided(lab, o) for o in lab.ordinals)
+
+
+@pytest.mark.row(12)
+async def test_a_pod_beyond_the_expected_and_keys_in_rotation(etcd: Server, make_lab: MakeLab) -> None:
+    """A blank Pod beyond the expected joins nothing. It hears the healthy ones through a rotation of keys in three
+    steps; with a key that none of them has it hears nobody, says why, and they go on.
+    """
+    async with make_lab(etcd, replicas=4, env={"PEERBOOT_REPLICAS": "3"}) as lab:
+        await lab.start(only=(0, 1, 2))
+        await lab.until_ready(60, only=(0, 1, 2))
+        await lab.create(3)
+        await lab.until_rule(3, "out-of-range")
+        await until_heard(lab, 3, 0, 1, 2)
+        old = lab.secret_file(0).read_bytes()
+        new = b"n" * 40 + b"\n"
+        for content in (old + new, new + old, new):
+            for ordinal in lab.ordinals:
+                write_whole(lab.secret_file(ordinal), content, 0o600)
+                await stays(lab, 3, "out-of-range", seconds=0.8)
+                await until_heard(lab, 3, 0, 1, 2)
+        write_whole(lab.secret_file(3), old, 0o600)
+        await lab.until("it hears nobody", lambda: _says_of(lab, 3, "db-0", "key"))
+        await stays(lab, 3, "out-of-range")
+        assert lab.pods[3].server.starts == 0
+        await put(lab, 0, "key", "value")
+        await lab.until_ready(60, only=(0, 1, 2))
+        async with client(lab, 0) as asked:
+            assert len(await asked.members()) == 3
+
+
+async def _says_of(lab: Any, ordinal: int, pod: str, text: str) -> bool:
+    row = (await lab.decision(ordinal)).get("evidence", {}).get(pod, {})
+    return text in row.get("text", "")
+
+
+async def test_a_pod_that_differs_keeps_all_from_forming(etcd: Server, make_lab: MakeLab) -> None:
+    """Another key, then another number of replicas: nothing forms, both sides name it; put right, all form."""
+    async with make_lab(etcd) as lab:
+        lab.secret_file(2).parent.mkdir()
+        write_whole(lab.secret_file(2), b"another key, as long as it has to be\n", 0o600)
+        lab.pod_env[2] = {"PEERBOOT_REPLICAS": "5"}
+        await lab.start()
+        await until_says(lab, 0, "key")
+        await until_says(lab, 2, "key")
+        await stays(lab, 0, "wait-for-all")
+        write_whole(lab.secret_file(2), lab.secret_file(0).read_bytes(), 0o600)
+        await until_says(lab, 0, "db-2: it expects 5 pods, this Pod 3 pods")
+        await until_says(lab, 2, "it expects 3 pods, this Pod 5 pods")
+        await stays(lab, 1, "wait-for-all")
+        assert [pod.server.starts for pod in lab.pods.values()] == [0, 0, 0]
+        lab.pod_env.clear()
+        await lab.crash(2)
+        await healthy(lab)
+
+
+async def test_as_init_container_and_plain_sidecar(etcd: Server, make_lab: MakeLab) -> None:
+    """Before Kubernetes 1.29: init containers form and end, sidecars go on; a restart and a lost disk as ever."""
+    async with make_lab(etcd, style="init") as lab:
+        before = await healthy(await formed(lab))
+        assert [pod.init.exits[-1].code for pod in lab.pods.values()] == [0, 0, 0]
+        await lab.delete(1, grace=10)
+        assert await healthy(lab) == before
+        await lab.wipe(0)
+        after = await healthy(lab, 1)
+        assert {name: id_ for name, id_ in after.items() if before.get(name) != id_}.keys() == {"db-0"}
+
+
+async def test_addresses_instead_of_names(etcd: Server, make_lab: MakeLab) -> None:
+    """Where servers cannot resolve names the URLs hold addresses; forming and a lost disk work all the same."""
+    async with make_lab(etcd, names=False) as lab:
+        await healthy(await formed(lab))
+        await lab.wipe(2)
+        await healthy(lab)
+        assert did(lab, 2, "add-learner") == 1
+
+
+async def test_negative_answers_kept_for_thirty_seconds(etcd: Server, make_lab: MakeLab) -> None:
+    """Where DNS keeps "no such name" for 30 s a first question asked too early would cost them: it is not asked so early."""
+    async with make_lab(etcd, cache=30.0) as lab:
+        await lab.start()
+        await lab.until_ready(20)
+
+
+async def test_one_alone(etcd: Server, make_lab: MakeLab) -> None:
+    """A set of one forms alone, and without an anchor forms again when its disk is lost."""
+    async with make_lab(etcd, replicas=1) as lab:
+        before = await healthy(await formed(lab), voters=1)
+        await lab.wipe(0)
+        assert (await healthy(lab, voters=1)).values() != before.values()
+        assert len(decided(lab, 0)) > 0
