@@ -102,7 +102,8 @@ def decide(facts: Facts) -> Decision:
 
 def _held(facts: Facts, decision: Decision) -> Decision:
     acts = decision.kind in HELD_KINDS or (decision.kind == "wait" and decision.rule in HELD_WAITS)
-    if not facts.holds or not acts:
+    if not facts.holds or not acts or decision.rule == "first-permit":
+        # What is permitted already is no new change: to take it back would throw a birth away.
         return decision
     hold = facts.holds[0]
     return say(

@@ -91,11 +91,33 @@ def form(facts: Facts) -> Decision | None:
         return None
     if lost_to_another(facts) or _other_clusters(facts, verdict.birth.token):
         return None
+    if not facts.identity.others and (unclear := _not_alone(facts)):
+        return say(
+            facts,
+            "wait",
+            "form",
+            f"This is the only expected pod and its disk is blank, but {unclear}: it forms when DNS shows it alone.",
+            waits_for=("DNS to show that no other pod of this set is there",),
+        )
     why = "This is the only expected pod and its disk is blank: it"
     if facts.identity.others:
         count = len(verdict.birth.members)
         why = f"All {count} expected pods said themselves that their disks are blank: this one"
     return say(facts, "form", "form", f"{why} is born into {verdict.birth.token}.")
+
+
+def _not_alone(facts: Facts) -> str:
+    """Why the only expected pod may not be the only one there is; empty when DNS shows it alone."""
+    answer = facts.peers.answer
+    if not facts.looked or answer is None or answer.outcome == "unknown":
+        return "DNS has not answered yet"
+    own = facts.identity.pod
+    silent = [
+        pod
+        for pod in facts.peers.sightings
+        if pod != own and facts.identity.ordinal_of(pod) is not None and statement_of(facts, pod) is None
+    ]
+    return f"{', '.join(sorted(silent))} of its set is in DNS and has not said what it holds" if silent else ""
 
 
 def _other_clusters(facts: Facts, token: str) -> bool:

@@ -75,7 +75,7 @@ def interrupted_listed(facts: Facts) -> Decision | None:
     Then: the server just starts; the leader feeds it. It is needed where only both together are a quorum.
     """
     disk, cluster = facts.disk, facts.cluster
-    if disk.kind != "interrupted" or disk.running or not disk.cluster:
+    if disk.kind != "interrupted" or disk.running or not disk.cluster or _has_run(facts):
         return None
     if cluster.quorum:
         if cluster.cluster != disk.cluster or all(member.id != disk.member for member in cluster.members):
@@ -100,8 +100,15 @@ def interrupted_listed(facts: Facts) -> Decision | None:
     )
 
 
+def _has_run(facts: Facts) -> bool:
+    """Whether this disk's member once had more than its log has now: it may have voted, so it never starts again."""
+    listed = (member for member in list_of(facts, facts.disk.cluster) if member.id == facts.disk.member)
+    return facts.record.seal is not None or any(member.started for member in listed)
+
+
 def interrupted_aside(facts: Facts) -> Decision | None:
-    """When: the first start was cut off, and the cluster that has quorum does not list this member.
+    """When: the first start was cut off, or the log was rolled back to it, and the cluster that has quorum does not
+    list this member as one that never ran.
     Then: what was begun goes aside and this Pod joins as new.
     """
     if facts.disk.kind != "interrupted" or facts.disk.running or not facts.cluster.quorum or not in_range(facts):
@@ -110,8 +117,8 @@ def interrupted_aside(facts: Facts) -> Decision | None:
         facts,
         "replace",
         "interrupted-aside",
-        f"The first start was cut off before anything was written, and cluster {facts.cluster.cluster} does not list "
-        "this member: what was begun goes aside and this Pod joins as new.",
+        f"This disk's log is not further than its first start, and cluster {facts.cluster.cluster} does not list its "
+        "member as one that never ran: what was begun goes aside and this Pod joins as new.",
     )
 
 

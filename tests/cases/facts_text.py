@@ -8,6 +8,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
+    dns found                           the last answer: found, absent, or unknown with its reason
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
@@ -28,6 +29,7 @@ from peerboot.birth import token_of
 from peerboot.decide import decide
 from peerboot.model import (
     Anchor,
+    Answer,
     Birth,
     Claim,
     ClusterView,
@@ -79,7 +81,9 @@ def parse(text: str) -> Facts:
     values["permit"] = "absent" if permit == "withdrawn" else permit
     values["permit_was_given"] = permit != "absent"
     sightings, evidence = _peers(identity, by_word.pop("peer", []))
-    values["peers"] = PeerSet(sightings=sightings)
+    dns = by_word.pop("dns", None)
+    answer = Answer(outcome=dns[0][0], reason=" ".join(dns[0][1:])) if dns else None  # type: ignore[arg-type]
+    values["peers"] = PeerSet(sightings=sightings, answer=answer)
     values["evidence"] = evidence
     values["cluster"] = _cluster(identity, by_word)
     values |= _rest(identity, by_word)
