@@ -56,7 +56,7 @@ class Memory:
 
     def see_record(self, record: Record, now: float) -> None:
         """Take what lies in the state directory, and note when the disk became another one."""
-        if self.record.nonce and record.nonce != self.record.nonce:
+        if record.nonce != self.record.nonce:
             self.nonce_at = now
         self.record = record
 

@@ -24,10 +24,10 @@ def test_a_birth_counts_only_words_asked_for_since_the_nonce_was_made(asked_at: 
 
 
 def test_a_process_notes_when_its_disk_becomes_another_one() -> None:
-    """The nonce that it finds or makes at its start is no change; one that follows another is, once."""
+    """Any nonce that it did not know before is a change, its first one too, once: a torn state has none to go by."""
     memory = Memory(started_at=1.0)
     noted = []
     for now, nonce in enumerate(("", "a", "a", "b", "b", "c"), 1):
         memory.see_record(Record(nonce=nonce), float(now))
         noted.append(memory.nonce_at)
-    assert noted == [-1.0, -1.0, -1.0, 4.0, 4.0, 6.0]
+    assert noted == [-1.0, 2.0, 2.0, 4.0, 4.0, 6.0]
