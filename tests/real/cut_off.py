@@ -1,7 +1,7 @@
 """etcd whose first start is cut off between the making of its log and the first entries, as by a power cut.
 
-The lab runs what ``server`` makes in place of etcd. On a Pod's first start it runs etcd until there is a log, kills it, and
-leaves the log as it was made; every later start is etcd itself.
+The lab runs what ``server`` makes in place of etcd. On a Pod's first start it runs etcd until there is a log, kills it,
+and leaves the log as it was made; every later start is etcd itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def server(etcd: Server, directory: Path, pods: Collection[str]) -> Server:
 
 def main(directory: Path, etcd: str, arguments: list[str]) -> None:
     """Run etcd, or the beginning of it."""
-    config = yaml.safe_load(Path(arguments[0].removeprefix("--config-file=")).read_text())
+    permit = Path(arguments[0].removeprefix("--config-file="))
+    if not permit.exists():
+        sys.exit(1)
+    config = yaml.safe_load(permit.read_text())
     marker = directory / config["name"]
     if not marker.exists():
         os.execv(etcd, [etcd, *arguments])  # noqa: S606 - the lab's own server
@@ -51,7 +54,7 @@ def main(directory: Path, etcd: str, arguments: list[str]) -> None:
     process.kill()
     process.wait()
     segment = damage.last_segment(data_dir)
-    damage.cut(segment, damage.frames(segment)[3][0])
+    damage.cut(segment, damage.frames(segment)[2][1])
     # A batch of the database may be on disk already when a busy machine is slow to kill.
     (data_dir / damage.DATABASE).unlink(missing_ok=True)
     shutil.rmtree(data_dir / "member" / "wal.tmp", ignore_errors=True)

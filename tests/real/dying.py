@@ -56,7 +56,7 @@ def arm(plan: Path) -> None:
         return done
 
     act.perform = mortal_perform
-    Etcd.call = mortal_call  # type: ignore[method-assign]
+    setattr(Etcd, "call", mortal_call)  # noqa: B010 - a method of the same shape
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from peerboot.lab.client import Client, Writer
+from peerboot.lab.client import Client, ClientError, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import datadir
@@ -43,11 +43,15 @@ async def writing(lab: Lab) -> AsyncIterator[Writer]:
     writer.start()
     try:
         yield writer
+        await lab.until("a few writes are acknowledged", lambda: _written(writer))
     finally:
         await writer.stop()
-    assert len(writer.acknowledged) > 5
     for ordinal in sorted(lab.pods):
         assert await writer.missing(lab.client_url(ordinal)) == []
+
+
+async def _written(writer: Writer) -> bool:
+    return len(writer.acknowledged) > 5
 
 
 async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
@@ -77,7 +81,8 @@ async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3) -> dict[str, str]
 
 
 async def stays(lab: Lab, ordinal: int, *rules: str, seconds: float = STAYS) -> None:
-    """The Pod's decision is one of these for a while; none other in between."""
+    """Once the Pod's decision is one of these it stays so for a while; none other in between."""
+    await lab.until_rule(ordinal, *rules)
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         rule = await lab.rule(ordinal)
@@ -142,3 +147,31 @@ async def until_heard(lab: Lab, ordinal: int, *others: int) -> None:
         return all(found.get(lab.pod_name(other), False) for other in others)
 
     await lab.until(f"{lab.pod_name(ordinal)} hears {others}", all_heard)
+
+
+def url_of(lab: Lab, ordinal: int) -> str:
+    """The peer URL of a Pod where names resolve."""
+    zone = f"{lab.spec.service}.{lab.spec.namespace}.svc.{lab.spec.domain}"
+    return f"http://{lab.pod_name(ordinal)}.{zone}:2380"
+
+
+async def remove(lab: Lab, ordinal: int, member: str) -> None:
+    """Remove a member as a person would, by one Pod's server; a young cluster calls itself unhealthy for a while."""
+    async with client(lab, ordinal) as asked:
+        await _until_done(asked, "/v3/cluster/member/remove", {"ID": str(int(member, 16))})
+
+
+async def add(lab: Lab, ordinal: int, url: str, *, learner: bool) -> str:
+    """Add a member as a person would; returns its id."""
+    body = {"peerURLs": [url], **({"isLearner": True} if learner else {})}
+    async with client(lab, ordinal) as asked:
+        return f"{int((await _until_done(asked, '/v3/cluster/member/add', body))['member']['ID']):x}"
+
+
+async def _until_done(asked: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await asked.call(path, body)
+            except ClientError:
+                await asyncio.sleep(0.2)

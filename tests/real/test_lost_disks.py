@@ -11,6 +11,7 @@ from peerboot.lab.servers import Server
 from peerboot.systems.etcd import datadir
 from tests.real.scenes import (
     MakeLab,
+    add,
     client,
     decided,
     did,
@@ -18,11 +19,12 @@ from tests.real.scenes import (
     get,
     healthy,
     ids,
-    members,
     own_id,
     put,
+    remove,
     stays,
     until_says,
+    url_of,
     writing,
 )
 
@@ -117,27 +119,13 @@ async def test_entries_that_were_not_added_for_this_disk(every_etcd: Server, mak
         await formed(lab)
         for learner in (True, False):
             old = (await healthy(lab))["db-2"]
-            url = next(iter((await members(lab))[old]["peerURLs"]))
             await lab.wipe(2, recreate=False)
-            async with client(lab, 0) as asked:
-                await asked.call("/v3/cluster/member/remove", {"ID": str(int(old, 16))})
-                body = {"peerURLs": [url], **({"isLearner": True} if learner else {})}
-                added = await _until_added(asked, body)
+            await remove(lab, 0, old)
+            added = await add(lab, 0, url_of(lab, 2), learner=learner)
             await lab.create(2)
             assert added not in (await healthy(lab)).values()
             assert did(lab, 2, f"remove {added}") == 1
         assert decided(lab, 2).count("replace/replace-unstarted") == 2
-
-
-async def _until_added(asked, body) -> str:  # type: ignore[no-untyped-def]
-    from peerboot.lab.client import ClientError
-
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return f"{int((await asked.call('/v3/cluster/member/add', body))['member']['ID']):x}"
-            except ClientError:
-                await asyncio.sleep(0.2)
 
 
 @pytest.mark.row(10)
@@ -147,9 +135,7 @@ async def test_an_unstarted_voter_of_two(etcd: Server, make_lab: MakeLab) -> Non
         lab.pod_env[0] = {"PEERBOOT_REPLICAS": "1"}
         await lab.start(only=(0,))
         await lab.until_ready(60, only=(0,))
-        async with client(lab, 0) as asked:
-            url = "http://db-1.peers.lab.svc.cluster.local:2380"
-            await asked.call("/v3/cluster/member/add", {"peerURLs": [url]})
+        await add(lab, 0, url_of(lab, 1), learner=False)
         await lab.create(1)
         await lab.until_rule(1, "unstarted-pair")
         await stays(lab, 1, "unstarted-pair")
@@ -161,10 +147,7 @@ async def test_a_learner_that_stalls_is_reaped(etcd: Server, make_lab: MakeLab) 
     """A learner that makes no progress blocks all who want to join: it is removed, and the one that waits joins."""
     async with make_lab(etcd, env={"PEERBOOT_ETCD_LEARNER_STALL": "4s"}) as lab:
         await healthy(await formed(lab))
-        async with client(lab, 0) as asked:
-            added = await _until_added(
-                asked, {"peerURLs": ["http://gone.peers.lab.svc.cluster.local:2380"], "isLearner": True}
-            )
+        added = await add(lab, 0, "http://gone.peers.lab.svc.cluster.local:2380", learner=True)
         await lab.wipe(2)
         await lab.until_rule(2, "join-waits")
         listed = await healthy(lab)

@@ -73,8 +73,8 @@ async def _server_started(lab: Lab, ordinal: int, times: int) -> bool:
 
 @pytest.mark.row(17)
 async def test_peer_address_change(make_lab: MakeLab, etcd: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where URLs hold addresses, a Pod with another one than the cluster lists updates its own entry, and stays the same
-    member.
+    """Where URLs hold addresses, a Pod with another one than the cluster lists updates its own entry, and stays the
+    same member.
     """
     async with make_lab(etcd, names=False, timing=FAST) as lab:
         await formed(lab)
@@ -125,8 +125,8 @@ async def _init_exits(pod: Pod, number: int) -> bool:
 
 
 async def test_quorum_lost_under_a_member(make_lab: MakeLab, etcd: Server) -> None:
-    """Two of three go away while the third serves: that says that there is no quorum, is alive but not ready, and changes
-    nothing; its server runs on, and with one of the two back all is as it was.
+    """Two of three go away while the third serves: that says that there is no quorum, is alive but not ready, and
+    changes nothing; its server runs on, and with one of the two back all is as it was.
     """
     async with make_lab(etcd, timing=FAST) as lab:
         await formed(lab)

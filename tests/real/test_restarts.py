@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from peerboot.lab.cluster import Lab
+from peerboot.lab.container import Container
 from peerboot.lab.dns import Mode
 from peerboot.lab.servers import Server
+from peerboot.systems.etcd import datadir
 from tests.etcd import damage
 from tests.real import cut_off
 from tests.real.scenes import (
@@ -21,6 +26,7 @@ from tests.real.scenes import (
     ids,
     own_id,
     put,
+    remove,
     stays,
     until_says,
     writing,
@@ -98,7 +104,7 @@ async def test_containers_restart_alone(etcd: Server, make_lab: MakeLab) -> None
         assert await healthy(lab) == before
 
 
-async def _starts(container, count) -> bool:  # type: ignore[no-untyped-def]
+async def _starts(container: Container, count: int) -> bool:
     return container.starts >= count
 
 
@@ -111,25 +117,38 @@ async def test_peer_url_changes(etcd: Server, make_lab: MakeLab) -> None:
         for ordinal in lab.ordinals:
             lab.pod_env[ordinal] = {"PEERBOOT_ETCD_PEER_HOST": "{pod}"}
             await lab.delete(ordinal, grace=10)
-            await lab.until("its entry is updated", lambda o=ordinal: _did(lab, o, "update-peer-urls"))
+            await lab.until("its entry is updated", partial(_did, lab, ordinal, "update-peer-urls"))
             await lab.until_ready(60)
         assert await healthy(lab) == before
 
 
-async def _did(lab, ordinal, action) -> bool:  # type: ignore[no-untyped-def]
+async def _did(lab: Lab, ordinal: int, action: str) -> bool:
     return did(lab, ordinal, action) == 1
 
 
 @pytest.mark.row(14, 15)
-async def test_one_first_start_cut_off(every_etcd: Server, make_lab: MakeLab, short_root) -> None:  # type: ignore[no-untyped-def]
-    """Two formed, the third's first start was cut off. Listed by the cluster it just starts and is fed; once its entry
-    is removed, what was begun goes aside and it joins as a new member.
+async def test_one_first_start_cut_off(every_etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
+    """Two formed, the first starts of two others were cut off. One is listed by the cluster: it just starts and is fed.
+    The entry of the other was removed meanwhile: what was begun goes aside and it joins as a new member.
     """
-    async with make_lab(cut_off.server(every_etcd, short_root / "bin", ("db-2",))) as lab:
-        before = await healthy(await formed(lab))
-        assert aside(lab, 2) == []
-        assert "resume/interrupted-listed" in decided(lab, 2)
-        await put(lab, 0, "key", "value")
+    server = cut_off.server(every_etcd, short_root / "bin", ("db-3", "db-4"))
+    async with make_lab(server, replicas=5) as lab:
+        await lab.start()
+        await lab.until("the last one is cut off", lambda: _starts_ended(lab.pods[4].server))
+        await lab.crash(4, recreate=False)
+        await lab.until_ready(60, only=(0, 1, 2, 3))
+        assert (datadir.read(lab.data_dir(4)).kind, aside(lab, 3)) == ("interrupted", [])
+        assert "resume/interrupted-listed" in decided(lab, 3)
+        member = own_id(lab, 4)[1]
+        await remove(lab, 0, member)
+        await lab.create(4)
+        listed = await healthy(lab, voters=5)
+        assert (member in listed.values(), len(aside(lab, 4))) == (False, 1)
+        assert "replace/interrupted-aside" in decided(lab, 4)
+
+
+async def _starts_ended(container: Container) -> bool:
+    return bool(container.exits)
 
 
 @pytest.mark.row(26)

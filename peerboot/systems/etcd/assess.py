@@ -57,12 +57,21 @@ async def look(
 
 def _view(seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float) -> ClusterView:
     views = tuple(one.view for one in seen)
-    proven = {one.view.cluster: one.linearizable for one in seen if one.linearizable is not None}
+    proven = {one.view.cluster: one.linearizable for one in seen if one.linearizable and _is_of_set(one, prefer)}
     cluster = prefer if prefer in proven else next(iter(proven), "") if len(proven) == 1 else ""
     members = proven.get(cluster)
     return ClusterView(
         quorum=members is not None, cluster=cluster, members=members or (), views=views, unreachable=silent, at=now
     )
+
+
+def _is_of_set(one: Seen, prefer: str) -> bool:
+    """Whether the server that answered is the pod's that was asked, or of the own data's cluster.
+
+    An address may have gone to somebody else's etcd since DNS gave it: that one's list says nothing of this set.
+    """
+    own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
+    return one.view.cluster == prefer or (own is not None and own.pod == one.view.pod)
 
 
 async def one_server(
