@@ -1,118 +1,346 @@
-"""peerboot is killed right after each action of each plan, one after the other, and started again by its kubelet."""
+"""peerboot is killed at each action of each plan, on real servers, and started again.
+
+A story is told once for every action that is known of its plan, and for every other one that was seen while it was
+told, until there is none left: then every action had its turn. It ends with all Pods serving, in one cluster, each disk
+with a member of its own, and no acknowledged write lost.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
+import contextlib
+import dataclasses
+import re
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from peerboot.lab.cluster import Lab
-from peerboot.lab.servers import Server
-from tests.etcd import damage
-from tests.real import cut_off, dying
-from tests.real.scenes import MakeLab, aside, formed, get, healthy, ids, put, remove, writing
+from peerboot.lab.client import ClientError
+from peerboot.lab.cluster import Lab, LabSpec
+from peerboot.lab.servers import VERSIONS, Server, find
+from tests.etcd.damage import header_garbage
+from tests.real.mortal import ENV, FAST, MORTAL, VARIABLE
+from tests.real.scenes import client, formed, healthy, own_id, writing
+from tests.real.volumes import cut_first_start, cutting
 
-Story = Callable[[Lab], Awaitable[None]]
-MORTAL = (sys.executable, "-m", "tests.real.dying")
-MOST = 30
-"""Actions that no story has."""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-async def lost_disk(lab: Lab) -> None:
-    """The volume is replaced by an empty one."""
-    await lab.wipe(2)
-
-
-async def removed_member(lab: Lab) -> None:
-    """The member is removed while its Pod is down."""
-    member = (await ids(lab))["db-2"]
-    await lab.crash(2, recreate=False)
-    await remove(lab, 0, member)
-    await lab.create(2)
+LABS = 4
+"""At once: most of the time goes into etcd's own waits, which are seconds between two membership changes."""
+TRIES = 3
+"""An action that did not come about in so many tellings need not (another Pod was quicker, the server was)."""
+CALM = dataclasses.replace(FAST, probe=0.25)
+"""Pods wait long for their turn to join, and each probe is a program that is started."""
 
 
-async def corrupt_data(lab: Lab) -> None:
-    """The log is damaged while its Pod is down."""
-    await lab.crash(2, recreate=False)
-    damage.middle_garbage(lab.data_dir(2))
-    await lab.create(2)
+class Mortal:
+    """Chooses when a Pod's peerboot dies, and knows whether it did and what it had begun."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def _file(self, ordinal: int) -> Path:
+        return self._lab.spec.root / f"die-{ordinal}"
+
+    @property
+    def environment(self) -> dict[int, dict[str, str]]:
+        """For each ordinal's Pods."""
+        return {ordinal: {VARIABLE: str(self._file(ordinal))} for ordinal in self._lab.ordinals}
+
+    def choose(self, ordinal: int, moment: str, action: str) -> None:
+        """From now on it dies at that moment of that action."""
+        for suffix in (".died", ".seen"):
+            self._file(ordinal).with_suffix(suffix).unlink(missing_ok=True)
+        part = self._file(ordinal).with_suffix(".new")
+        part.write_text(f"{moment} {action}")
+        part.replace(self._file(ordinal))
+
+    def died(self, ordinal: int) -> bool:
+        """Whether it did. It will not die any more."""
+        self._file(ordinal).unlink(missing_ok=True)
+        return self._file(ordinal).with_suffix(".died").exists()
+
+    def seen(self, ordinal: int) -> set[str]:
+        """Every action that its processes have begun since then."""
+        seen = self._file(ordinal).with_suffix(".seen")
+        return set(seen.read_text().splitlines()) if seen.exists() else set()
 
 
-STORIES: dict[str, tuple[Story, int]] = {
-    "lost disk": (lost_disk, 8),
-    "removed member": (removed_member, 10),
-    "corrupt data": (corrupt_data, 10),
-}
-"""Each with the least number of actions that its Pod carries out."""
+class Deaths:
+    """The actions that are still to be cut off, shared by labs."""
+
+    def __init__(self, moment: str, known: Iterable[str]) -> None:
+        self.moment = moment
+        self.known = set(known)
+        self._todo = deque(sorted(self.known))
+        self._tries: Counter[str] = Counter()
+        self.struck: set[str] = set()
+
+    def take(self) -> Iterator[str]:
+        """One action after the other until none is left."""
+        while self._todo:
+            yield self._todo.popleft()
+
+    def note(self, action: str, died: bool, seen: Iterable[str]) -> None:
+        """Whether the Pod died at its action. What else was seen will have its turn."""
+        self._tries[action] += 1
+        if died:
+            self.struck.add(action)
+        elif self._tries[action] < TRIES:
+            self._todo.append(action)
+        self.known.add(action)
+        if self.moment != "between":
+            self._todo.extend(sorted(set(seen) - self.known))
+            self.known.update(seen)
+
+    @property
+    def rest(self) -> set[str]:
+        """What never came about although it was tried again and again."""
+        return self.known - self.struck
 
 
-async def one_after_the_other(lab: Lab, plan: Path, story: Story) -> int:
-    """Tell the story again and again, with a death one action later each time, until it ends before its death."""
-    for number in range(1, MOST):
-        before = await healthy(lab)
-        moved = len(aside(lab, 2))
-        plan.write_text(str(number))
-        await story(lab)
-        after = await healthy(lab)
-        assert after.pop("db-2") != before.pop("db-2")
-        assert after == before
-        # Data goes aside once, however often its owner dies.
-        assert len(aside(lab, 2)) == moved + (story is not lost_disk)
-        if story is lost_disk:
-            assert aside(lab, 2) == []
-        if plan.exists():
-            return number - 1
-    raise AssertionError(f"more than {MOST} actions")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def labs() -> AsyncIterator[list[Lab]]:
+    """Labs with a cluster each, whose Pods can be told to die. Every story leaves all three members serving."""
+    root = Path(tempfile.mkdtemp(prefix="pb-"))
+    made = [Lab(mortal_spec(root / str(number), find(VERSIONS[-1]))) for number in range(LABS)]
+    try:
+        for lab in made:
+            lab.pod_env = Mortal(lab).environment
+        await asyncio.gather(*(formed(lab) for lab in made))
+        yield made
+    finally:
+        await asyncio.gather(*(lab.stop() for lab in made))
+        shutil.rmtree(root)
 
 
-async def test_killed_after_each_action_of_a_plan(etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
-    """A lost disk, a removed member, corrupt data: whichever action was the last, one healthy member comes of it, the
-    others keep their ids, and no acknowledged write is lost.
-    """
+def mortal_spec(root: Path, server: Server) -> LabSpec:
+    """A lab whose peerboots can be told to die."""
+    env = {**ENV, "PEERBOOT_ETCD_CORRUPT_RECHECK": "300ms"}
+    return LabSpec(root=root, server=server, peerboot=MORTAL, env=env, timing=CALM)
 
-    async def told(name: str, story: Story, least: int) -> None:
-        plan = short_root / name.replace(" ", "-")
-        env = {"PEERBOOT_ETCD_CORRUPT_RECHECK": "300ms", dying.SETTING: str(plan)}
-        async with make_lab(etcd, peerboot=MORTAL, env={"PYTHONPATH": str(Path(__file__).parents[2])}) as lab:
-            lab.pod_env[2] = env
-            async with writing(await formed(lab)):
-                count = await one_after_the_other(lab, plan, story)
-            assert count >= least, plan.with_suffix(".done").read_text()
+
+Begin = Callable[[], None]
+Told = Callable[[Lab, int, Begin], Awaitable[None]]
+"""A story: the lab, whose turn it is, and what to call when dying may begin."""
+
+
+async def tell(labs: list[Lab], story: Told, moment: str, *known: str) -> Deaths:
+    """Tell a story in several labs at once until all its actions were cut off."""
+    deaths = Deaths(moment, known)
+
+    async def one(lab: Lab) -> None:
+        for turn, action in enumerate(deaths.take()):
+            await _round(lab, story, turn % 3, deaths, action)
 
     async with asyncio.TaskGroup() as group:
-        for name, (story, least) in STORIES.items():
-            group.create_task(told(name, story, least))
+        for lab in labs:
+            group.create_task(one(lab))
+    return deaths
 
 
-@pytest.mark.row(1, 13)
-async def test_killed_after_each_action_of_forming(etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
-    """All three die after the same action, while they form, and while they are born anew because their servers' first
-    starts were cut off: one cluster forms, in which all of them are.
+async def _round(lab: Lab, story: Told, ordinal: int, deaths: Deaths, action: str) -> None:
+    """One Pod loses what it has and may die at one action; all others keep their ids, the cluster is the same."""
+    mortal, name, other = Mortal(lab), lab.pod_name(ordinal), (ordinal + 1) % 3
+    before, had = await healthy(lab, other), own_id(lab, ordinal)
+    async with writing(lab):
+        await story(lab, ordinal, lambda: mortal.choose(ordinal, deaths.moment, action))
+        await _until_a_voter(lab, ordinal, had[1])
+        died = mortal.died(ordinal)
+    after = await healthy(lab, other)
+    assert [pod for pod in after if after[pod] != before[pod]] == [name]
+    assert [own_id(lab, o) for o in lab.ordinals] == [(had[0], after[lab.pod_name(o)]) for o in lab.ordinals]
+    deaths.note(action, died, mortal.seen(ordinal))
+
+
+async def _until_a_voter(lab: Lab, ordinal: int, old: str) -> None:
+    """The Pod serves as another member than it was, promoted, and nothing else is listed. A person consents to what it
+    asks for, as often as it asks: a word dies with the process that it was said to.
     """
-    ended: set[int] = set()
+    other = (ordinal + 1) % 3
 
-    async def told(number: int) -> None:
-        plans = [short_root / f"{number}-{ordinal}" for ordinal in range(3)]
-        pods = ("db-0", "db-1", "db-2") if number > 3 else ()
-        server = cut_off.server(etcd, short_root / f"bin-{number}", pods)
-        async with make_lab(server, peerboot=MORTAL, env={"PYTHONPATH": str(Path(__file__).parents[2])}) as lab:
-            for ordinal, plan in enumerate(plans):
-                plan.write_text(str(number))
-                lab.pod_env[ordinal] = {dying.SETTING: str(plan)}
-            await healthy(await formed(lab))
-            await put(lab, 0, "key", "value")
-            assert [await get(lab, o, "key") for o in lab.ordinals] == ["value"] * 3
-        if all(plan.exists() for plan in plans):
-            ended.add(number)
+    async def there() -> bool:
+        decision = await lab.decision(ordinal)
+        if decision.get("kind") == "refuse" and (found := re.search(r"peerboot consent (\w+)", decision["reason"])):
+            await lab.pods[ordinal].run("consent", found[1])
+        try:
+            async with client(lab, other) as asked:
+                listed = await asked.members()
+        except ClientError:
+            return False
+        if len(listed) != 3 or old in listed or any(row.get("isLearner") for row in listed.values()):
+            return False
+        return await lab.ready(ordinal)
 
-    for first in range(1, MOST, 3):
-        async with asyncio.TaskGroup() as group:
-            for number in range(first, first + 3):
-                group.create_task(told(number))
-        if ended:
-            break
-    assert ended
-    assert min(ended) > 10
+    await lab.until(f"{lab.pod_name(ordinal)} is a new voter", there, 90)
+
+
+ASIDE = ("moved the data aside #1", "gave the disk a new nonce #1")
+JOINING = (
+    "add-learner #1",
+    "recorded that the server may run #1",
+    "wrote etcd.yaml #1",
+    "wrote etcd.yaml #2",
+    "remembered cluster #1",
+    "promote #1",
+)
+"""What every way back ends with. The withdrawal of the first permit is seen only when the server is slow."""
+BORN = (
+    "recorded birth #1",
+    "recorded that the server may run #1",
+    "wrote etcd.yaml #1",
+    "wrote etcd.yaml #2",
+    "remembered cluster #1",
+)
+
+
+# ------------------------------------------------------------------- forming
+
+
+async def first_days(lab: Lab, *known: str, interrupted: bool) -> list[Deaths]:
+    """One first day after the other: one Pod dies after an action, another before it, the third lives."""
+    mortal, deaths = Mortal(lab), [Deaths("after", known), Deaths("before", known)]
+    lab.pod_env = mortal.environment
+    await lab.start(only=())
+    turn = 0
+    while True:
+        actions = [next(death.take(), "") for death in deaths]
+        if actions == ["", ""]:
+            return deaths
+        turn += 1
+        await asyncio.gather(*(lab.wipe(o, recreate=False) for o in lab.ordinals))
+        if interrupted:
+            await _cut_off(lab)
+        said_before = {o: len(lab.log(o, "server")) for o in lab.ordinals}
+        doomed = (turn % 3, (turn + 1) % 3)
+        for ordinal, death, action in zip(doomed, deaths, actions, strict=True):
+            mortal.choose(ordinal, death.moment, action)
+        await asyncio.gather(*(lab.create(o) for o in lab.ordinals))
+        listed = await healthy(lab)
+        cluster = own_id(lab, 0)[0]
+        assert [own_id(lab, o) for o in lab.ordinals] == [(cluster, listed[lab.pod_name(o)]) for o in lab.ordinals]
+        said = "".join(lab.log(o, "server")[said_before[o] :] for o in lab.ordinals)
+        assert set(re.findall(r'"cluster-id":"([0-9a-f]{3,})"', said)) == {cluster}
+        for ordinal, death, action in zip(doomed, deaths, actions, strict=True):
+            died = mortal.died(ordinal)
+            if action:
+                death.note(action, died, mortal.seen(ordinal))
+
+
+async def _cut_off(lab: Lab) -> None:
+    """All three are born, and each Pod loses its power right when its server has made its log."""
+    cut_first_start(lab, *lab.ordinals)
+    lab.spec = dataclasses.replace(lab.spec, timing=dataclasses.replace(FAST, restart=60.0))
+    await asyncio.gather(*(lab.create(o) for o in lab.ordinals))
+
+    async def one(ordinal: int) -> None:
+        async def cut() -> bool:
+            return bool(lab.pods[ordinal].server.exits)
+
+        await lab.until("its first start is cut off", cut)
+        await lab.crash(ordinal, recreate=False)
+
+    await asyncio.gather(*(one(o) for o in lab.ordinals))
+    lab.spec = dataclasses.replace(lab.spec, timing=FAST)
+
+
+async def test_forming() -> None:
+    """Whichever action of its first day a peerboot dies at, one cluster forms."""
+    async with a_lab(find(VERSIONS[-1])) as lab:
+        deaths = await first_days(lab, *BORN, interrupted=False)
+    assert [set(BORN) & death.rest for death in deaths] == [set(), set()]
+
+
+async def test_forming_again_after_an_interruption(tmp_path: Path) -> None:
+    """All three first starts are cut off before anything is written, and peerboot dies at any action of what follows:
+    what was begun goes aside, all are born anew, and one cluster forms.
+    """
+    async with a_lab(cutting(find(VERSIONS[-1]), tmp_path)) as lab:
+        deaths = await first_days(lab, *ASIDE, *BORN, interrupted=True)
+    assert [{*ASIDE, *BORN} & death.rest for death in deaths] == [set(), set()]
+
+
+@contextlib.asynccontextmanager
+async def a_lab(server: Server) -> AsyncIterator[Lab]:
+    """A lab of its own; a failure tells what every Pod said last."""
+    root = Path(tempfile.mkdtemp(prefix="pb-"))
+    lab = Lab(dataclasses.replace(mortal_spec(root / "lab", server), timing=FAST))
+    try:
+        yield lab
+    except BaseException as error:
+        error.add_note(lab.told())
+        raise
+    finally:
+        await lab.stop()
+        shutil.rmtree(root)
+
+
+# ----------------------------------------------------------- ways back in
+
+
+async def lost_disk(lab: Lab, ordinal: int, begin: Begin) -> None:
+    """The volume was replaced by an empty one."""
+    begin()
+    await lab.wipe(ordinal)
+
+
+async def removed(lab: Lab, ordinal: int, begin: Begin) -> None:
+    """Somebody removes the member while its Pod is down."""
+    old, other = own_id(lab, ordinal)[1], (ordinal + 1) % 3
+
+    async def done() -> bool:
+        try:
+            async with client(lab, other) as asked:
+                await asked.call("/v3/cluster/member/remove", {"ID": str(int(old, 16))})
+        except ClientError as error:
+            return "member not found" in str(error)
+        return True
+
+    await lab.crash(ordinal, recreate=False)
+    await lab.until("etcd removes it", done)
+    begin()
+    await lab.create(ordinal)
+
+
+async def corrupted(lab: Lab, ordinal: int, begin: Begin) -> None:
+    """The log's first bytes are garbage when the Pod comes back."""
+    await lab.crash(ordinal, recreate=False)
+    header_garbage(lab.data_dir(ordinal))
+    begin()
+    await lab.create(ordinal)
+
+
+async def cloned(lab: Lab, ordinal: int, begin: Begin) -> None:
+    """The volume was replaced by a clone of another Pod's."""
+    other = (ordinal + 1) % 3
+    await asyncio.gather(lab.crash(ordinal, recreate=False), lab.crash(other, recreate=False))
+    shutil.rmtree(lab.volume(ordinal))
+    shutil.copytree(lab.volume(other), lab.volume(ordinal))
+    await lab.create(other)
+    await lab.until_ready(only=[other])
+    begin()
+    await lab.create(ordinal)
+
+
+STORIES: dict[str, tuple[Told, str, tuple[str, ...]]] = {
+    "lost-disk": (lost_disk, "after", ("remove #1", *JOINING)),
+    "lost-disk-between": (lost_disk, "between", ("remove", "add-learner", "promote")),
+    "removed-by-hand": (removed, "after", (*ASIDE, *JOINING)),
+    "corrupt": (corrupted, "after", (*ASIDE, "remove #1", *JOINING)),
+    "foreign-volume": (cloned, "after", (*ASIDE, "used consent #1", "remove #1", *JOINING)),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_way_back(labs: list[Lab], name: str) -> None:
+    """Whichever action a peerboot dies at that brings a Pod back, what data there was is kept, and it joins as one new
+    member; also between an admin call and its being written down.
+    """
+    story, moment, known = STORIES[name]
+    deaths = await tell(labs, story, moment, *known)
+    assert set(known) & deaths.rest == set()
