@@ -153,7 +153,7 @@ async def _starts_ended(container: Container) -> bool:
 
 @pytest.mark.row(26)
 async def test_database_missing(every_etcd: Server, make_lab: MakeLab) -> None:
-    """The database is gone and there is no snapshot yet: the server starts and rebuilds it from its log, and that is said."""
+    """Without its database, and with no snapshot yet, the server starts and rebuilds it from its log; that is said."""
     async with make_lab(every_etcd) as lab:
         before = await healthy(await formed(lab))
         await put(lab, 0, "key", "value")

@@ -75,7 +75,7 @@ async def test_removed_and_added_again_by_somebody(etcd: Server, make_lab: MakeL
 
 @pytest.mark.row(21)
 async def test_an_old_volume_of_a_pod_that_has_a_new_one(etcd: Server, make_lab: MakeLab, short_root: Path) -> None:
-    """The Pod joined with a new disk, then its old volume comes back: another process may run as this Pod, so it refuses;
+    """The Pod joined with a new disk, then its old volume comes back: another process may run as it, so it refuses;
     a person may let it join as a new member.
     """
     async with make_lab(etcd) as lab:
@@ -172,7 +172,7 @@ async def test_a_damaged_log(every_etcd: Server, make_lab: MakeLab) -> None:
 
 @pytest.mark.row(24)
 async def test_data_goes_under_a_running_server(etcd: Server, make_lab: MakeLab) -> None:
-    """The log is deleted, then the whole data, under a server that is killed alone right then: the config that lies there
+    """The log is deleted, then all data, under a server that is killed alone right then: the config that lies there
     starts nothing without data; the Pod is replaced like one with a lost disk. No write is lost.
     """
     async with make_lab(etcd, env=RECHECK) as lab, writing(await formed(lab)):
