@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from peerboot.lab.client import Client, ClientError, Writer
+from peerboot.lab.client import Client, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import datadir
@@ -122,56 +122,3 @@ def consent_in(reason: str) -> str:
     found = re.search(r"peerboot consent (\w+)", reason)
     assert found is not None, reason
     return found[1]
-
-
-async def until_says(lab: Lab, ordinal: int, text: str, seconds: float = 60.0) -> None:
-    """Wait until the sentence in force in a Pod holds this text."""
-
-    async def says() -> bool:
-        return text in str((await lab.decision(ordinal)).get("reason", ""))
-
-    await lab.until(f"{lab.pod_name(ordinal)} says {text!r}", says, seconds)
-
-
-async def heard(lab: Lab, ordinal: int) -> dict[str, bool]:
-    """Of which other Pods a Pod has a fresh first-hand word."""
-    evidence = (await lab.decision(ordinal)).get("evidence", {})
-    return {pod: bool(row.get("fresh")) for pod, row in evidence.items()}
-
-
-async def until_heard(lab: Lab, ordinal: int, *others: int) -> None:
-    """Wait until a Pod has a fresh word of each of these."""
-
-    async def all_heard() -> bool:
-        found = await heard(lab, ordinal)
-        return all(found.get(lab.pod_name(other), False) for other in others)
-
-    await lab.until(f"{lab.pod_name(ordinal)} hears {others}", all_heard)
-
-
-def url_of(lab: Lab, ordinal: int) -> str:
-    """The peer URL of a Pod where names resolve."""
-    zone = f"{lab.spec.service}.{lab.spec.namespace}.svc.{lab.spec.domain}"
-    return f"http://{lab.pod_name(ordinal)}.{zone}:2380"
-
-
-async def remove(lab: Lab, ordinal: int, member: str) -> None:
-    """Remove a member as a person would, by one Pod's server; a young cluster calls itself unhealthy for a while."""
-    async with client(lab, ordinal) as asked:
-        await _until_done(asked, "/v3/cluster/member/remove", {"ID": str(int(member, 16))})
-
-
-async def add(lab: Lab, ordinal: int, url: str, *, learner: bool) -> str:
-    """Add a member as a person would; returns its id."""
-    body = {"peerURLs": [url], **({"isLearner": True} if learner else {})}
-    async with client(lab, ordinal) as asked:
-        return f"{int((await _until_done(asked, '/v3/cluster/member/add', body))['member']['ID']):x}"
-
-
-async def _until_done(asked: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                return await asked.call(path, body)
-            except ClientError:
-                await asyncio.sleep(0.2)
