@@ -12,7 +12,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-fast lint docs bench servers lock clean
+.PHONY: help setup demo test test-real test-scenarios test-fast lint docs bench servers lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -22,11 +22,17 @@ setup: $(VENV)/project.stamp ## make .venv with everything in it (the other targ
 demo: setup ## a real etcd cluster forms, loses disks, heals and explains itself, in a minute
 	@$(VENV)/bin/peerboot lab demo etcd
 
-test: setup lint servers ## everything that must pass but the long scenarios of `make test-real`; real servers included
+test: setup lint servers ## everything that must pass but the long scenarios below; real servers included
 	$(PY) -m pytest --ignore=tests/real
 
-test-real: setup servers ## long scenarios with real servers; one that fails is run once more, for they live by the clock
-	$(PY) -m pytest tests/real || $(PY) -m pytest tests/real --last-failed --last-failed-no-failures=none
+# One that fails is run once more, for servers live by the clock; what fails twice fails.
+REAL := $(foreach name,forming disks stale corrupt restarts,tests/real/test_$(name).py)
+MORE := $(foreach name,dns people pods dying,tests/real/test_$(name).py)
+test-real: setup servers ## every row of etcd's decision table on real servers
+	$(PY) -m pytest $(REAL) || $(PY) -m pytest $(REAL) --last-failed --last-failed-no-failures=none
+
+test-scenarios: setup servers ## further long scenarios: DNS, people's words, killed at each action
+	$(PY) -m pytest $(MORE)
 
 test-fast: setup ## the tests without real servers
 	$(PY) -m pytest --ignore=tests/real --ignore=tests/etcd --ignore=tests/lab
