@@ -261,6 +261,11 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
     if all(word.nonce == birth.members.get(pod) and word.token in ("", birth.token) for pod, word in words.items()):
         able |= {pod for pod, word in words.items() if not word.token}
     able |= {pod for pod, word in words.items() if word.token == birth.token and _can_go_on(word)}
+    same = {pod: word for pod, word in words.items() if word.token == birth.token}
+    if any(word.disk == "bootstrap" and word.running for word in same.values()):
+        # A server that runs with its bootstrap feeds those that were cut off: they can start, and vote for it.
+        able |= {pod for pod, word in same.items() if word.disk == "interrupted"}
+        able |= {identity.pod} if disk.kind == "interrupted" else set()
     if formers(identity, frozenset(able)):
         return Renewal(kind="no", why=dict.fromkeys(sorted(able), "it can still bring the birth up"))
     return Renewal(kind="renew")

@@ -63,6 +63,7 @@ TABLE: tuple[Rule, ...] = (
     joining.replace_lost,
     # Blank: none that has quorum.
     joining.unstarted_pair,
+    born.lost_waits,
     blank.cluster_exists,
     blank.replicas_unknown,
     blank.wait_for_all,

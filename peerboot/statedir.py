@@ -92,13 +92,13 @@ class StateDir:
         try:
             state = self._state()
         except FilesError as error:
-            return Record(problem=str(error))
+            return Record(problem=str(error), torn=isinstance(error, _DamagedError))
         if state is None:
             return Record()
         if self._is_foreign(state):
             return Record(foreign=f"{state.system} pod {state.namespace}/{state.pod}")
         if state.torn:
-            return Record(nonce=state.nonce, problem=state.torn)
+            return Record(nonce=state.nonce, problem=state.torn, torn=True)
         return Record(
             nonce=state.nonce,
             birth=state.birth,

@@ -64,7 +64,8 @@ def forget_anchor(facts: Facts, decision: Decision) -> tuple[Action, ...]:
 def seal(facts: Facts) -> tuple[Action, ...]:
     """Remember whose data this is, once there is data."""
     disk, old = facts.disk, facts.record.seal
-    if disk.kind != "data" or not disk.cluster or not disk.member or facts.record.foreign:
+    unwritable = facts.record.foreign or (facts.record.problem and not facts.record.torn)
+    if disk.kind != "data" or not disk.cluster or not disk.member or unwritable:
         return ()
     adopted = facts.record.birth is None and facts.record.claim is None
     if old is not None and (old.cluster, old.member) == (disk.cluster, disk.member):

@@ -91,13 +91,15 @@ def form(facts: Facts) -> Decision | None:
         return None
     if lost_to_another(facts) or _other_clusters(facts, verdict.birth.token):
         return None
-    if not facts.identity.others and (unclear := _not_alone(facts)):
+    alone = not facts.identity.others
+    who = "This is the only expected pod and its disk is" if alone else "All expected pods say that their disks are"
+    if unclear := _more_pods(facts):
         return say(
             facts,
             "wait",
             "form",
-            f"This is the only expected pod and its disk is blank, but {unclear}: it forms when DNS shows it alone.",
-            waits_for=("DNS to show that no other pod of this set is there",),
+            f"{who} blank, but {unclear}: nothing forms until it is known that no pod beyond the expected holds data.",
+            waits_for=("DNS, and the word of every pod of this set that it shows",),
         )
     why = "This is the only expected pod and its disk is blank: it"
     if facts.identity.others:
@@ -106,18 +108,20 @@ def form(facts: Facts) -> Decision | None:
     return say(facts, "form", "form", f"{why} is born into {verdict.birth.token}.")
 
 
-def _not_alone(facts: Facts) -> str:
-    """Why the only expected pod may not be the only one there is; empty when DNS shows it alone."""
-    answer = facts.peers.answer
-    if not facts.looked or answer is None or answer.outcome == "unknown":
+def _more_pods(facts: Facts) -> str:
+    """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none.
+
+    Where others are expected, their words are heard through DNS; one that is alone has to hear of DNS itself.
+    """
+    answer, who = facts.peers.answer, facts.identity
+    if not who.others and (not facts.looked or answer is None or answer.outcome == "unknown"):
         return "DNS has not answered yet"
-    own = facts.identity.pod
     silent = [
         pod
         for pod in facts.peers.sightings
-        if pod != own and facts.identity.ordinal_of(pod) is not None and statement_of(facts, pod) is None
+        if pod not in who.expected and who.ordinal_of(pod) is not None and statement_of(facts, pod) is None
     ]
-    return f"{', '.join(sorted(silent))} of its set is in DNS and has not said what it holds" if silent else ""
+    return f"{', '.join(sorted(silent))} of this set is in DNS and has not said what it holds" if silent else ""
 
 
 def _other_clusters(facts: Facts, token: str) -> bool:
@@ -180,8 +184,8 @@ def wait_for_all(facts: Facts) -> Decision | None:
         facts,
         "wait",
         "wait-for-all",
-        f"This disk is blank; a cluster forms only when all {facts.identity.replicas} pods say themselves that theirs "
-        "are. " + (_upper("; ".join(parts)) if parts else "Waiting for a fresh word of each") + ".",
+        f"This disk is {facts.disk.kind}; a cluster forms only when all {facts.identity.replicas} pods say themselves "
+        "that theirs are blank. " + (_upper("; ".join(parts)) if parts else "Waiting for a fresh word of each") + ".",
         waits_for=verdict.missing,
     )
 

@@ -13,8 +13,12 @@ from peerboot.rules.words import (
     refuse,
     say,
     statement_of,
+    unheard,
     why_unheard,
 )
+
+LONG_START = 60.0
+"""Seconds after which a first start without a first entry is explained to a person."""
 
 
 def _claimed(facts: Facts) -> bool:
@@ -29,12 +33,19 @@ def first_start(facts: Facts) -> Decision | None:
     """
     if not empty(facts) or not facts.disk.running:
         return None
+    long = facts.now - facts.disk.since >= LONG_START
     return say(
         facts,
         "wait",
         "first-start",
         "The server is on its first start and has written nothing yet. A first permit is good for one start: it comes "
-        "back, as a permit to start with data only, as soon as there is data.",
+        "back, as a permit to start with data only, as soon as there is data."
+        + (
+            f" It has been so for more than {LONG_START:g} s: one that was cut off and started again has an empty "
+            "log and waits for the others. If they wait too, restart this Pod's server container."
+            if long
+            else ""
+        ),
         waits_for=("the server's first entries",),
     )
 
@@ -82,15 +93,9 @@ def interrupted_listed(facts: Facts) -> Decision | None:
             return None
         why = f"cluster {disk.cluster} lists this member"
     else:
-        holders = [v.pod for v in cluster.views if v.cluster == disk.cluster and v.applied > 0]
-        holders += [
-            pod
-            for pod in facts.identity.others
-            if (word := statement_of(facts, pod)) and word.disk == "data" and word.cluster == disk.cluster
-        ]
-        if not holders:
+        why = _fed_by(facts)
+        if not why:
             return None
-        why = f"{holders[0]} has data of its cluster {disk.cluster}"
     return say(
         facts,
         "resume",
@@ -98,6 +103,20 @@ def interrupted_listed(facts: Facts) -> Decision | None:
         f"The first start was cut off before anything was written, and {why}: it starts and is fed by the leader.",
         may_run=True,
     )
+
+
+def _fed_by(facts: Facts) -> str:
+    """Who could feed this disk's empty log while no quorum is seen; empty when nobody could."""
+    ours = facts.disk.cluster
+    views = [view.pod for view in facts.cluster.views if view.cluster == ours and view.applied > 0]
+    said = ((pod, statement_of(facts, pod)) for pod in facts.identity.others)
+    words = [(pod, word) for pod, word in said if word and word.cluster == ours]
+    holders = views + [pod for pod, word in words if word.disk == "data"]
+    if holders:
+        return f"{holders[0]} has data of its cluster {ours}"
+    # With its bootstrap it can lead as soon as those that were cut off vote for it.
+    runs = [pod for pod, word in words if word.disk == "bootstrap" and word.running]
+    return f"{runs[0]} runs with the bootstrap of its cluster {ours}" if runs else ""
 
 
 def _has_run(facts: Facts) -> bool:
@@ -182,7 +201,7 @@ def born_waits(facts: Facts) -> Decision | None:
     if not _may_hold_nothing(facts) or facts.disk.kind == "bootstrap" or facts.cluster.quorum:
         return None
     if allowed(facts, "born-waits"):
-        return say(facts, "renew", "born-waits", "A person allowed it: this disk takes a new nonce.")
+        return _as_new(facts, "born-waits")
     verdict = birth.may_renew(facts)
     decision = refuse(
         facts,
@@ -192,6 +211,39 @@ def born_waits(facts: Facts) -> Decision | None:
         would="take this volume as a new, blank disk",
     )
     return say(facts, "wait", "born-waits", decision.reason, waits_for=verdict.missing or ("the cluster to serve",))
+
+
+def lost_waits(facts: Facts) -> Decision | None:
+    """When: the disk holds nothing, but its volume was a member, or a server has run on it; no birth is recorded, and
+    no cluster has quorum.
+    Then: wait for its cluster; a consent takes it as a new disk, for all data may be gone.
+    """
+    record, disk = facts.record, facts.disk
+    if not empty(facts) or disk.running or facts.cluster.quorum or record.birth is not None:
+        return None
+    if record.seal is not None:
+        why = f"This volume was member {record.seal.member} of cluster {record.seal.cluster}, and its data is gone."
+    elif disk.kind == "interrupted":
+        why = "The first start on this disk was cut off before anything was written."
+    elif record.permitted_wall is not None:
+        why = "A server may have run on this disk, and it holds nothing."
+    else:
+        return None
+    if allowed(facts, "lost-waits"):
+        return _as_new(facts, "lost-waits")
+    silent = unheard(facts)
+    decision = refuse(
+        facts,
+        "lost-waits",
+        f"{why} It waits for the cluster to serve, then joins as a new member; it forms nothing."
+        + (f" Not heard: {why_unheard(facts, silent)}." if silent else ""),
+        would="take this volume as a new, blank disk",
+    )
+    return say(facts, "wait", "lost-waits", decision.reason, waits_for=("the cluster's quorum",))
+
+
+def _as_new(facts: Facts, rule: str) -> Decision:
+    return say(facts, "renew", rule, "A person allowed it: this disk takes a new nonce.")
 
 
 def _named(facts: Facts, missing: tuple[str, ...]) -> str:

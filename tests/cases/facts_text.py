@@ -4,9 +4,9 @@ Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
     disk data cluster=c1 member=m1 [running] [for=40] [reason="…"] [warning="…"]
-    record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [foreign="…"] [problem="…"]
+    record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [foreign="…"] [problem="…" [torn]]
     permit first                        absent (default), first, resume, withdrawn
-    peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [cluster=c1] [member=m0] [age=3] [of=5]
+    peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found, absent, or unknown with its reason
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
@@ -154,6 +154,7 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce) if claim else None,
         foreign=keys.get("foreign", ""),
         problem=keys.get("problem", ""),
+        torn="torn" in plain,
     )
 
 
@@ -184,6 +185,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             cluster=keys.get("cluster", ""),
             member=keys.get("member", ""),
             serving="serving" in plain,
+            running="running" in plain,
             decision=keys.get("decision", ""),
             fingerprint=keys.get("settings", ""),
         )

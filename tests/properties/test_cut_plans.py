@@ -59,7 +59,9 @@ def after(found: Facts, action: Action) -> Facts:
             return replace(found, record=replace(record, seal=seal))
         case Renew():
             new = replace(record, nonce=record.nonce + "'", birth=None, permitted_wall=None, seal=None)
-            return replace(found, record=replace(new, claim=None, problem="", foreign=""), predicted_cluster="")
+            return replace(
+                found, record=replace(new, claim=None, problem="", torn=False, foreign=""), predicted_cluster=""
+            )
         case MoveAside():
             return replace(found, disk=Disk(kind="blank", since=found.now))
         case WriteAnchor(token=token):

@@ -149,6 +149,7 @@ def views(draw: st.DrawFn) -> ClusterView:
 def records(draw: st.DrawFn) -> Record:
     """What lies in the state directory."""
     nonce = draw(st.sampled_from(("n0", "n1", "n1", "n2", "")))
+    problem = draw(st.sampled_from(("", "", "", "state.json is torn", "state.json is of a newer peerboot")))
     return Record(
         nonce=nonce,
         birth=draw(st.sampled_from((None, None, birth_of(3), birth_of(2)))),
@@ -156,7 +157,8 @@ def records(draw: st.DrawFn) -> Record:
         seal=draw(st.sampled_from((None, None, Seal(cluster="c1", member="m1"), Seal(cluster="c2", member="m1")))),
         claim=draw(st.sampled_from((None, None, Claim(cluster="c1", member="m1x", nonce=nonce)))),
         foreign=draw(st.sampled_from(("", "", "", "prod/web-1"))),
-        problem=draw(st.sampled_from(("", "", "", "state.json is torn"))),
+        problem=problem,
+        torn="torn" in problem,
     )
 
 

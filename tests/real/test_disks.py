@@ -230,3 +230,15 @@ async def test_a_lost_disk_while_nobody_can_be_reached(make_lab: MakeLab, etcd: 
         assert same(before, await healthy(lab, 1)) == ["db-1", "db-2"]
         assert await get(lab, 0, "key") == "kept"
         assert [rule for rule in decided(lab, 0) if rule.startswith("form/")].count("form/form") == 1
+
+
+@pytest.mark.row(13, 14)
+async def test_two_first_starts_are_cut_off(make_lab: MakeLab, etcd: Server, short_root: Path) -> None:
+    """Two of three servers are cut off on their first start while the third runs on with nothing but its bootstrap: a
+    cluster comes of it all the same.
+    """
+    async with make_lab(cutting(etcd, short_root)) as lab:
+        cut_first_start(lab, 0, 2)
+        await lab.start()
+        await lab.until("two first starts are cut off", lambda: _cut(lab, 0, 2))
+        await healthy(lab)

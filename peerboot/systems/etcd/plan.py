@@ -52,7 +52,8 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
 
 
 def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
-    mend = (Renew(why="torn-state"),) if facts.record.problem else ()
+    # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
+    mend = (Renew(why="torn-state"),) if facts.record.torn else ()
     # The permit comes first: what cannot be written down of a volume keeps no member from starting.
     return (*_file(facts, config.resume_file(facts.disk)), *mend, *steps.seal(facts), *_duty(facts, decision))
 
