@@ -131,6 +131,7 @@ def statement_of(
     version: str,
     now: float,
     decision: tuple[str, str, str],
+    stood: float,
 ) -> Statement:
     """What this Pod tells the others of its own disk."""
     disk, record = memory.disk, memory.record
@@ -160,6 +161,7 @@ def statement_of(
         decision=decision[0],
         rule=decision[1],
         reason=decision[2][:512],
+        stood=stood,
         holds=tuple(hold for hold in memory.holds if hold.scope == "set"),
         version=version,
     )

@@ -64,8 +64,8 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         return sub
 
     add("init", "Decide and act until the server may start, write its files, exit 0.")
-    add("sidecar", "The same, then keep watching: promote, repair, serve health and census.")
-    add("status", "The whole set in one table, and one sentence below.", as_json=True)
+    add("sidecar", "Do what init does, then keep watching: promote, repair, serve health and census.")
+    add("status", "The whole set in one table (LAG in log entries), and one sentence below.", as_json=True)
     add("plan", "One read-only look: what would happen now, with evidence, calls and file changes.", as_json=True)
     explain = add("explain", "The last decisions, in words.", as_json=True)
     explain.add_argument("-n", type=_count, default=10, help="how many (default 10)")

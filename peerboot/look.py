@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from peerboot.systems import Prepared
 
 PATIENCE = 6.0
+CENSUS_TIME = 2.5
+"""Seconds in which every pod that is in DNS has answered or failed to."""
 
 
 async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -81,7 +83,9 @@ async def _looked_around(node: Node, task: asyncio.Task[int]) -> None:
         if task.done():
             task.result()
         heard = set(memory.evidence) >= set(node.identity.others)
-        if node.facts is not None and memory.looked(clock.now(), PATIENCE) and (heard or memory.view.quorum):
+        # Who is not in DNS is never asked; where a cluster serves that is not worth waiting for.
+        enough = heard or (memory.view.quorum and clock.now() >= until - PATIENCE + CENSUS_TIME)
+        if node.facts is not None and memory.looked(clock.now(), PATIENCE) and enough:
             return
 
 

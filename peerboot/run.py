@@ -84,8 +84,9 @@ class Node:
             boot=self.boot,
             fingerprint=self.doors.system.fingerprint,
             version=__version__,
-            now=self.doors.clock.now(),
+            now=(now := self.doors.clock.now()),
             decision=(self.decision.kind, self.decision.rule, self.decision.reason),
+            stood=now - self.loops.decided_at,
         )
 
     async def look(self) -> None:

@@ -37,11 +37,23 @@ MAX_SOCKET_PATH = 107
 
 
 def _row(field: str, kind: SettingKind, default: str | None, reason: str, **more: Any) -> Setting:
-    name = more.pop("name", f"PEERBOOT_{field.upper()}")
-    return Setting(name=name, kind=kind, default=default, reason=reason, field=field, **more)
+    more = {"name": f"PEERBOOT_{field.upper()}", "unset": UNSET.get(field, ""), **more}
+    return Setting(kind=kind, default=default, reason=reason, field=field, **more)
 
 
-CONFIG_FILE = _row("config_file", "path", "", "A YAML file with settings; the environment wins.")
+UNSET = {
+    "replicas": "required to form",
+    "pod_name": "host name",
+    "pod_namespace": "account's",
+    "nameservers": "resolv.conf",
+    "data_dir": "per system",
+    "state_dir": "on the data's volume",
+    "admin_socket": "in the output dir",
+    "secret_file": "required",
+}
+"""What holds where nothing is set and there is no default that one could write."""
+
+CONFIG_FILE = _row("config_file", "path", "", "YAML with settings. The environment wins; the probe reads only that.")
 GENERAL: tuple[Setting, ...] = (
     _row("system", "text", None, "The system to bring up; `peerboot systems` lists them."),
     _row(

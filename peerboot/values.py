@@ -50,7 +50,7 @@ class Setting:
     """The environment variable."""
     kind: SettingKind
     default: str | None
-    """As a user would write it; None: required; empty: none."""
+    """As a user would write it; None: required; empty: none, or what ``unset`` says."""
     reason: str
     """What it is for and why one would change it, one or two sentences."""
     unit: str = ""
@@ -63,6 +63,8 @@ class Setting:
     """Greatest value, of a duration in seconds."""
     field: str = ""
     """Name in ``Settings``; empty for a system's own."""
+    unset: str = ""
+    """What holds in words when it is not given and has no default that one could write."""
     secret: bool = False
     """The value never appears in an error or a log."""
 
@@ -238,13 +240,16 @@ def _anchor(said: str, text: str) -> str:
 
 
 def table(rows: Iterable[Setting]) -> list[dict[str, str]]:
-    """The rows as text, for people: name, key, kind, default, unit, values, reason."""
+    """The rows as text, for people: name, key, kind, default (``written`` where one can write it), unit,
+    values, reason.
+    """
     return [
         {
             "name": row.name,
             "key": row.key,
             "kind": row.kind,
-            "default": "required" if row.default is None else row.default or "none",
+            "default": "required" if row.default is None else row.default or row.unset or "none",
+            "written": row.default or "",
             "unit": row.unit,
             "values": _values(row),
             "reason": row.reason,

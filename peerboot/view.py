@@ -171,12 +171,19 @@ class NodeView:
                     role,
                     str(top - index) if member and index else "-",
                     node.decision.rule if own else (word.rule if word else "-"),
-                    ago(data["wall"] - data["since"]) if own else "-",
+                    ago(data["wall"] - data["since"] if own else self._stood(pod)),
                 ]
             )
         notes = [*data.get("findings", ())]
         notes += [f"held by {h['who']}: {h['why']}" for h in data.get("holds", ())]
         return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+
+    def _stood(self, pod: str) -> float | None:
+        """Seconds for which another pod's decision has been in force, by its last word; None when nothing was heard."""
+        evidence = self._node.memory.evidence.get(pod)
+        if evidence is None or evidence.statement is None:
+            return None
+        return evidence.statement.stood + max(self._node.doors.clock.now() - evidence.at, 0.0)
 
     def _explain(self) -> Mapping[str, Any]:
         node = self._node

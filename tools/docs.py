@@ -74,7 +74,7 @@ def settings() -> str:
 def _table(settings_rows: tuple[Setting, ...]) -> list[str]:
     lines = ["| name | default | unit or values | meaning |", "|---|---|---|---|"]
     for row in values.table(settings_rows):
-        default = row["default"] if row["default"] in ("required", "none") else f"`{row['default']}`"
+        default = f"`{row['default']}`" if row["written"] else row["default"]
         unit = ", ".join(filter(None, (row["unit"], row["values"])))
         lines.append(f"| `{row['name']}` | {default} | {_cell(unit)} | {_cell(row['reason'])} |")
     return [*lines, ""]

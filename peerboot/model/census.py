@@ -55,6 +55,8 @@ class Statement(Value, frozen=True, kw_only=True):
     decision: str = ""
     rule: str = ""
     reason: str = ""
+    stood: float = 0.0
+    """Seconds for which this decision's kind and rule have been in force."""
     holds: tuple[Hold, ...] = ()
     """Holds of the whole set that this pod knows of."""
     version: str = ""

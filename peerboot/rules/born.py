@@ -114,7 +114,9 @@ def _fed_by(facts: Facts) -> str:
     holders = views + [pod for pod, word in words if word.disk == "data"]
     if holders:
         return f"{holders[0]} has data of its cluster {ours}"
-    # With its bootstrap it can lead as soon as those that were cut off vote for it.
+    if len(words) < len(facts.identity.others) or any(word.disk not in birth.EMPTY_KINDS for _, word in words):
+        return ""
+    # Nobody has more than a bootstrap. With it one can lead as soon as those that were cut off vote for it.
     runs = [pod for pod, word in words if word.disk == "bootstrap" and word.running]
     return f"{runs[0]} runs with the bootstrap of its cluster {ours}" if runs else ""
 
