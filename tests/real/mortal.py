@@ -40,12 +40,15 @@ class Fate:
         self._count: Counter[str] = Counter()
 
     def begin(self, what: str) -> str:
-        """Count an action; returns what it is called this time."""
-        self._count[what] += 1
-        numbered = f"{what} #{self._count[what]}"
+        """What the action is called this time. One that fails is tried again under the same name."""
+        numbered = f"{what} #{self._count[what] + 1}"
         with self._path.with_suffix(".seen").open("a", encoding="utf-8") as seen:
             seen.write(f"{numbered}\n")
         return numbered
+
+    def done(self, what: str) -> None:
+        """Count it."""
+        self._count[what] += 1
 
     def strike(self, moment: str, what: str) -> None:
         """Kill this process if this is the chosen moment."""
@@ -64,11 +67,12 @@ def main() -> int:
     perform, call = act.perform, Etcd.call
 
     async def mortal_perform(action: Action, doors: act.Doors) -> Done:
-        what = fate.begin(label(action))
-        fate.strike("before", what)
+        numbered = fate.begin(label(action))
+        fate.strike("before", numbered)
         done = await perform(action, doors)
         if done.ok:
-            fate.strike("after", what)
+            fate.done(label(action))
+            fate.strike("after", numbered)
         return done
 
     async def mortal_call(self: Etcd, http: Any, wanted: Call, *rest: Any) -> Done:

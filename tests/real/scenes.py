@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from peerboot.lab.client import Client, Writer
+from peerboot.lab.client import Client, ClientError, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import datadir
@@ -55,9 +55,14 @@ async def _written(writer: Writer) -> bool:
 
 
 async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
-    """The linearizable list by member id, asked of one Pod's server."""
-    async with client(lab, ordinal) as asked:
-        return await asked.members()
+    """The linearizable list by member id, asked of one Pod's server; while a leader is elected, again."""
+    async with client(lab, ordinal) as asked, asyncio.timeout(10):
+        while True:
+            try:
+                return await asked.members()
+            except ClientError as error:
+                if "leader changed" not in str(error):
+                    raise
 
 
 async def ids(lab: Lab, ordinal: int = 0) -> dict[str, str]:

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import re
 import shutil
+import signal
 import tempfile
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -236,16 +237,20 @@ async def _cut_off(lab: Lab) -> None:
     """All three are born, and each Pod loses its power right when its server has made its log."""
     cut_first_start(lab, *lab.ordinals)
     lab.spec = dataclasses.replace(lab.spec, timing=dataclasses.replace(FAST, restart=60.0))
-    await asyncio.gather(*(lab.create(o) for o in lab.ordinals))
+    pods = await asyncio.gather(*(lab.create(o) for o in lab.ordinals))
 
-    async def one(ordinal: int) -> None:
-        async def cut() -> bool:
-            return bool(lab.pods[ordinal].server.exits)
+    async def started() -> bool:
+        return all(pod.server.starts for pod in pods)
 
-        await lab.until("its first start is cut off", cut)
-        await lab.crash(ordinal, recreate=False)
+    async def cut() -> bool:
+        return all(pod.server.exits for pod in pods)
 
-    await asyncio.gather(*(one(o) for o in lab.ordinals))
+    await lab.until("all start", started)
+    for ordinal in lab.ordinals:
+        # Its power is lost before it looks at what the server has left.
+        lab.kill(ordinal, "peerboot", signal.SIGSTOP)
+    await lab.until("all first starts are cut off", cut)
+    await asyncio.gather(*(lab.crash(o, recreate=False) for o in lab.ordinals))
     lab.spec = dataclasses.replace(lab.spec, timing=FAST)
 
 
