@@ -144,8 +144,8 @@ async def perform(action: Action, doors: Doors) -> Done:
         case MoveAside():
             where = doors.system.move_aside(doors.stamp)
             return Done(action=action, ok=True, say=f"the data is kept at {where}")
-        case WriteAnchor(token=token):
-            return _anchor(action, doors, token)
+        case WriteAnchor():
+            return _anchor(action, doors)
         case UseConsent(nonce=nonce):
             doors.words.consents.pop(nonce, None)
         case EndRemoval(pod=pod):
@@ -168,11 +168,12 @@ def withdraw_permit(output_dir: Path, name: str) -> None:
         return
 
 
-def _anchor(action: WriteAnchor, doors: Doors, token: str) -> Done:
+def _anchor(action: WriteAnchor, doors: Doors) -> Done:
+    token = action.token
     if not token:
         kept = anchor.forget(doors.anchor, doors.stamp)
         return Done(action=action, ok=True, say=f"the old anchor is kept at {kept}")
-    now = anchor.write(doors.anchor, token)
+    now = anchor.write(doors.anchor, token, action.replaces)
     ok = now.state == "holds" and now.token == token
     return Done(action=action, ok=ok, say="" if ok else f"the anchor says otherwise: {now.token or now.reason}")
 

@@ -14,7 +14,15 @@ from pathlib import Path
 import msgspec
 
 from peerboot.model import SCHEMA, Anchor
-from peerboot.outside.files import FilesError, read_small, rename_aside, sync_directory, why, write_whole
+from peerboot.outside.files import (
+    FilesError,
+    directory_lock,
+    read_small,
+    rename_aside,
+    sync_directory,
+    why,
+    write_whole,
+)
 
 LIMIT = 4096
 TOKEN = re.compile(r"[0-9a-f]{16,128}")
@@ -59,9 +67,14 @@ def _token(path: Path, content: bytes) -> str:
     return found.token
 
 
-def write(spec: str, token: str) -> Anchor:
-    """Write the token unless somebody has written one; returns what it says then. Never raises."""
+def write(spec: str, token: str, replaces: str = "") -> Anchor:
+    """Write the token unless somebody has written one; returns what it says then. Never raises.
+
+    ``replaces``: a token that may be written over, that of a birth which came to nothing.
+    """
     path = _path(spec)
+    if replaces:
+        return _replace(spec, path, token, replaces)
     # All Pods of a birth write the same token at the same time: each under a name of its own.
     temp = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
@@ -76,6 +89,16 @@ def write(spec: str, token: str) -> Anchor:
         return Anchor(state="unknown", reason=str(error), where=str(path))
     except OSError as error:
         return Anchor(state="unknown", reason=f"{path} cannot be written: {why(error)}", where=str(path))
+    return read(spec)
+
+
+def _replace(spec: str, path: Path, token: str, replaces: str) -> Anchor:
+    try:
+        with directory_lock(path.parent):
+            if read(spec).token == replaces:
+                write_whole(path, msgspec.json.encode(_Content(version=SCHEMA, token=token)), 0o644)
+    except FilesError as error:
+        return Anchor(state="unknown", reason=str(error), where=str(path))
     return read(spec)
 
 

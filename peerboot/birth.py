@@ -210,7 +210,8 @@ def all_born(facts: Facts) -> tuple[str, ...]:
     """The expected pods that have not yet said themselves that they are born into this birth, or in its cluster.
 
     Empty when all have, or when this disk is not born. Until then this Pod must keep answering (an ``init`` must not
-    exit), because those that are not born yet need its first-hand word.
+    exit), because those that are not born yet need its first-hand word. One that says that its disk is another now
+    than the one that the birth names can never be born into it, and needs no word.
     """
     born = facts.record.birth
     if born is None:
@@ -221,6 +222,7 @@ def all_born(facts: Facts) -> tuple[str, ...]:
         same = word is not None and (
             word.token == born.token
             or (word.disk == "data" and word.cluster != "" and word.cluster == facts.predicted_cluster)
+            or (word.disk != "unknown" and word.nonce not in ("", born.members.get(pod)))
         )
         if not same:
             waiting.append(pod)
@@ -251,7 +253,7 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
     words: dict[str, Statement] = {}
     for pod in identity.others:
         word, reason = _word_of(facts, pod)
-        if word is None or (reason := _holds_something(word) or _disagrees(facts, facts.evidence[pod], word)):
+        if word is None or (reason := holds_something(word) or _disagrees(facts, facts.evidence[pod], word)):
             waits[pod] = reason
         else:
             words[pod] = word
@@ -271,7 +273,7 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
     return Renewal(kind="renew")
 
 
-def _holds_something(word: Statement) -> str:
+def holds_something(word: Statement) -> str:
     """Why the speaker does not say that its disk holds nothing, empty when it says so."""
     if word.serving:
         return "its server serves"

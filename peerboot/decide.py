@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import blank, born, data, joining, serving, volume
+from peerboot.rules import begun, blank, born, data, joining, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -27,7 +27,8 @@ TABLE: tuple[Rule, ...] = (
     data.looking,
     data.foreign_data,
     data.cloned_data,
-    born.renew,
+    begun.renew,
+    begun.stuck_bootstrap,
     data.stale_birth,
     data.foreign_cluster,
     data.scaled_down,
@@ -45,9 +46,9 @@ TABLE: tuple[Rule, ...] = (
     # Blank: on its first start, born, claimed.
     born.first_start,
     born.first_permit,
-    born.interrupted_listed,
+    begun.interrupted_listed,
     blank.out_of_range,
-    born.interrupted_aside,
+    begun.interrupted_aside,
     born.birth_lost,
     blank.anchor_forbids,
     blank.anchor_unknown,

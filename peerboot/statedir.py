@@ -20,6 +20,9 @@ from peerboot.outside.files import FilesError, directory_lock, keep_copy, make_d
 
 STATE_LIMIT = 256 * 1024
 JOURNAL_LIMIT = 64 * 1024
+FORMER = 8
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is damaged: also inside a text, or nested without end."""
 
 
 class _Version(msgspec.Struct):
@@ -46,6 +49,8 @@ class _State(msgspec.Struct, kw_only=True):
     """Not empty: a damaged state was kept aside; the disk stays unknown until a person or its own data speaks."""
     renewed: str = ""
     """Not empty: the rule for which this disk got a new nonce."""
+    former: tuple[str, ...] = ()
+    """Births of this volume that came to nothing, the last ones."""
 
 
 class _DamagedError(FilesError):
@@ -105,6 +110,7 @@ class StateDir:
             permitted_wall=state.permitted_wall,
             seal=state.seal,
             claim=state.claim,
+            former=state.former,
         )
 
     def _state(self) -> _State | None:
@@ -117,7 +123,7 @@ class StateDir:
             if version > SCHEMA:
                 raise FilesError(f"{self._file} is of a newer peerboot (version {version}); this one knows {SCHEMA}")
             return msgspec.json.decode(content, type=_State)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise _DamagedError(f"{self._file} is half written or damaged ({error})") from None
 
     def _is_foreign(self, state: _State) -> bool:
@@ -177,6 +183,9 @@ class StateDir:
             keep_copy(self._file, self.stamp(), STATE_LIMIT)
             state = self._new()
             state.renewed = why
+            if why == "renew" and (before := self._state()) is not None and before.birth is not None:
+                # Every pod said that it holds nothing of this birth. No other reason for a new nonce proves so much.
+                state.former = (*before.former, before.birth.token)[-FORMER:]
             self._write(state)
 
     def keep_aside_torn(self) -> None:
@@ -236,7 +245,7 @@ class StateDir:
         try:
             content = read_small(self.path / "holds.json", STATE_LIMIT)
             return () if content is None else msgspec.json.decode(content, type=tuple[Hold, ...])
-        except (FilesError, msgspec.DecodeError):
+        except (FilesError, *UNREADABLE):
             return ()
 
     def write_holds(self, holds: tuple[Hold, ...]) -> None:
@@ -270,6 +279,6 @@ class StateDir:
             return []
         entries = []
         for line in content.splitlines()[-count:]:
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(*UNREADABLE):
                 entries.append(msgspec.json.decode(line, type=dict[str, Any]))
         return entries

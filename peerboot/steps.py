@@ -51,9 +51,11 @@ def be_born(facts: Facts) -> tuple[Action, ...]:
 
 def before_first_permit(facts: Facts) -> tuple[Action, ...]:
     """What must be durable outside the volume before the first permit of a birth."""
-    if facts.anchor.state != "empty" or facts.record.birth is None:
+    anchor, born = facts.anchor, facts.record.birth
+    former = anchor.token if anchor.token in facts.record.former else ""
+    if born is None or not (anchor.state == "empty" or (anchor.state == "holds" and former)):
         return ()
-    return (WriteAnchor(token=facts.record.birth.token),)
+    return (WriteAnchor(token=born.token, replaces=former),)
 
 
 def forget_anchor(facts: Facts, decision: Decision) -> tuple[Action, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,11 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--rewrite`` writes what cases give now; look at the difference before committing it."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the outcome of cases/*.txt")
+
+
+def pytest_configure() -> None:
+    """Started in the background of a script, Ctrl-C is ignored, here and in every program that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # In CI a skip hides a missing server or library, so it counts as a failure. The name begins with a prefix

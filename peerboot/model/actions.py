@@ -54,6 +54,8 @@ class WriteAnchor(Value, frozen=True, kw_only=True, tag="anchor"):
     """Write the birth to the anchor, compare-and-set."""
 
     token: str
+    replaces: str = ""
+    """The token of a birth that came to nothing, which may stand there. Any other stays."""
 
 
 class Call(Value, frozen=True, kw_only=True, tag="call"):

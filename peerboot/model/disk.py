@@ -50,6 +50,9 @@ class Record(Value, frozen=True, kw_only=True):
     """When a permit was first given since the nonce was made."""
     seal: Seal | None = None
     claim: Claim | None = None
+    former: tuple[str, ...] = ()
+    """Tokens of this volume's births that came to nothing, as every pod said itself: an anchor with one remembers no
+    cluster."""
     foreign: str = ""
     """Not empty: the directory was written for another identity; says which."""
     problem: str = ""

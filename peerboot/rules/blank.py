@@ -9,7 +9,9 @@ from peerboot.rules.words import (
     clusters_seen,
     empty,
     in_range,
+    listed_without_quorum,
     lost_to_another,
+    quorum_of,
     refuse,
     say,
     statement_of,
@@ -42,6 +44,9 @@ def anchor_forbids(facts: Facts) -> Decision | None:
         return None
     if own is not None and own.token == facts.anchor.token:
         # An earlier one of those that are being born wrote it.
+        return None
+    if facts.anchor.token in facts.record.former:
+        # It remembers a birth that came to nothing, as every pod said itself.
         return None
     born = facts.record.birth if facts.record.permitted_wall is None else None
     if born is None and (clusters_seen(facts) or unheard(facts)):
@@ -114,8 +119,8 @@ def _more_pods(facts: Facts) -> str:
     Where others are expected, their words are heard through DNS; one that is alone has to hear of DNS itself.
     """
     answer, who = facts.peers.answer, facts.identity
-    if not who.others and (not facts.looked or answer is None or answer.outcome == "unknown"):
-        return "DNS has not answered yet"
+    if not who.others and (answer is None or answer.outcome != "found" or who.pod not in facts.peers.sightings):
+        return "DNS does not show this Pod yet, so it may not show others either"
     silent = [
         pod
         for pod in facts.peers.sightings
@@ -146,6 +151,7 @@ def cluster_exists(facts: Facts) -> Decision | None:
     parts = [f"{', '.join(pods)} of cluster {cluster}" for cluster, pods in seen.items()]
     named = {pod for pods in seen.values() for pod in pods}
     parts += [f"{pod}: {verdict.why[pod]}" for pod in blocked if pod not in named]
+    beyond = [pod for pod in blocked if pod not in facts.identity.expected]
     silent = unheard(facts)
     reason = (
         f"A cluster exists or was begun ({'; '.join(parts)}), and none of its servers has shown a quorum yet: this "
@@ -153,7 +159,28 @@ def cluster_exists(facts: Facts) -> Decision | None:
     )
     if silent:
         reason += f" Not heard: {why_unheard(facts, silent)}."
+    elif hopeless := _too_few_have_data(facts):
+        reason += f" {hopeless}"
+    if beyond:
+        reason += (
+            f" {', '.join(beyond)} is beyond the {facts.identity.replicas} pods of PEERBOOT_REPLICAS: raise it, or "
+            "scale the set down and put that volume away."
+        )
     return say(facts, "wait", "cluster-exists", reason, waits_for=("the cluster's quorum",))
+
+
+def _too_few_have_data(facts: Facts) -> str:
+    """What a person has to do once all pods have said that too few of their disks have data for a quorum."""
+    words = {pod: statement_of(facts, pod) for pod in facts.identity.others}
+    holders = sorted(pod for pod, word in words.items() if word is None or birth.holds_something(word))
+    voters = [member for member in listed_without_quorum(facts) if not member.learner]
+    needed = quorum_of(len(voters) or len(facts.identity.expected))
+    if not holders or len(holders) >= needed:
+        return ""
+    return (
+        f"A quorum needs {needed} disks with its data, and all pods have said that only {', '.join(holders)} has any: "
+        "no more come by themselves. Bring lost volumes back, restore a backup, or recover what is left by hand."
+    )
 
 
 def replicas_unknown(facts: Facts) -> Decision | None:

@@ -7,7 +7,6 @@ from peerboot.model import Decision, Facts
 from peerboot.rules.words import (
     allowed,
     empty,
-    in_range,
     list_of,
     lost_to_another,
     refuse,
@@ -80,88 +79,7 @@ def _claim_unstarted(facts: Facts) -> bool:
     )
 
 
-def interrupted_listed(facts: Facts) -> Decision | None:
-    """When: the first start was cut off before anything was written, and the cluster that has quorum lists this very
-    member, or, while none has, a server or a pod says that it has data of this disk's cluster.
-    Then: the server just starts; the leader feeds it. It is needed where only both together are a quorum.
-    """
-    disk, cluster = facts.disk, facts.cluster
-    if disk.kind != "interrupted" or disk.running or not disk.cluster or _has_run(facts):
-        return None
-    if cluster.quorum:
-        if cluster.cluster != disk.cluster or all(member.id != disk.member for member in cluster.members):
-            return None
-        why = f"cluster {disk.cluster} lists this member"
-    else:
-        why = _fed_by(facts)
-        if not why:
-            return None
-    return say(
-        facts,
-        "resume",
-        "interrupted-listed",
-        f"The first start was cut off before anything was written, and {why}: it starts and is fed by the leader.",
-        may_run=True,
-    )
-
-
-def _fed_by(facts: Facts) -> str:
-    """Who could feed this disk's empty log while no quorum is seen; empty when nobody could."""
-    ours = facts.disk.cluster
-    views = [view.pod for view in facts.cluster.views if view.cluster == ours and view.applied > 0]
-    said = ((pod, statement_of(facts, pod)) for pod in facts.identity.others)
-    words = [(pod, word) for pod, word in said if word and word.cluster == ours]
-    holders = views + [pod for pod, word in words if word.disk == "data"]
-    if holders:
-        return f"{holders[0]} has data of its cluster {ours}"
-    if len(words) < len(facts.identity.others) or any(word.disk not in birth.EMPTY_KINDS for _, word in words):
-        return ""
-    # Nobody has more than a bootstrap. With it one can lead as soon as those that were cut off vote for it.
-    runs = [pod for pod, word in words if word.disk == "bootstrap" and word.running]
-    return f"{runs[0]} runs with the bootstrap of its cluster {ours}" if runs else ""
-
-
-def _has_run(facts: Facts) -> bool:
-    """Whether this disk's member once had more than its log has now: it may have voted, so it never starts again."""
-    listed = (member for member in list_of(facts, facts.disk.cluster) if member.id == facts.disk.member)
-    return facts.record.seal is not None or any(member.started for member in listed)
-
-
-def interrupted_aside(facts: Facts) -> Decision | None:
-    """When: the first start was cut off, or the log was rolled back to it, and the cluster that has quorum does not
-    list this member as one that never ran.
-    Then: what was begun goes aside and this Pod joins as new.
-    """
-    if facts.disk.kind != "interrupted" or facts.disk.running or not facts.cluster.quorum or not in_range(facts):
-        return None
-    return say(
-        facts,
-        "replace",
-        "interrupted-aside",
-        f"This disk's log is not further than its first start, and cluster {facts.cluster.cluster} does not list its "
-        "member as one that never ran: what was begun goes aside and this Pod joins as new.",
-    )
-
-
-def renew(facts: Facts) -> Decision | None:
-    """When: no cluster serves, too few pods could bring this birth up, and every pod says that its disk holds nothing.
-    Then: the birth came to nothing: the disk gets a new nonce and all are born anew.
-    """
-    if not _may_hold_nothing(facts) or facts.cluster.quorum:
-        return None
-    verdict = birth.may_renew(facts)
-    if verdict.kind != "renew":
-        return None
-    return say(
-        facts,
-        "renew",
-        "renew",
-        "The birth came to nothing: no server got beyond its bootstrap, every pod says so itself, and too few could go "
-        "on. This disk takes a new nonce and all are born anew.",
-    )
-
-
-def _may_hold_nothing(facts: Facts) -> bool:
+def may_hold_nothing(facts: Facts) -> bool:
     """A born disk that holds nothing beyond the bootstrap although a server may have run on it."""
     record, disk = facts.record, facts.disk
     if record.birth is None or disk.running:
@@ -200,7 +118,7 @@ def born_waits(facts: Facts) -> Decision | None:
     """When: the disk is born and holds nothing, its server may have run, and it is not known that nobody has data.
     Then: wait, by name; a consent takes it as a new disk.
     """
-    if not _may_hold_nothing(facts) or facts.disk.kind == "bootstrap" or facts.cluster.quorum:
+    if not may_hold_nothing(facts) or facts.disk.kind == "bootstrap" or facts.cluster.quorum:
         return None
     if allowed(facts, "born-waits"):
         return _as_new(facts, "born-waits")

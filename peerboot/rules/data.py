@@ -37,21 +37,31 @@ def looking(facts: Facts) -> Decision | None:
 
 def foreign_data(facts: Facts) -> Decision | None:
     """When: the data is of another cluster than the one this volume was sealed to.
-    Then: refuse; a consent moves the data aside and joins as new.
+    Then: refuse; where the sealed cluster's successor serves, a consent moves the data aside and joins, else it takes
+    the data for this volume's own, as a restored backup.
     """
     seal = facts.record.seal
     if not _has_data(facts) or seal is None or not facts.disk.cluster or seal.cluster == facts.disk.cluster:
         return None
-    if allowed(facts, "foreign-data"):
+    joins = facts.cluster.quorum and facts.cluster.cluster != facts.disk.cluster
+    if allowed(facts, "foreign-data") and joins:
         return say(
             facts, "replace", "foreign-data", "A person allowed it: the data goes aside, then this Pod joins as new."
+        )
+    if allowed(facts, "foreign-data"):
+        return say(
+            facts,
+            "resume",
+            "foreign-data",
+            f"A person allowed it: this volume is member {facts.disk.member} of cluster {facts.disk.cluster} now.",
+            may_run=True,
         )
     return refuse(
         facts,
         "foreign-data",
         f"The data is of cluster {facts.disk.cluster}, but this volume belongs to cluster {seal.cluster}: "
-        "somebody put other data here.",
-        would="move the data aside and join as a new member",
+        "somebody put other data here, or restored a backup.",
+        would="move the data aside and join as a new member" if joins else "start with this data from now on",
     )
 
 

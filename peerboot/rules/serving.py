@@ -104,7 +104,7 @@ def reap_learner(facts: Facts) -> Decision | None:
         "idle",
         "reap-learner",
         f"Learner {learner.id} of {learner.pod or 'no known pod'} made no progress for {facts.limits.learner_stall:g} "
-        "s and blocks all who want to join: it is removed.",
+        "s (PEERBOOT_ETCD_LEARNER_STALL) and blocks all who want to join: it is removed.",
         may_run=True,
         target=learner.id,
     )

@@ -51,6 +51,14 @@ def torn_state(facts: Facts) -> Decision | None:
     """
     if not facts.record.problem or facts.disk.kind in ("data", "bootstrap"):
         return None
+    if facts.disk.kind == "corrupt":
+        return refuse(
+            facts,
+            "torn-state",
+            f"peerboot's own state is not readable: {facts.record.problem}. And the data beside it does not read "
+            f"({facts.disk.reason}): it may be the best copy that is left, so nothing is touched. Mount the right "
+            "volume, or move both away yourself.",
+        )
     if allowed(facts, "torn-state"):
         return say(facts, "renew", "torn-state", "A person allowed it: this volume is taken as a new disk.")
     return refuse(

@@ -4,11 +4,12 @@ Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
     disk data cluster=c1 member=m1 [running] [for=40] [reason="…"] [warning="…"]
-    record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [foreign="…"] [problem="…" [torn]]
+    record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
+           [foreign="…"] [problem="…" [torn]]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
-    dns found                           the last answer: found, absent, or unknown with its reason
+    dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
@@ -83,6 +84,9 @@ def parse(text: str) -> Facts:
     sightings, evidence = _peers(identity, by_word.pop("peer", []))
     dns = by_word.pop("dns", None)
     answer = Answer(outcome=dns[0][0], reason=" ".join(dns[0][1:])) if dns else None  # type: ignore[arg-type]
+    if answer is not None and answer.outcome == "found":
+        own = Sighting(pod=identity.pod, port=7070, addresses=("10.0.0.9",), first_at=900.0, last_at=NOW)
+        sightings = {**sightings, identity.pod: own}
     values["peers"] = PeerSet(sightings=sightings, answer=answer)
     values["evidence"] = evidence
     values["cluster"] = _cluster(identity, by_word)
@@ -152,6 +156,7 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         permitted_wall=1.0 if "permitted" in plain else None,
         seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1]) if seal else None,
         claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce) if claim else None,
+        former=(_birth(identity.start, keys["former"]).token,) if "former" in keys else (),
         foreign=keys.get("foreign", ""),
         problem=keys.get("problem", ""),
         torn="torn" in plain,

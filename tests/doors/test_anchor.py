@@ -96,3 +96,12 @@ def test_a_damaged_one_can_be_forgotten(path: Path) -> None:
     assert f"{path}.aside-s" == anchor.forget(f"file:{path}", "s")
     with pytest.raises(FilesError, match="it is not there"):
         anchor.forget(f"file:{path.parent}/no/birth", "s")
+
+
+def test_a_birth_that_came_to_nothing_is_written_over(tmp_path: Path) -> None:
+    """Only the token that is named is replaced; any other stays."""
+    spec = f"file:{tmp_path}/birth.json"
+    one, two, three = "1" * 32, "2" * 32, "3" * 32
+    assert anchor.write(spec, one).token == one
+    assert anchor.write(spec, two, replaces=one).token == two
+    assert anchor.write(spec, three, replaces=one).token == two

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from peerboot.birth import token_of
 from peerboot.model import SCHEMA, Birth, Claim, Hold, Identity, Record, Seal
 from peerboot.outside import files
 from peerboot.outside.files import FilesError
@@ -443,3 +444,32 @@ def test_the_journal_never_fails(state: StateDir) -> None:
     (state.path / "journal.jsonl").mkdir()
     state.append_decision({"number": 1})
     assert state.read_journal(5) == []
+
+
+@pytest.mark.parametrize("content", [b'[{"id":"\xff"}]', b"[" * 100_000, b"\xff\xfe"], ids=["text", "deep", "bytes"])
+def test_what_serves_people_may_be_damaged(state: StateDir, content: bytes) -> None:
+    """Holds and journal that are damaged in any way are none: reading never raises."""
+    state.path.mkdir(parents=True, exist_ok=True)
+    (state.path / "holds.json").write_bytes(content)
+    (state.path / "journal.jsonl").write_bytes(content)
+    assert (state.read_holds(), state.read_journal(10)) == ((), [])
+
+
+def test_a_state_nested_without_end_is_damaged(state: StateDir) -> None:
+    """It is named, not raised."""
+    state.path.mkdir(parents=True, exist_ok=True)
+    (state.path / "state.json").write_bytes(b'{"version":1,"x":' + b"[" * 100_000)
+    assert "half written or damaged" in state.read().problem
+
+
+def test_only_a_birth_that_came_to_nothing_is_remembered(state: StateDir) -> None:
+    """A renewed disk knows the last eight births that it gave up; one that is new for another reason knows none."""
+    tokens = []
+    for _ in range(10):
+        nonce = state.ensure_nonce().nonce
+        tokens.append(token_of({"db-0": nonce}))
+        state.record_birth(Birth(token=tokens[-1], members={"db-0": nonce}))
+        state.renew("renew")
+    assert state.read().former == tuple(tokens[-8:])
+    state.renew("replace-lost")
+    assert state.read().former == ()

@@ -54,8 +54,9 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
 def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
     mend = (Renew(why="torn-state"),) if facts.record.torn else ()
+    sealed = (*steps.seal(facts), *steps.spend(facts, decision))
     # The permit comes first: what cannot be written down of a volume keeps no member from starting.
-    return (*_file(facts, config.resume_file(facts.disk)), *mend, *steps.seal(facts), *_duty(facts, decision))
+    return (*_file(facts, config.resume_file(facts.disk)), *mend, *sealed, *_duty(facts, decision))
 
 
 def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
