@@ -32,9 +32,12 @@ def small(path, size):
 
 
 ZYGOTE = """
-import json, os, sys, tempfile, traceback
-import peerboot.admin, peerboot.catalogue, peerboot.cli, peerboot.container, peerboot.look, peerboot.serve
-import peerboot.outside.yaml, peerboot.systems.etcd.spec, yaml
+import importlib, json, os, pkgutil, sys, tempfile, traceback
+import aiohttp.web, dns.asyncresolver, peerboot, structlog, yaml
+# An ordinary user may not be able to read the modules: root's home is closed to others.
+for module in pkgutil.walk_packages(peerboot.__path__, "peerboot."):
+    if not module.name.startswith(("peerboot.lab", "peerboot.__main__")):
+        importlib.import_module(module.name)
 def ordinary():
     if os.getuid() == 0:
         os.setgroups([])
@@ -51,6 +54,7 @@ for line in sys.stdin:
                 os.dup2(err.fileno(), 2)
                 if asked["ordinary"]:
                     ordinary()
+                sys.dont_write_bytecode = True
                 os.environ.clear()
                 os.environ.update(asked["env"])
                 sys.path[:0] = filter(None, [asked["env"].get("PYTHONPATH")])

@@ -216,7 +216,9 @@ def test_it_can_be_ended_at_any_time(
     monkeypatch.setattr(Story, "tell", tell)
     monkeypatch.setattr(Lab, "stop", stop)
     code = demo.main(ARGS)
-    assert (code, capsys.readouterr().out, len(stopped), list(no_server.iterdir())) == (130, INTERRUPTED + "\n", 1, [])
+    # Before it a line may say that this machine allows no hosts file of the lab's own.
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (code, last, len(stopped), list(no_server.iterdir())) == (130, INTERRUPTED, 1, [])
 
 
 # -------------------------------------------------------------------- honesty
