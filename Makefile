@@ -12,18 +12,20 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-fast lint docs bench servers lock clean
+.PHONY: help setup demo test test-real test-scenarios test-kubernetes test-fast lint docs bench servers image node lock clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/project.stamp ## make .venv with everything in it (the other targets do so when they must)
 
 demo: setup ## a real etcd cluster forms, loses disks, heals and explains itself, in a minute
 	@$(VENV)/bin/peerboot lab demo etcd
 
+# What has a target of its own.
+APART := --ignore=tests/real --ignore=tests/kubernetes --ignore=tests/image
 test: setup lint servers ## everything that must pass but the long scenarios below; real servers included
-	$(PY) -m pytest --ignore=tests/real
+	$(PY) -m pytest $(APART)
 
 # One that fails is run once more, for servers live by the clock; what fails twice fails.
 REAL := $(foreach name,forming disks stale corrupt restarts,tests/real/test_$(name).py)
@@ -34,8 +36,12 @@ test-real: setup servers ## every row of etcd's decision table on real servers
 test-scenarios: setup servers ## further long scenarios: DNS, people's words, killed at each action (8 minutes)
 	$(PY) -m pytest $(MORE) || $(PY) -m pytest $(MORE) --last-failed --last-failed-no-failures=none
 
+PODS := tests/image tests/kubernetes
+test-kubernetes: setup servers node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
+	$(PY) -m pytest $(PODS) || $(PY) -m pytest $(PODS) --last-failed --last-failed-no-failures=none
+
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest --ignore=tests/real --ignore=tests/etcd --ignore=tests/lab
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab
 
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
@@ -53,6 +59,14 @@ bench: setup ## measure, and print the tables
 servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
 
+# On a registry's base: make image BASE=python:3.13-slim. Without one: BASE=local, which is Debian, made on this machine.
+BASE ?= python:3.13-slim
+image: setup ## peerboot's image by buildah, on BASE; `python -m tools.image` makes the context for other builders
+	$(PY) -m tools.image build --base $(BASE)
+
+node: setup ## the programs of the node that test-kubernetes makes, once (7 to 10 minutes); nothing where KUBECONFIG is set
+	@test -n "$$KUBECONFIG" || tests/kubernetes/node/build
+
 lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrade takes newer releases)
 	test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK) && $(LOCK)/bin/python -m pip install --quiet $(UV); }
 	$(COMPILE) $(UPGRADE) --extra lab --group dev --output-file requirements/dev.txt
@@ -60,6 +74,7 @@ lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrad
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/run.txt
 
 clean: ## remove what these targets made
+	@test ! -e build/node/state || tests/kubernetes/node/down
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find peerboot tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 

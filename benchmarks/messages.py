@@ -25,11 +25,12 @@ from benchmarks.tables import show
 from peerboot import census
 from peerboot.discovery import Discovery
 from peerboot.log import Log
-from peerboot.loops import Doors, Loops, Pace
+from peerboot.loops import Doors, Loops
 from peerboot.model import ClusterView, Decision, Identity, Statement
 from peerboot.outside.dns import Reply as DnsReply
 from peerboot.outside.dns import Srv
 from peerboot.outside.http import HttpError, Reply
+from peerboot.pace import Pace
 from peerboot.statedir import StateDir
 from peerboot.systems.etcd.assess import MAX_SERVERS
 from tests.run.turned import TurnedClock, run

@@ -5,3 +5,6 @@ settings, identity, discovery, peers, census, assess, decide, plan, act, report.
 """
 
 __version__ = "0.1.0.dev0"
+
+IMAGE = f"peerboot:{__version__}"
+"""The one name of peerboot's image; `peerboot manifest --image` and Kustomize's `images:` change it."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peerboot import anchor
 from peerboot.model import (
     Action,
     Call,
@@ -34,6 +33,7 @@ from peerboot.outside import files
 from peerboot.rules.words import consent_nonce
 
 if TYPE_CHECKING:
+    from peerboot.anchor import Keeper
     from peerboot.outside.http import Http
     from peerboot.statedir import StateDir
     from peerboot.systems import Prepared
@@ -104,7 +104,7 @@ class Doors:
     state: StateDir
     http: Http
     output_dir: Path
-    anchor: str
+    anchor: Keeper
     words: Words
     stamp: str
     """Time stamp for names of what is moved aside, for example ``20260102T030405Z``."""
@@ -145,7 +145,7 @@ async def perform(action: Action, doors: Doors) -> Done:
             where = doors.system.move_aside(doors.stamp)
             return Done(action=action, ok=True, say=f"the data is kept at {where}")
         case WriteAnchor():
-            return _anchor(action, doors)
+            return await _anchor(action, doors)
         case UseConsent(nonce=nonce):
             doors.words.consents.pop(nonce, None)
         case EndRemoval(pod=pod):
@@ -168,12 +168,12 @@ def withdraw_permit(output_dir: Path, name: str) -> None:
         return
 
 
-def _anchor(action: WriteAnchor, doors: Doors) -> Done:
+async def _anchor(action: WriteAnchor, doors: Doors) -> Done:
     token = action.token
     if not token:
-        kept = anchor.forget(doors.anchor, doors.stamp)
+        kept = doors.anchor.forget(doors.stamp)
         return Done(action=action, ok=True, say=f"the old anchor is kept at {kept}")
-    now = anchor.write(doors.anchor, token, action.replaces)
+    now = await doors.anchor.write(token, action.replaces)
     ok = now.state == "holds" and now.token == token
     return Done(action=action, ok=ok, say="" if ok else f"the anchor says otherwise: {now.token or now.reason}")
 

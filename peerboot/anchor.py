@@ -2,14 +2,20 @@
 
 ``file:/path`` keeps it in a file on storage that all Pods share. It is written once, compare-and-set by a hard link
 that fails when the name exists, and never changed after.
+
+``configmap:NAME`` keeps it in a ConfigMap, which the manifests ship empty, so that ``get`` and ``update`` of that one
+name are all that peerboot needs. It is written once, compare-and-set by its ``resourceVersion``, and sealed by
+``immutable`` in the same write: from then on it can only be deleted, which is a person's to do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -24,7 +30,15 @@ from peerboot.outside.files import (
     write_whole,
 )
 
+if TYPE_CHECKING:
+    from peerboot.outside.kubernetes import Kubernetes
+
 LIMIT = 4096
+CONFIG_MAP = "configmap:"
+KEY = "birth"
+"""The one key of the ConfigMap that peerboot writes."""
+WRITE_TIMEOUT = 5.0
+"""Seconds for reading, writing and reading again; what came of a write that was cut off is seen at the next try."""
 TOKEN = re.compile(r"[0-9a-f]{16,128}")
 
 
@@ -48,14 +62,14 @@ def read(spec: str) -> Anchor:
             if not path.parent.is_dir():  # the shared storage is not mounted; that is not "never written"
                 return Anchor(state="unknown", reason=f"{path.parent} is not there", where=str(path))
             return Anchor(state="empty", where=str(path))
-        return Anchor(state="holds", token=_token(path, content), where=str(path))
+        return Anchor(state="holds", token=_token(str(path), content), where=str(path))
     except FilesError as error:
         return Anchor(state="unknown", reason=str(error), where=str(path))
     except OSError as error:
         return Anchor(state="unknown", reason=f"{path} cannot be read: {why(error)}", where=str(path))
 
 
-def _token(path: Path, content: bytes) -> str:
+def _token(path: str, content: bytes) -> str:
     try:
         found = msgspec.json.decode(content, type=_Content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -106,3 +120,143 @@ def forget(spec: str, stamp: str) -> str:
     """Rename it aside, for a person allowed to form anew; returns where to. Raises ``FilesError``."""
     path = _path(spec)
     return str(rename_aside(path, stamp)) if read(spec).state != "empty" else ""
+
+
+# ------------------------------------------------------------------- ConfigMap
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str
+    resource_version: str
+
+
+class _ConfigMap(msgspec.Struct):
+    kind: Literal["ConfigMap"]
+    metadata: _Meta
+    data: dict[str, str] | None = None
+    immutable: bool | None = None
+
+
+class Keeper:
+    """The anchor of one Pod, wherever it is kept, and what a ConfigMap said last.
+
+    A file is read whenever it is asked for. A ConfigMap is asked for by ``ask``, apart from the pass that reads it.
+    """
+
+    def __init__(self, spec: str, kubernetes: Kubernetes | None) -> None:
+        self._spec = spec
+        self._kubernetes = kubernetes if spec.startswith(CONFIG_MAP) else None
+        self._name = spec.removeprefix(CONFIG_MAP)
+        self._said = self._unknown("it was not asked yet")
+        self._may_write = False
+        """The API would let it be written, as far as is known."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it has to be asked for."""
+        return self._spec.startswith(CONFIG_MAP)
+
+    def read(self) -> Anchor:
+        """What it says, of a ConfigMap what it said last. Never raises."""
+        return self._said if self.remote else read(self._spec)
+
+    async def ask(self) -> bool:
+        """Read a ConfigMap anew; true when it says something else than before. Bounded; never raises."""
+        before, (found, content) = self._said, await self._get()
+        if found.state == "empty" and not self._may_write:
+            # Before anybody is born it is known whether the birth can be remembered.
+            found = await self._replace(content, dry_run=True)
+        self._said = found
+        return before != found
+
+    async def write(self, token: str, replaces: str = "") -> Anchor:
+        """Write the token unless somebody has written one, and seal it; returns what it says then. Never raises.
+
+        ``replaces``: see ``write``; a sealed ConfigMap is never written over.
+        """
+        if not self.remote:
+            return write(self._spec, token, replaces)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                self._said = await self._put(token)
+        except TimeoutError:
+            self._said = self._unknown(f"it was not written within {WRITE_TIMEOUT:g} s")
+        return self._said
+
+    def forget(self, stamp: str) -> str:
+        """See ``forget``; a sealed ConfigMap can only be deleted, for which peerboot has no right."""
+        if self.remote:
+            raise FilesError(f"{self._where} cannot be set aside: {self._undo}, then apply it empty")
+        return forget(self._spec, stamp)
+
+    @property
+    def _where(self) -> str:
+        return f"ConfigMap {self._name}"
+
+    @property
+    def _undo(self) -> str:
+        namespace = self._kubernetes.namespace if self._kubernetes else ""
+        return f"kubectl --namespace {namespace} delete configmap {self._name}"
+
+    def _unknown(self, reason: str) -> Anchor:
+        return Anchor(state="unknown", reason=reason, where=self._where, undo=self._undo)
+
+    async def _get(self) -> tuple[Anchor, bytes]:
+        """What it says, and the whole object."""
+        from peerboot.outside.kubernetes import KubernetesError
+
+        if self._kubernetes is None:
+            return self._unknown("nobody can ask for it"), b""
+        try:
+            content = await self._kubernetes.config_map(self._name)
+            return self._told(content), content
+        except KubernetesError as error:
+            more = ": apply it empty" if error.outcome == "not-found" else ""
+            return self._unknown(f"{error}{more}"), b""
+        except FilesError as error:
+            return self._unknown(str(error)), b""
+
+    def _told(self, content: bytes) -> Anchor:
+        """Raises ``FilesError`` for what is not as peerboot writes it."""
+        try:
+            found = msgspec.json.decode(content, type=_ConfigMap)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise FilesError(f"the API's answer is no ConfigMap ({str(error)[:120]})") from None
+        if found.metadata.name != self._name:
+            raise FilesError("the API's answer is about another ConfigMap")
+        text = (found.data or {}).get(KEY)
+        if text is None:
+            if found.immutable:
+                raise FilesError(f"{self._where} is immutable and empty: {self._undo}, then apply it without immutable")
+            return Anchor(state="empty", where=self._where, undo=self._undo)
+        token = _token(f"{self._where}, key {KEY}", text.encode())
+        return Anchor(state="holds", token=token, where=self._where, undo=self._undo)
+
+    async def _put(self, token: str) -> Anchor:
+        """Compare and set by ``resourceVersion``: whoever was first counts."""
+        now, content = await self._get()
+        if now.state != "empty":
+            return now
+        whole = msgspec.json.decode(content)
+        text = msgspec.json.encode(_Content(version=SCHEMA, token=token)).decode()
+        whole["data"] = {**(whole.get("data") or {}), KEY: text}
+        whole["immutable"] = True
+        return await self._replace(msgspec.json.encode(whole))
+
+    async def _replace(self, content: bytes, *, dry_run: bool = False) -> Anchor:
+        """What it says after it was replaced, or by whoever was faster."""
+        from peerboot.outside.kubernetes import KubernetesError
+
+        if self._kubernetes is None:
+            return self._unknown("nobody can ask for it")
+        self._may_write = False
+        try:
+            now = self._told(await self._kubernetes.replace_config_map(self._name, content, dry_run=dry_run))
+        except KubernetesError as error:
+            if error.outcome != "conflict":
+                return self._unknown(str(error))
+            now, _ = await self._get()
+        except FilesError as error:
+            return self._unknown(str(error))
+        self._may_write = True
+        return now

@@ -18,6 +18,7 @@ from peerboot.model import (
     Hold,
     Identity,
     LearnerTrack,
+    Live,
     PeerSet,
     Record,
     Statement,
@@ -41,6 +42,9 @@ class Memory:
     nonce_at: float = -1.0
     """When this process saw the disk's nonce change; negative while it has not."""
     anchor: Anchor = field(default_factory=Anchor)
+    live: Live = field(default_factory=Live)
+    stopping: bool = False
+    """The kubelet has called ``/prestop``, and it is not known yet that this Pod's member stays."""
     findings: tuple[Finding, ...] = ()
     learners: dict[str, LearnerTrack] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
@@ -182,6 +186,8 @@ def facts_of(
         twin=memory.twin,
         cluster=fresh_view(memory.view, now),
         anchor=memory.anchor,
+        live=memory.live,
+        stopping=memory.stopping,
         findings=memory.findings,
         holds=memory.active_holds(wall),
         learners=dict(memory.learners),

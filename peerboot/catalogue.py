@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from peerboot import systems, values
 from peerboot.errors import SettingsError
-from peerboot.printing import table
-from peerboot.settings import GENERAL
+from peerboot.printing import say, table
+from peerboot.settings_table import GENERAL
 
 
 def main(args: argparse.Namespace) -> int:
@@ -39,8 +40,13 @@ def _settings(args: argparse.Namespace) -> int:
         print(json.dumps(values.schema(wanted), indent=1))
     elif args.json:
         print(json.dumps(rows, indent=1))
+    elif sys.stdout.isatty():
+        for row in rows:
+            more = ", ".join(part for part in (f"default: {row['default']}", row["unit"], row["values"]) if part)
+            print(f"{row['name']}  ({more})")
+            say(row["reason"], "    ")
     else:
-        columns = ("name", "default", "unit", "values", "reason")
-        head = [[column.upper() for column in columns]]
-        print(table(head + [[row[column] or "-" for column in columns] for row in rows]))
+        names = ("name", "default", "unit", "values", "reason")
+        head = [[name.upper() for name in names]]
+        print(table(head + [[row[name] or "-" for name in names] for row in rows]))
     return 0

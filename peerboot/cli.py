@@ -28,6 +28,7 @@ EXAMPLES = {
     "resume": "kubectl exec db-0 -c peerboot -- peerboot resume --all",
     "settings": "peerboot settings --system etcd",
     "systems": "peerboot systems",
+    "manifest": "peerboot manifest etcd | kubectl apply -f -",
     "lab": "peerboot lab demo etcd",
 }
 
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """All commands, each with an example in its ``--help``. Those of the lab are made only when it is asked for."""
+    """All commands, each with an example in its ``--help``. Those of manifest and lab are made only when asked for."""
     parser = Parser(
         prog="peerboot",
         description="Brings a clustered server up in a StatefulSet, and says why.",
@@ -86,6 +87,12 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     settings.add_argument("--system", default="", help="one system's own settings too")
     settings.add_argument("--json-schema", action="store_true", help="a JSON schema of the settings file")
     add("systems", "Every system that PEERBOOT_SYSTEM can name.", as_json=True)
+    if argv[:1] == ["manifest"]:
+        from peerboot import template
+
+        template.register(commands)
+    else:
+        add("manifest", "Everything for `kubectl apply`, with comments that say why.")
     if argv[:1] == ["lab"]:
         from peerboot.lab import commands as lab
 
@@ -106,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     args = sys.argv[1:] if argv is None else argv
     try:
         try:
-            return _run(build_parser(args).parse_args(args), os.environ)
+            return _run(build_parser(args).parse_args(args), os.environ, args)
         finally:
             if sys.stdout is not None:  # it was closed before the start
                 sys.stdout.flush()
@@ -141,7 +148,7 @@ def _last_words(args: Sequence[str], text: str) -> None:
         write_last_words(os.environ.get("PEERBOOT_TERMINATION_LOG") or "/dev/termination-log", text)
 
 
-def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def _run(args: argparse.Namespace, environ: Mapping[str, str], argv: list[str]) -> int:
     match args.command:
         case "init" | "sidecar":
             from peerboot import container
@@ -151,6 +158,10 @@ def _run(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
             from peerboot.lab import commands as lab
 
             return lab.run(args)
+        case "manifest":
+            from peerboot import template
+
+            return template.main(args, argv)
         case "settings" | "systems":
             from peerboot import catalogue
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from peerboot import identity as identities
-from peerboot import preflight, systems
+from peerboot import preflight, prestop, systems
 from peerboot.errors import PeerbootError, SettingsError, bug
 from peerboot.model import Identity
 from peerboot.outside import files
@@ -21,6 +21,7 @@ from peerboot.settings import Setting, Settings, as_mapping, config_path, read
 
 if TYPE_CHECKING:
     from peerboot.log import Log
+    from peerboot.outside.kubernetes import Kubernetes
     from peerboot.run import Doors, Node
 
 SMALL = 64 * 1024
@@ -38,6 +39,8 @@ class SetUp:
     system: systems.Prepared
     data_dir: Path
     nameservers: tuple[str, ...]
+    api: Mapping[str, str]
+    """Where the kubelet says that the Kubernetes API is, see ``outside.kubernetes.base_of``."""
 
 
 def _text(path: str) -> str:
@@ -61,7 +64,9 @@ def set_up(environ: Mapping[str, str]) -> SetUp:
     system = systems.find(settings.system)
     data_dir = systems.data_dir_of(settings, system.default_data_dir)
     prepared = system.prepare(settings, who, _yaml_file("PEERBOOT_BASE_CONFIG_FILE", settings.base_config_file))
-    return SetUp(settings, who, prepared, data_dir, settings.nameservers or identities.nameservers(resolv))
+    nameservers = settings.nameservers or identities.nameservers(resolv)
+    api = {name: value for name, value in environ.items() if name.startswith("KUBERNETES_SERVICE_")}
+    return SetUp(settings, who, prepared, data_dir, nameservers, api)
 
 
 def _known_settings() -> dict[str, tuple[Setting, ...]]:
@@ -126,6 +131,16 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
+def _kubernetes(made: SetUp, log: Log) -> Kubernetes | None:
+    """The API, where a setting asks for it; nothing of it is loaded otherwise."""
+    settings = made.settings
+    if "none" == settings.replicas_from == settings.events and not settings.anchor.startswith("configmap:"):
+        return None
+    from peerboot.outside.kubernetes import Kubernetes, base_of
+
+    return Kubernetes(base_of(made.api), made.identity.namespace, warn=log.warning, tell=log.info)
+
+
 def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> Doors:
     """The world as this process reaches it."""
     from peerboot.census import Census
@@ -146,6 +161,7 @@ def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> D
         state=StateDir(state, who, clock),
         system=made.system,
         log=log,
+        kubernetes=_kubernetes(made, log),
     )
 
 
@@ -226,12 +242,13 @@ async def _until_done(node: Node, settings: Settings, announce: Callable[[], Non
         running = asyncio.create_task(node.run())
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        last = "" if running in done else await prestop.before_the_end(node, settings.leave_timeout)
         for task in (running, stopping):
             task.cancel()
         await asyncio.gather(running, stopping, return_exceptions=True)
         if running in done:
             return running.result()
-        node.doors.log.info("Told to stop: peerboot ends; stopping is not leaving, so the membership stays as it is.")
+        node.doors.log.info(f"Told to stop: peerboot ends; {last}.")
         return 0
     finally:
         await node.stop()
@@ -273,5 +290,7 @@ def _warnings(made: SetUp) -> Iterator[str]:
         yield "One pod without an anchor: if its disk is lost, an empty cluster forms in its place."
     if who.replicas == 2:
         yield "Two pods: the loss of either stops all writes."
+    if made.settings.events == "pod" and not who.uid:
+        yield "POD_UID is not set: `kubectl describe pod` does not show the events. Take it from metadata.uid."
     if identities.outside_range(who):
         yield identities.outside_range(who) + "."

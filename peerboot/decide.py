@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import begun, blank, born, data, joining, serving, volume
+from peerboot.rules import begun, blank, born, data, joining, leaving, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -28,6 +28,9 @@ TABLE: tuple[Rule, ...] = (
     data.foreign_data,
     data.cloned_data,
     begun.renew,
+    leaving.leave_waits,
+    leaving.hand_over,
+    leaving.leave,
     begun.stuck_bootstrap,
     data.stale_birth,
     data.foreign_cluster,
@@ -35,6 +38,7 @@ TABLE: tuple[Rule, ...] = (
     data.taken_over,
     data.removed_member,
     serving.remove_by_word,
+    leaving.clean_up,
     serving.peer_url_differs,
     serving.reap_learner,
     serving.promote_learner,
@@ -76,7 +80,7 @@ HELD_KINDS = ("form", "join", "replace", "renew", "leave")
 HELD_WAITS = ("anchor-forbids",)
 """Waits that act before they wait: they set aside what a person allowed to be set aside."""
 
-HELD_RULES = ("remove_by_word", "peer_url_differs", "reap_learner", "promote_learner")
+HELD_RULES = ("remove_by_word", "clean_up", "peer_url_differs", "reap_learner", "promote_learner")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from peerboot.model import Answer, Finding, Identity, Target
@@ -182,6 +183,20 @@ def _of_targets(
             ),
         )
     return (_not_published(identity),)
+
+
+def alone(identity: Identity, seen: Container[str]) -> tuple[Finding, ...]:
+    """What may be wrong where DNS lists of all expected pods only the first, which waits for the others. Pure."""
+    if not identity.others or identity.pod != identity.expected[0] or any(pod in seen for pod in identity.others):
+        return ()
+    return (
+        Finding(
+            name="alone",
+            say=f"DNS lists none of the other {len(identity.others)} pods. If StatefulSet {identity.statefulset} is "
+            "OrderedReady, they are not made before this Pod is ready, which it cannot be without them: make the set "
+            "anew with podManagementPolicy: Parallel, or with an anchor (peerboot manifest --ordered-ready).",
+        ),
+    )
 
 
 def is_dashed_address(label: str, identity: Identity) -> bool:

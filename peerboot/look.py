@@ -59,6 +59,7 @@ async def plan(environ: Mapping[str, str]) -> Mapping[str, Any]:
     state = preflight.state_dir(made.settings, made.data_dir)
     log = Log("text", "error", made.identity.pod, io.StringIO())
     node = container.make_node(made, "plan", SystemClock(), log, state)
+    node.loops.curious = True
     task = asyncio.create_task(node.run())
     try:
         await _looked_around(node, task)

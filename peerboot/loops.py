@@ -1,4 +1,5 @@
-"""The three loops that look at the world, each at its own pace: DNS, census, servers. They only fill ``Memory``.
+"""The loops that look at the world, each at its own pace: DNS, census, servers, and where a setting asks for it the
+Kubernetes API. They only fill ``Memory``.
 
 None of them writes, calls or decides. The pace follows the decision in force, which the pass hands in; ``news`` wakes
 the pass at once when one of them learned something.
@@ -8,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from peerboot import assess, peers
-from peerboot.model import Decision
+from peerboot import assess, discovery, peers
+from peerboot.model import Decision, Finding, Live
+from peerboot.pace import Pace
 from peerboot.rules.words import DATA_KINDS
 
 if TYPE_CHECKING:
+    from peerboot.anchor import Keeper
     from peerboot.census import Census
     from peerboot.discovery import Discovery
     from peerboot.log import Log
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from peerboot.outside.clock import Clock
     from peerboot.outside.dns import Dns
     from peerboot.outside.http import Http
+    from peerboot.outside.kubernetes import Kubernetes
     from peerboot.statedir import StateDir
     from peerboot.systems import Prepared
 
@@ -37,46 +42,12 @@ LOOK_ROUND = 60.0
 """The same of a look at 64 servers, all of them silent."""
 CENSUS_EACH = 1.0
 """The same of one pod that is asked: eight silent addresses of two seconds, sixteen at once."""
+LOST_AFTER, ALONE_AFTER = 3.0, 4.0
+"""Seconds without this Pod's record, or with no other's, until the cause is looked for: it is told within ten."""
+API_ROUND = 10.0
+"""The same of one question to the API."""
 
 Places = dict[str, tuple[tuple[str, int], ...]]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Seconds between looks. Fleet-wide nothing grows faster than the number of Pods at rest."""
-
-    pass_busy: float = 0.1
-    """While a server is about to start for the first time: its permit is good for one start."""
-    pass_rest: float = 1.0
-    """The only thing looked at so often is the lock of the data directory."""
-    servers_busy: float = 0.5
-    servers_rest: float = 10.0
-    census_busy: float = 0.5
-    census_rest: float = 10.0
-    census_rest_peers: int = 4
-    """At rest so many peers are asked a time, in turn, whatever the size of the set."""
-    look_timeout: float = 2.5
-    patience: float = 4.0
-    """A disk with data starts after so long even when nobody answered."""
-    refuse_settle: float = 5.0
-    """``init`` leaves on a refusal that has stood for so long."""
-    linger: float = 2.5
-    """``init`` of a Pod that was born answers on for so many rounds of the census after it heard that all are: the
-    last one to be born is the first to know."""
-    api_failures: int = 8
-    """``init`` leaves when the system's admin API failed so many times in a row."""
-
-    calm_after: float = 60.0
-    """Once a wait or a refusal has stood for so long, a round begins no sooner than after ``calm`` seconds."""
-    calm: float = 2.0
-
-    def census_round(self, pods: int) -> float:
-        """Between two rounds of asking all of so many pods, while anything is open."""
-        return max(self.census_busy, pods / 20)
-
-    def servers_round(self, servers: int) -> float:
-        """The same of looks at so many servers, of which 64 are asked at a time; some take two or three requests."""
-        return max(self.servers_busy, min(servers, 64) / 20)
 
 
 @dataclass
@@ -91,6 +62,8 @@ class Doors:
     state: StateDir
     system: Prepared
     log: Log
+    kubernetes: Kubernetes | None = None
+    """Only where a setting asks for it."""
 
 
 class Loops:
@@ -108,6 +81,11 @@ class Loops:
         self.news = asyncio.Event()
         self.look_soon = asyncio.Event()
         self._ask_soon = asyncio.Event()
+        self._ask_api_soon = asyncio.Event()
+        self._gaps_since: float | None = None
+        """Since when a member's pod is missing from DNS or not wanted."""
+        self.curious = False
+        """A person asked: nobody rests before everything was looked at."""
         self.head_start = 0.0
         """Seconds that this process took before the loops began: the first question's pause counts from its start."""
         self.due: dict[str, float] = {}
@@ -119,7 +97,7 @@ class Loops:
     @property
     def resting(self) -> bool:
         """This member serves and nothing is to be done."""
-        return self.decision.rule == "serving"
+        return self.decision.rule == "serving" and not self.memory.stopping and not self.curious
 
     def follow(self, decision: Decision) -> bool:
         """Take the pass's decision, which sets the pace; True when it is of another kind or rule than before."""
@@ -128,6 +106,7 @@ class Loops:
         if changed:
             stood, self.decided_at = self.doors.clock.now() - self.decided_at, self.doors.clock.now()
             self.look_soon.set()
+            self._ask_api_soon.set()
             if stood >= self.pace.calm_after:
                 # The calm pause under way belongs to what is over.
                 self._ask_soon.set()
@@ -171,6 +150,8 @@ class Loops:
                 self._ask_soon.set()
             await self._diagnose()
             self.news.set()
+            if self._gaps_since is None and self._gaps():
+                self._ask_api_soon.set()
             missing = set(self.identity.expected) - set(self.memory.peers.sightings)
             attempt = attempt + 1 if missing or not self.resting else 0
             pause = peers.pace(
@@ -188,21 +169,25 @@ class Loops:
         now, own = self.doors.clock.now(), self.identity.pod in self.memory.peers.sightings
         if own:
             self._own_seen_at = now
-            self.memory.findings = ()
+            waits = self.decision.rule == "wait-for-all" and now - self.memory.started_at >= ALONE_AFTER
+            self._found(discovery.alone(self.identity, self._seen()) if waits else ())
             return
         since = self._own_seen_at if self._own_seen_at is not None else self.memory.started_at
         answer = self.memory.peers.answer
-        if answer is None or answer.outcome == "unknown" or now - since < 5 or now - self._diagnosed_at < 10:
+        if answer is None or answer.outcome == "unknown" or now - since < LOST_AFTER or now - self._diagnosed_at < 10:
             return
         self._diagnosed_at = now
+        self._found(await self.doors.discovery.diagnose(answer))
+
+    def _found(self, found: Iterable[Finding]) -> None:
+        """What is set up wrongly now; each is logged when it is new, and keeps its time."""
+        now = self.doors.clock.now()
         known = {finding.name: finding.at for finding in self.memory.findings}
-        found = await self.doors.discovery.diagnose(answer)
         self.memory.findings = tuple(
             msgspec.structs.replace(finding, at=known.get(finding.name, now)) for finding in found
         )
-        for finding in self.memory.findings:
-            if finding.name not in known:
-                self.doors.log.warning(finding.say, finding=finding.name)
+        for new in (finding for finding in self.memory.findings if finding.name not in known):
+            self.doors.log.warning(new.say, finding=new.name)
 
     # --------------------------------------------------------------- census
 
@@ -263,16 +248,17 @@ class Loops:
 
     async def look(self) -> None:
         """One bounded look at the servers; names that a joining server needs are resolved too."""
-        clock, system = self.doors.clock, self.doors.system
+        clock, system, knew = self.doors.clock, self.doors.system, self.memory.asked_dns
         view = await system.look(
             self.doors.http, self.addresses(), rest=self.resting, timeout=self.pace.look_timeout, now=clock.now()
         )
         if view.quorum and self.memory.disk.kind not in DATA_KINDS:
             view = msgspec.structs.replace(view, unresolved=await self._unresolved(system.hosts_to_resolve(view)))
         before = self.memory.view
-        # Before DNS has answered once the look saw nobody; it does not count as having asked.
+        # A look that began before DNS had answered once knew no addresses; it does not count as having asked.
+        asked = self.memory.asked_servers or knew
         self.memory.see_view(view, clock.now())
-        self.memory.asked_servers = self.memory.asked_dns
+        self.memory.asked_servers = asked
         if msgspec.structs.replace(before, at=view.at) != view or self.decision.kind == "wait":
             self.news.set()
 
@@ -281,3 +267,88 @@ class Loops:
         asked = [host for host in hosts[:64] if host not in known]
         replies = await asyncio.gather(*(self.doors.dns.addresses(host) for host in asked))
         return tuple(host for host, reply in zip(asked, replies, strict=True) if reply.outcome != "found")
+
+    # ------------------------------------------------------- Kubernetes API
+
+    def ask_for_live(self) -> None:
+        """From now on the live number of replicas is asked for, and unknown until the API has answered."""
+        self.memory.live = Live(state="unknown", reason="it was not asked yet")
+
+    async def ask_live(self) -> None:
+        """Ask the API once, bounded, for the live number of replicas; a failure keeps the last one. Never raises."""
+        from peerboot import live
+        from peerboot.outside.kubernetes import KubernetesError
+
+        api, before, asked_at = self.doors.kubernetes, self.memory.live, self.doors.clock.now()
+        if api is None or before.state == "none":
+            return
+        try:
+            found = live.read(await api.stateful_set(self.identity.statefulset), self.identity, asked_at)
+        except KubernetesError as error:
+            found = Live(state="unknown", reason=str(error))
+        # Another question may have been answered meanwhile.
+        before, self.memory.live = self.memory.live, live.newer(self.memory.live, found, asked_at)
+        if not live.same(before, self.memory.live):
+            self.news.set()
+
+    async def live(self) -> None:
+        """Ask the API for the live number of replicas: often until it answered once and while anything is open."""
+        clock = self.doors.clock
+        while True:
+            self._ask_api_soon.clear()
+            self._expect("Kubernetes API", API_ROUND)
+            await self.ask_live()
+            pause = self._live_pause() * (0.9 + 0.2 * clock.jitter())
+            self._expect("Kubernetes API", pause + self.pace.api_least)
+            await clock.sleep(min(self.pace.api_least, pause))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause - self.pace.api_least):
+                    await self._ask_api_soon.wait()
+
+    def _live_pause(self) -> float:
+        now, pace = self.doors.clock.now(), self.pace
+        if not self._gaps():
+            self._gaps_since = None
+        elif self._gaps_since is None:
+            self._gaps_since = now
+        if self.memory.live.state != "known":
+            return self._api_haste(pace.api_first) if now - self.memory.started_at < pace.calm_after else pace.api_open
+        if self._gaps_since is not None:
+            return self._api_haste(pace.api_soon) if now - self._gaps_since < pace.calm_after else pace.api_open
+        return pace.api_rest if self.resting else pace.api_open
+
+    def _api_haste(self, pause: float) -> float:
+        """Twenty questions a second of the whole set, or one of each Pod in ``api_open`` seconds."""
+        return max(pause, min(len(self._seen()) / 20, self.pace.api_open))
+
+    def _gaps(self) -> bool:
+        """Whether a listed member's pod of this set is missing from DNS, or not wanted by the live number."""
+        live, peers = self.memory.live, self.memory.peers.sightings
+        for member in self.memory.view.members:
+            ordinal = self.identity.ordinal_of(member.pod)
+            if ordinal is not None and (member.pod not in peers or (live.state == "known" and not live.wants(ordinal))):
+                return True
+        return False
+
+    async def first_anchor(self, keeper: Keeper) -> None:
+        """Before the first pass of a blank disk, so that it does not begin with a wait for what is not asked yet."""
+        if keeper.remote and self.doors.system.read_disk().kind == "blank":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.pace.api_head_start):
+                    await keeper.ask()
+
+    async def anchor(self, keeper: Keeper) -> None:
+        """Read an anchor that is kept in the API, only while this disk is blank and no cluster serves."""
+        clock, memory = self.doors.clock, self.memory
+        while True:
+            self._expect("anchor", API_ROUND)
+            pause = self.pace.census_busy / 2
+            if memory.disk.kind == "blank" and not assess.fresh_view(memory.view, clock.now()).quorum:
+                if await keeper.ask():
+                    self.news.set()
+                unknown = keeper.read().state == "unknown"
+                pause = self._calmly(self._api_haste(self.pace.api_first) if unknown else self.pace.api_open)
+            elif memory.disk.kind != "unknown":
+                pause = self.pace.api_first
+            self._expect("anchor", pause)
+            await clock.sleep(pause * (0.9 + 0.2 * clock.jitter()))

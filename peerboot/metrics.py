@@ -73,6 +73,21 @@ def _set(node: Node) -> list[Metric]:
         ("peers", "Other pods: heard first hand, silent though in DNS, missing in DNS.", "gauge", peers),
         ("dns_queries", "Questions about the set, by what came of them.", "counter", results),
         _gauge("dns_unknown_seconds", "How long DNS has given no answer.", memory.peers.unknown_for),
+        *_live(node),
+    ]
+
+
+def _live(node: Node) -> list[Metric]:
+    """Of the Kubernetes API, where it is asked."""
+    live, api = node.memory.live, node.doors.kubernetes
+    if api is None:
+        return []
+    known = live.state == "known"
+    age = node.doors.clock.now() - live.at if known else None
+    return [
+        ("api_requests", "Requests to the Kubernetes API.", "counter", [({}, float(api.asked))]),
+        _gauge("live_replicas", "Replicas that the StatefulSet has, as last heard.", live.replicas if known else None),
+        _gauge("live_age_seconds", "How long ago that was heard.", age),
     ]
 
 

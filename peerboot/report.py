@@ -42,6 +42,15 @@ def sentence(decision: Decision) -> str:
     return one_line(f"{decision.kind} ({decision.rule}): {decision.reason}", SENTENCE_LIMIT)
 
 
+def _with_cause(facts: Facts, decision: Decision) -> str:
+    """The sentence; during a wait with what is set up wrongly, so that it is in the Pod's events too."""
+    if decision.kind not in ("wait", "refuse") or not facts.findings:
+        return sentence(decision)
+    # What to change comes first: the end of a long wait may be cut off.
+    causes = " ".join(finding.say for finding in facts.findings)
+    return one_line(f"{decision.kind} ({decision.rule}): {causes} {decision.reason}", SENTENCE_LIMIT)
+
+
 def answers(facts: Facts, ready: bool) -> str:
     """The second line of status.txt, for ``peerboot-probe``."""
     startup = facts.permit != "absent" or (facts.disk.running and facts.disk.kind in DATA_KINDS)
@@ -80,7 +89,7 @@ class Report:
     def tell(self, facts: Facts, decision: Decision, *, ready: bool, wall: float) -> bool:
         """Write what changed; True when this is a new decision that was not noted yet."""
         changed = self.note(decision, wall)
-        text = f"{sentence(decision)}\n{answers(facts, ready)}\n"
+        text = f"{_with_cause(facts, decision)}\n{answers(facts, ready)}\n"
         material = (text, decision.evidence, facts.permit, facts.findings, facts.holds)
         if material != self._written:
             status = self._write("status.txt", text.encode())

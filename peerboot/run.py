@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from peerboot import __version__, act, anchor, assess, decide, finish
-from peerboot.loops import Doors, Loops, Pace
+from peerboot import __version__, act, assess, decide, finish
+from peerboot.anchor import Keeper
+from peerboot.loops import Doors, Loops
 from peerboot.model import Call, Decision, Done, Facts, MoveAside, Plan, Removal, Renew
 from peerboot.outside import files
+from peerboot.pace import Pace
 from peerboot.report import Report, answers, sentence
 from peerboot.rules.words import DATA_KINDS
 
 if TYPE_CHECKING:
+    from peerboot.events import Events
     from peerboot.model import Hold, Identity, Statement
     from peerboot.settings import Settings
 
@@ -51,9 +54,19 @@ class Node:
         self.loops = Loops(self.identity, self.doors, self.pace)
         self.memory = self.loops.memory
         self.news = self.loops.news
+        self.anchor = Keeper(self.settings.anchor, self.doors.kubernetes)
+        self.events: Events | None = None
+        if self.settings.replicas_from == "statefulset":
+            self.loops.ask_for_live()
+        if self.settings.events == "pod" and self.doors.kubernetes is not None and self.mode != "plan":
+            from peerboot.events import Events
+
+            self.events = Events(self.identity, self.doors.kubernetes, self.doors.clock)
         self.words = act.Words()
         self.tally = act.Tally()
         self.facts: Facts | None = None
+        self.passed = asyncio.Event()
+        """Set when a pass has ended, for those that wait for what became of their word."""
         self.last_pass = self.memory.started_at
         self._done_at: float | None = None
         self._read_at = 0.0
@@ -103,6 +116,16 @@ class Node:
         self.words.removals[pod] = (Removal(pod=pod, who=who, at=self.doors.clock.now()), member)
         self.news.set()
 
+    async def next_pass(self) -> Facts:
+        """The facts of a pass that began after this was called."""
+        # The pass under way may have looked before the word was given: the one after it has not.
+        for _ in range(2):
+            self.passed.clear()
+            self.news.set()
+            await self.passed.wait()
+        assert self.facts is not None  # noqa: S101 - a pass has just made them
+        return self.facts
+
     def last_sentence(self) -> str:
         """The decision in force, for the termination log."""
         return sentence(self.decision)
@@ -114,7 +137,7 @@ class Node:
         if not self.observing:
             self._first_words()
         self.first_question()
-        tasks = [asyncio.create_task(loop()) for loop in (self._passes, self.loops.census, self.loops.servers)]
+        tasks = [asyncio.create_task(loop) for loop in self._loops()]
         if self._dns_task is not None:
             tasks.append(self._dns_task)
         try:
@@ -126,6 +149,17 @@ class Node:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _loops(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._passes()
+        yield self.loops.census()
+        yield self.loops.servers()
+        if self.settings.replicas_from == "statefulset":
+            yield self.loops.live()
+        if self.anchor.remote:
+            yield self.loops.anchor(self.anchor)
+        if self.events is not None:
+            yield self.events.loop()
 
     def first_question(self) -> None:
         """Start asking DNS; may be called before ``run``, so that the question travels while libraries load."""
@@ -141,6 +175,7 @@ class Node:
     async def _passes(self) -> None:
         """Decide and act whenever there is news; end when ``init`` is done or has to give up."""
         self.memory.holds = self._written_holds = self.doors.state.read_holds()
+        await self.loops.first_anchor(self.anchor)
         busy = 0
         while True:
             self.news.clear()
@@ -204,6 +239,7 @@ class Node:
             self.facts = facts = self._observe(fresh=True)
         self._keep_holds()
         self._tell(facts, decision, noted=noted)
+        self.passed.set()
         return any(d.ok for d in done)
 
     def _decide(self, *, fresh: bool = False) -> tuple[Facts, Decision]:
@@ -226,7 +262,7 @@ class Node:
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
             memory.see_record(doors.state.ensure_nonce(), now)
         if memory.disk.kind == "blank":
-            memory.anchor = anchor.read(self.settings.anchor)
+            memory.anchor = self.anchor.read()
         facts = self._facts(now)
         if self.words.forget_outdated(facts):
             facts = self._facts(now)
@@ -288,7 +324,7 @@ class Node:
                 state=self.doors.state,
                 http=self.doors.http,
                 output_dir=self.output_dir,
-                anchor=self.settings.anchor,
+                anchor=self.anchor,
                 words=self.words,
                 stamp=self.doors.state.stamp(),
                 addresses=self.loops.addresses(),
@@ -350,6 +386,8 @@ class Node:
             self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
+        if self.events is not None:
+            self.events.note(decision)
         wall = self.doors.clock.wall()
         changed = self.report.tell(facts, decision, ready=self.ready(), wall=wall) or noted
         if changed and not self.observing:

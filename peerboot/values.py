@@ -229,10 +229,13 @@ def _list(row: Setting, said: str, text: str) -> tuple[str, ...]:
 
 def _anchor(said: str, text: str) -> str:
     if text.startswith("configmap:"):
-        raise SettingsError(f"{said} comes with a later release: write file:/path, or unset it")
+        name = text.removeprefix("configmap:")
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", name):
+            raise SettingsError(f"{said} names no ConfigMap: write configmap:NAME, one in this Pod's namespace")
+        return text
     path = text.removeprefix("file:")
     if path == text or not path.startswith("/") or path.endswith("/") or not text.isprintable():
-        raise SettingsError(f"{said} is not an anchor: write file:/path, on storage that all Pods share")
+        raise SettingsError(f"{said} is not an anchor: write configmap:NAME, or file:/path on storage that all share")
     return text
 
 
@@ -286,7 +289,7 @@ def _property(row: Setting) -> dict[str, Any]:
     elif row.kind in ("addresses", "nameservers"):
         shape |= {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": row.most}
     elif row.kind in ("path", "anchor"):
-        shape["pattern"] = "^/" if row.kind == "path" else "^file:/"
+        shape["pattern"] = "^/" if row.kind == "path" else "^(file:/|configmap:)"
     if row.choices:
         shape["enum"] = list(row.choices)
     if row.default:

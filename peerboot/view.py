@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, census, metrics
+from peerboot import assess, census, metrics, prestop
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.model import Hold
 from peerboot.outside.files import FilesError
 from peerboot.printing import ago
 from peerboot.report import answers, sentence
-from peerboot.rules.words import consent_nonce, stands_without
+from peerboot.rules.words import consent_nonce, is_serving, stands_without
 
 if TYPE_CHECKING:
     from peerboot.run import Node
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 STUCK = 60.0
 """Seconds overdue after which a loop counts as stuck."""
 MAX_HOLD = 30 * 86400.0
+FRESH_LAG = 2.0
+"""Seconds after which an index says little of how far a server is now."""
+SPREADS = 20
+"""Seconds in which a hold of the set has reached every Pod that answers: two rounds of the census at rest."""
 
 
 class NodeView:
@@ -61,8 +65,10 @@ class NodeView:
         return self._ready
 
     async def prestop(self) -> str:
-        """Stopping is not leaving: without the live number of replicas nothing says that this member should go."""
-        return "staying a member: stopping is not leaving"
+        """Stopping is not leaving; only the live number of replicas says that this member should go."""
+        text = await prestop.stay_or_leave(self._node)
+        self._node.doors.log.info(f"/prestop: {text}.")
+        return text
 
     # -------------------------------------------------------------- census
 
@@ -137,7 +143,7 @@ class NodeView:
         members = {m.pod: m for m in node.memory.view.members if m.pod} if node.memory.view.quorum else {}
         applied = [v.applied for v in node.memory.view.views]
         applied += [e.statement.applied for e in node.memory.evidence.values() if e.statement]
-        top = max(applied, default=0)
+        top, leaders = max(applied, default=0), {v.leader for v in node.memory.view.views if v.leader}
         rows = []
         for pod in data["dns"]:
             evidence, own = data["evidence"].get(pod, {}), pod == node.identity.pod
@@ -151,7 +157,7 @@ class NodeView:
                 else "learner"
                 if member.learner
                 else "leader"
-                if at and at.leader == member.id
+                if member.id in leaders
                 else "voter"
             )
             heard = (
@@ -169,13 +175,13 @@ class NodeView:
                     evidence.get("kind", "unknown"),
                     member.id if member else "-",
                     role,
-                    str(top - index) if member and index else "-",
+                    _lag(role, top - index, index, evidence.get("age") if at is None else 0.0) if member else "-",
                     node.decision.rule if own else (word.rule if word else "-"),
                     ago(data["wall"] - data["since"] if own else self._stood(pod)),
                 ]
             )
         notes = [*data.get("findings", ())]
-        notes += [f"held by {h['who']}: {h['why']}" for h in data.get("holds", ())]
+        notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
         return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
 
     def _stood(self, pod: str) -> float | None:
@@ -211,7 +217,8 @@ class NodeView:
         )
         node.doors.log.warning(f"{hold.who} holds automatic changes of {whom} {end}: {hold.why or 'no reason given'}.")
         return {
-            "say": f"Automatic changes of {whom} are held {end}. Servers with their own data still start.",
+            "say": f"Automatic changes of {whom} are held {end}. Servers with their own data still start."
+            + (f" The other Pods hear of it within {SPREADS} s." if hold.scope == "set" else ""),
             "id": hold.id,
         }
 
@@ -222,7 +229,11 @@ class NodeView:
         self._keep(tuple(msgspec.structs.replace(h, ended_wall=wall) if h.id in ids else h for h in node.memory.holds))
         left = node.memory.active_holds(wall)
         node.doors.log.warning(f"{who_of(payload)} ended {len(ended)} holds.")
-        say = f"{len(ended)} holds ended."
+        say = "1 hold ended." if len(ended) == 1 else f"{len(ended)} holds ended."
+        if payload.get("all"):
+            say += f" One that was made at another Pod may take {SPREADS} s to be known here" + (
+                ": say it again then." if not ended else "; the end of this one takes as long to be known there."
+            )
         return {"say": say + (" A hold of the whole set stays: `peerboot resume --all` ends it." if left else "")}
 
     def _keep(self, holds: tuple[Hold, ...]) -> None:
@@ -269,10 +280,28 @@ class NodeView:
             else "quorum would NOT stand without it: it waits until more members are healthy",
             f"if {pod} starts again with its old data, the data goes aside and it joins as a new member",
         ]
+        if is_serving(facts, entry):
+            plan.insert(0, f"BUT {pod} answers and serves now: it would come back as another member")
+        if facts.holds:
+            plan.append(f"not before {facts.holds[0].who}'s hold has ended")
         if not payload.get("yes"):
             return {"say": f"This would happen; `peerboot remove {pod} --yes` does it:", "lines": plan}
         node.add_removal(pod, entry.id, who_of(payload))
         return {"say": f"{pod} is removed as soon as it is safe:", "lines": plan}
+
+
+def _held(hold: Hold, wall: float) -> str:
+    """A hold in words: who, why, of what, until when, and how it ends."""
+    whom, how = ("the whole set", " --all") if hold.scope == "set" else ("this Pod", "")
+    until = f"for {ago(hold.until_wall - wall)} more" if hold.until_wall else "without an end"
+    return f"held by {hold.who} ({hold.why or 'no reason given'}): {whom}, {until}; `peerboot resume{how}` ends it"
+
+
+def _lag(role: str, entries: int, index: int, age: float | None) -> str:
+    """Log entries behind the furthest that is known; ``~`` before what was heard a while ago, while others went on."""
+    if role == "leader" or not index:
+        return "-"
+    return str(entries) if age is not None and age <= FRESH_LAG else f"~{entries}"
 
 
 def who_of(payload: Mapping[str, Any]) -> str:

@@ -47,7 +47,9 @@ def register(commands: Any) -> None:
 
     up = sub.add_parser("up", help="start a cluster and wait until it is healthy", epilog=EXAMPLE)
     up.add_argument("system", choices=("etcd",))
-    up.add_argument("--replicas", type=int, default=3, choices=range(1, 10), metavar="N", help="how many Pods (1 to 9)")
+    up.add_argument(
+        "--replicas", type=int, default=3, choices=range(1, 10), metavar="N", help="how many Pods, 1 to 9 (3)"
+    )
     up.add_argument(
         "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
     )

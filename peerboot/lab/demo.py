@@ -215,6 +215,8 @@ def last_lines(outcome: Outcome, server: Server, seconds: float) -> list[str]:
         f"  {program} lab up etcd",
         f"  {program} lab wipe db-0 && {program} lab status",
         f"  {program} lab exec db-0 explain",
+        f"  {program} lab dns servfail; {program} lab exec db-0 plan",
+        f"  {program} lab down",
     ]
 
 

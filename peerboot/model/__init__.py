@@ -31,11 +31,13 @@ from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting
 from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
 from peerboot.model.facts import Anchor, Facts, Limits, Removal
 from peerboot.model.identity import Identity
+from peerboot.model.live import Live
 
 __all__ = [
     "SCHEMA",
     "Value",
     "Identity",
+    "Live",
     "Outcome",
     "Target",
     "Answer",

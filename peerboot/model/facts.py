@@ -11,6 +11,7 @@ from peerboot.model.cluster import ClusterView, LearnerTrack
 from peerboot.model.discovery import Finding, PeerSet
 from peerboot.model.disk import Disk, Record
 from peerboot.model.identity import Identity
+from peerboot.model.live import Live
 
 
 class Anchor(Value, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class Anchor(Value, frozen=True, kw_only=True):
     token: str = ""
     reason: str = ""
     where: str = ""
+    undo: str = ""
+    """The command with which a person sets it aside, where peerboot has no right to."""
 
 
 class Removal(Value, frozen=True, kw_only=True):
@@ -60,6 +63,10 @@ class Facts(Value, frozen=True, kw_only=True):
     """Not empty: another process answers under this Pod's own name; says where."""
     cluster: ClusterView = ClusterView()
     anchor: Anchor = Anchor()
+    live: Live = Live()
+    """What the API says of this StatefulSet; state ``none`` when nobody asks it."""
+    stopping: bool = False
+    """The kubelet called ``/prestop``: this Pod's server is about to be stopped, for whatever reason."""
     findings: tuple[Finding, ...] = ()
     fingerprint: str = ""
     """Own hash of the settings that all pods must share to form."""

@@ -142,22 +142,25 @@ class Dns:
             async with asyncio.timeout(timeout):
                 self.asked += 1
                 if not tcp:
+                    # The time is bounded above alone: dnspython's own bound is asyncio.wait_for, which up to Python
+                    # 3.11 swallows a cancellation that comes with the answer: a Pod would end by SIGKILL only.
                     response = await dns.asyncquery.udp(
-                        query, where, port=port, ignore_unexpected=True, ignore_errors=True, timeout=timeout
+                        query, where, port=port, ignore_unexpected=True, ignore_errors=True
                     )
                     if not response.flags & dns.flags.TC:
                         return _read(response, kind, "udp")
                     self._cut.add(name)
                     tcp = True
                     self.asked += 1
-                response = await dns.asyncquery.tcp(query, where, port=port, timeout=timeout)
+                response = await dns.asyncquery.tcp(query, where, port=port)
                 if response.flags & dns.flags.TC:
                     return Reply("unknown", reason="an answer cut off even over TCP")
                 return _read(response, kind, "tcp")
         except (TimeoutError, dns.exception.Timeout):
             reply = Reply("unknown", lost=True, reason="no answer over TCP" if name in self._cut else "no answer")
         except (EOFError, OSError) as error:
-            why = getattr(error, "strerror", None) or "connection closed"
+            closed = isinstance(error, EOFError | ConnectionResetError)
+            why = "connection closed" if closed else getattr(error, "strerror", None) or type(error).__name__
             reply = Reply("unknown", reason=f"{'TCP' if tcp else 'UDP'} failed ({why})")
         except Exception as error:  # noqa: BLE001 - dnspython raises many kinds for garbage, some of them not its own
             reply = Reply("unknown", reason=f"garbage ({type(error).__name__})")

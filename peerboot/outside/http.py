@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from peerboot.printing import one_line
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import ClientSession
 
 CONNECTIONS = 32
@@ -43,6 +45,10 @@ class HttpError(Exception):
     """Why there is no reply, in a few words: ``connection refused``, ``no answer in 2 s`` …"""
 
 
+class TlsError(HttpError):
+    """The same, because the other side could not be trusted or does not speak TLS."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """A whole reply. Header names are in lower case."""
@@ -55,9 +61,12 @@ class Reply:
 class Http:
     """A small client: no redirects, no cookies, no proxies, no decompression."""
 
-    def __init__(self, *, unix: str = "") -> None:
-        """``unix``: path of a socket that every request goes to."""
+    def __init__(self, *, unix: str = "", tls: ssl.SSLContext | None = None) -> None:
+        """``unix``: path of a socket that every request goes to. ``tls``: whom to trust behind ``https``; without it
+        nobody, for the system's certificates were never loaded.
+        """
         self._unix = unix
+        self._tls = tls
         self._session: ClientSession | None = None
 
     def _open(self) -> ClientSession:
@@ -71,7 +80,8 @@ class Http:
             if self._unix:
                 connector = aiohttp.UnixConnector(self._unix, limit=CONNECTIONS)
             else:
-                connector = aiohttp.TCPConnector(limit=CONNECTIONS, use_dns_cache=False)
+                tls = True if self._tls is None else self._tls
+                connector = aiohttp.TCPConnector(limit=CONNECTIONS, use_dns_cache=False, ssl=tls)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -109,6 +119,8 @@ class Http:
                     return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(content))
         except TimeoutError:
             raise HttpError(f"no answer in {timeout:g} s") from None
+        except aiohttp.ClientSSLError as error:
+            raise TlsError(_tls_reason(error)) from None
         except aiohttp.ClientConnectorError as error:
             raise HttpError(_reason(error.os_error)) from None
         except aiohttp.ServerDisconnectedError:
@@ -139,3 +151,10 @@ def _reason(error: BaseException) -> str:
         return "no such socket"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return one_line(str(text)).lower()
+
+
+def _tls_reason(error: BaseException) -> str:
+    """``self-signed certificate``, ``certificate has expired``, ``wrong version number`` …"""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    text = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or str(cause)
+    return one_line(str(text)).lower().replace("_", " ").rstrip(".")

@@ -13,6 +13,7 @@ from peerboot.rules.words import (
     lost_to_another,
     quorum_of,
     refuse,
+    replicas,
     say,
     statement_of,
     unheard,
@@ -26,18 +27,36 @@ def out_of_range(facts: Facts) -> Decision | None:
     """
     if not empty(facts) or in_range(facts):
         return None
+    who, live = facts.identity, facts.live
+    if live.state == "unknown":
+        return say(
+            facts,
+            "wait",
+            "out-of-range",
+            f"{who.pod} is not one of the {who.replicas} pods of PEERBOOT_REPLICAS, and the Kubernetes API has not "
+            f"said how many the StatefulSet has now: {live.reason}.",
+            waits_for=("the live number of replicas",),
+        )
+    if live.state == "known":
+        return refuse(
+            facts,
+            "out-of-range",
+            f"The StatefulSet has {replicas(facts)} now (ordinals from {live.start}), and {who.pod} is not one "
+            "of them: it does not join. Scale it up to have it join.",
+        )
     return refuse(
         facts,
         "out-of-range",
-        f"{facts.identity.pod} is not one of the {facts.identity.replicas} expected pods "
-        f"(ordinals from {facts.identity.start}): it does not join. Raise PEERBOOT_REPLICAS or scale the set down.",
+        f"{who.pod} is not one of the {who.replicas} expected pods (ordinals from {who.start}): it does not join. "
+        "Raise PEERBOOT_REPLICAS, set PEERBOOT_REPLICAS_FROM=statefulset, or scale the set down.",
     )
 
 
 def anchor_forbids(facts: Facts) -> Decision | None:
     """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's. One that is
     not born yet hears all the others first.
-    Then: refuse: all disks were lost, or the anchor is another set's. A consent forms anew.
+    Then: refuse: all disks were lost, or the anchor is another set's. A consent forms anew; a ConfigMap, which is
+    sealed, has to be deleted by a person.
     """
     own = facts.record.birth or birth.may_be_born(facts).birth
     if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "holds":
@@ -45,13 +64,22 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     if own is not None and own.token == facts.anchor.token:
         # An earlier one of those that are being born wrote it.
         return None
-    if facts.anchor.token in facts.record.former:
-        # It remembers a birth that came to nothing, as every pod said itself.
+    # A birth that came to nothing, as every pod said itself, is no cluster.
+    nothing = facts.anchor.token in facts.record.former
+    if nothing and not facts.anchor.undo:
         return None
     born = facts.record.birth if facts.record.permitted_wall is None else None
     if born is None and (clusters_seen(facts) or unheard(facts)):
         return None
-    if allowed(facts, "anchor-forbids"):
+    undo = facts.anchor.undo
+    if nothing:
+        return refuse(
+            facts,
+            "anchor-forbids",
+            f"The anchor {facts.anchor.where} is sealed with an earlier birth of this very disk, which came to "
+            f"nothing: nothing is lost. `{undo}`, then apply it empty as it was shipped.",
+        )
+    if not undo and allowed(facts, "anchor-forbids"):
         return say(
             facts,
             "wait",
@@ -64,8 +92,9 @@ def anchor_forbids(facts: Facts) -> Decision | None:
         "anchor-forbids",
         f"{f'This disk is born into {born.token}' if born else 'Every disk is blank'}, but the anchor "
         f"{facts.anchor.where} remembers a cluster born as {facts.anchor.token}: if it is this set's, all its data is "
-        "gone. Restore a backup, or let it form empty.",
-        would="set the anchor aside, so that a new, empty cluster forms",
+        "gone. Restore a backup, or let it form empty"
+        + (f": `{undo}`, then apply it empty as it was shipped." if undo else "."),
+        would="" if undo else "set the anchor aside, so that a new, empty cluster forms",
     )
 
 
@@ -98,13 +127,19 @@ def form(facts: Facts) -> Decision | None:
         return None
     alone = not facts.identity.others
     who = "This is the only expected pod and its disk is" if alone else "All expected pods say that their disks are"
-    if unclear := _more_pods(facts):
+    if (unclear := _more_pods(facts)) and not allowed(facts, "form"):
+        refused = refuse(
+            facts,
+            "form",
+            f"{who} blank, but {unclear}: nothing forms until it is known that no pod beyond the expected holds data.",
+            would=f"form with {', '.join(facts.identity.expected)} alone",
+        )
         return say(
             facts,
             "wait",
             "form",
-            f"{who} blank, but {unclear}: nothing forms until it is known that no pod beyond the expected holds data.",
-            waits_for=("DNS, and the word of every pod of this set that it shows",),
+            refused.reason,
+            waits_for=("DNS, and the word of every pod that this set has",),
         )
     why = "This is the only expected pod and its disk is blank: it"
     if facts.identity.others:
@@ -116,17 +151,23 @@ def form(facts: Facts) -> Decision | None:
 def _more_pods(facts: Facts) -> str:
     """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none.
 
-    Where others are expected, their words are heard through DNS; one that is alone has to hear of DNS itself.
+    Where others are expected, their words are heard through DNS; one that is alone has to hear of DNS itself. An anchor
+    that is empty has seen no birth at all, so that pods which do not exist yet (OrderedReady) need not be heard.
     """
-    answer, who = facts.peers.answer, facts.identity
+    answer, who, live = facts.peers.answer, facts.identity, facts.live
     if not who.others and (answer is None or answer.outcome != "found" or who.pod not in facts.peers.sightings):
         return "DNS does not show this Pod yet, so it may not show others either"
-    silent = [
-        pod
-        for pod in facts.peers.sightings
-        if pod not in who.expected and who.ordinal_of(pod) is not None and statement_of(facts, pod) is None
-    ]
-    return f"{', '.join(sorted(silent))} of this set is in DNS and has not said what it holds" if silent else ""
+    seen = {pod for pod in facts.peers.sightings if who.ordinal_of(pod) is not None}
+    if facts.anchor.state != "empty":
+        if live.state == "unknown":
+            return f"the Kubernetes API has not said how many pods the StatefulSet has ({live.reason})"
+        seen |= {f"{who.statefulset}-{i}" for i in range(live.start, live.start + live.replicas)}
+    silent = [pod for pod in seen - set(who.expected) if statement_of(facts, pod) is None]
+    if not silent:
+        return ""
+    named = sorted(silent, key=lambda pod: (who.ordinal_of(pod) or 0, pod))
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    return f"{', '.join(named[:5])}{more} of this set has not said what it holds"
 
 
 def _other_clusters(facts: Facts, token: str) -> bool:
@@ -151,7 +192,7 @@ def cluster_exists(facts: Facts) -> Decision | None:
     parts = [f"{', '.join(pods)} of cluster {cluster}" for cluster, pods in seen.items()]
     named = {pod for pods in seen.values() for pod in pods}
     parts += [f"{pod}: {verdict.why[pod]}" for pod in blocked if pod not in named]
-    beyond = [pod for pod in blocked if pod not in facts.identity.expected]
+    beyond = [] if facts.live.state == "known" else [pod for pod in blocked if pod not in facts.identity.expected]
     silent = unheard(facts)
     reason = (
         f"A cluster exists or was begun ({'; '.join(parts)}), and none of its servers has shown a quorum yet: this "
@@ -207,6 +248,8 @@ def wait_for_all(facts: Facts) -> Decision | None:
     silent = tuple(pod for pod in facts.identity.others if pod in verdict.missing and statement_of(facts, pod) is None)
     named = [f"{pod}: {why}" for pod, why in verdict.why.items() if pod not in silent]
     parts = ([f"not heard: {why_unheard(facts, silent)}"] if silent else []) + named
+    if facts.live.state == "known" and facts.live.replicas < len(facts.identity.expected):
+        parts.append(f"the StatefulSet has only {replicas(facts)} now: scale it to PEERBOOT_REPLICAS")
     return say(
         facts,
         "wait",

@@ -8,9 +8,11 @@ from peerboot.rules.words import (
     allowed,
     clusters_seen,
     in_range,
+    not_wanted,
     own_cluster_holders,
     quorum_of,
     refuse,
+    replicas,
     say,
     stands_without,
 )
@@ -185,6 +187,13 @@ def scaled_down(facts: Facts) -> Decision | None:
     """
     if not _removed(facts) or in_range(facts):
         return None
+    if facts.live.state == "known":
+        return refuse(
+            facts,
+            "scaled-down",
+            f"The StatefulSet has {replicas(facts)} now, {facts.identity.pod} is not one of them, and its member "
+            "has left: it is scaled down, and its data stays on the volume. Scale it up to have it back.",
+        )
     return refuse(
         facts,
         "scaled-down",
@@ -227,6 +236,11 @@ def own_data(facts: Facts) -> Decision | None:
             f"This disk is {where}: the server starts with its data. The servers that answer have no quorum now; "
             "peerboot changes no membership until they do."
         )
+        if unwanted := not_wanted(facts):
+            reason += (
+                f" The StatefulSet has {replicas(facts)}, but {', '.join(unwanted)} are members too: scale it up so "
+                "that they come back, then down again once all serve."
+            )
     else:
         reason = f"This disk is {where}: the server starts with its data, whoever else is there."
     if facts.disk.warning:

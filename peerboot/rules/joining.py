@@ -53,7 +53,8 @@ def join_waits(facts: Facts) -> Decision | None:
 
 def _before(facts: Facts) -> str:
     """The pod with a lower ordinal that is joining too, by its own fresh word; empty when there is none."""
-    for pod in facts.identity.others:
+    # Pods beyond PEERBOOT_REPLICAS take their turn as well: the set may have grown since it formed.
+    for pod in sorted(facts.evidence):
         ordinal, evidence = facts.identity.ordinal_of(pod), facts.evidence.get(pod)
         if ordinal is None or ordinal >= facts.identity.ordinal or evidence is None or evidence.statement is None:
             continue

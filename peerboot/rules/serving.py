@@ -9,7 +9,7 @@ IN_SYNC = 0.9
 """The part of the leader's log with which etcd promotes a learner."""
 
 
-def _own(facts: Facts) -> Member | None:
+def own_member(facts: Facts) -> Member | None:
     """This disk's entry in the linearizable list of its own cluster, while its server is up."""
     if facts.disk.kind not in DATA_KINDS or not facts.cluster.quorum or facts.cluster.cluster != facts.disk.cluster:
         return None
@@ -19,9 +19,9 @@ def _own(facts: Facts) -> Member | None:
     return next((member for member in facts.cluster.members if member.id == facts.disk.member), None)
 
 
-def _is_first(facts: Facts) -> bool:
+def is_first(facts: Facts) -> bool:
     """Whether this Pod's is the healthy voter with the lowest ordinal: the one that acts for the set."""
-    own = _own(facts)
+    own = own_member(facts)
     if own is None or own.learner:
         return False
     ordinals = [facts.identity.ordinal_of(m.pod) for m in healthy_voters(facts) if m.pod]
@@ -32,7 +32,7 @@ def peer_url_differs(facts: Facts) -> Decision | None:
     """When: this Pod's own voter is listed with other peer URLs than this Pod has now.
     Then: update the entry; ids and data stay.
     """
-    own = _own(facts)
+    own = own_member(facts)
     if own is None or own.learner or not facts.own_urls or set(own.peer_urls) == set(facts.own_urls):
         return None
     return say(
@@ -50,7 +50,7 @@ def remove_by_word(facts: Facts) -> Decision | None:
     """When: a person said that a pod is gone for good, and quorum stands without its member.
     Then: its member is removed.
     """
-    if _own(facts) is None or not facts.removals:
+    if own_member(facts) is None or not facts.removals:
         return None
     for removal in facts.removals:
         entry = facts.cluster.entry_of(removal.pod)
@@ -74,11 +74,11 @@ def promote_learner(facts: Facts) -> Decision | None:
     """When: a learner is listed, and this Pod's is the first healthy voter or the learner itself.
     Then: ask for its promotion; the leader agrees when it is in sync.
     """
-    own = _own(facts)
+    own = own_member(facts)
     if own is None:
         return None
     able = [m for m in facts.cluster.members if m.learner and m.started and not learner_stalls(facts, m)]
-    learner = next((m for m in able if m.id == own.id or _is_first(facts)), None)
+    learner = next((m for m in able if m.id == own.id or is_first(facts)), None)
     if learner is None:
         return None
     whose = "This Pod" if learner.id == own.id else (learner.pod or learner.id)
@@ -97,7 +97,7 @@ def reap_learner(facts: Facts) -> Decision | None:
     Then: it is removed, so that others can join; its Pod joins anew when it is back.
     """
     learner = next((m for m in facts.cluster.members if m.learner and learner_stalls(facts, m)), None)
-    if learner is None or not _is_first(facts):
+    if learner is None or not is_first(facts):
         return None
     return say(
         facts,
@@ -127,7 +127,7 @@ def serving(facts: Facts) -> Decision | None:
     """When: this Pod's server is a member of a cluster with quorum.
     Then: nothing to do but watch.
     """
-    own = _own(facts)
+    own = own_member(facts)
     view = facts.cluster.view_of(facts.identity.pod)
     if own is None or view is None or not (view.healthy or own.learner):
         return None

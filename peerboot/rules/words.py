@@ -30,8 +30,10 @@ def why_unheard(facts: Facts, pods: Iterable[str]) -> str:
         sighting = facts.peers.sightings.get(pod)
         if sighting is None:
             answer = facts.peers.answer
-            unknown = answer is None or answer.outcome == "unknown"
-            reason = f"DNS gives no answer: {answer.reason if answer else 'not asked yet'}" if unknown else "not in DNS"
+            if answer is None:
+                reason = "DNS was not asked yet"
+            else:
+                reason = f"DNS gives no answer: {answer.reason}" if answer.outcome == "unknown" else "not in DNS"
         else:
             reason = evidence.reason if evidence and evidence.reason else "not asked yet"
         parts.append(f"{pod} ({reason})")
@@ -71,8 +73,29 @@ def lost_to_another(facts: Facts) -> bool:
 
 
 def in_range(facts: Facts) -> bool:
-    """Whether this Pod is one of the expected; true when the number of replicas is unknown."""
+    """Whether this Pod ought to exist: by the live number of replicas where it is known, else by what is expected; true
+    when neither is.
+    """
+    if facts.live.state == "known":
+        return facts.live.wants(facts.identity.ordinal)
     return facts.identity.replicas is None or facts.identity.pod in facts.identity.expected
+
+
+def replicas(facts: Facts) -> str:
+    """The live number of replicas in words."""
+    count = facts.live.replicas
+    return "1 replica" if count == 1 else f"{count} replicas"
+
+
+def not_wanted(facts: Facts) -> tuple[str, ...]:
+    """The pods that servers list as members of this disk's cluster although the StatefulSet does not want them now."""
+    if facts.live.state != "known":
+        return ()
+    who = facts.identity
+    ordinals = {m.pod: who.ordinal_of(m.pod) for m in list_of(facts, facts.disk.cluster) if m.pod}
+    return tuple(
+        sorted(pod for pod, ordinal in ordinals.items() if ordinal is not None and not facts.live.wants(ordinal))
+    )
 
 
 def quorum_of(voters: int) -> int:
@@ -140,7 +163,8 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     if disk.kind == "blank" and facts.record.nonce:
         own += f", nonce {facts.record.nonce}"
     lines = [own]
-    for pod in facts.identity.others:
+    beyond = sorted(set(facts.evidence) - {*facts.identity.others, facts.identity.pod})
+    for pod in (*facts.identity.others, *beyond):
         word = statement_of(facts, pod)
         if word is None:
             lines.append(f"{pod}: unknown")

@@ -1,8 +1,9 @@
 """Systems that peerboot knows, and the protocol that one of them fulfils.
 
 A system is one folder with the same file names as the others: ``README.md``, ``spec.py``, ``assess.py``,
-``plan.py``, ``calls.py`` and ``cases/*.txt``. Out-of-tree systems are found by the entry-point group
-``peerboot.systems``, whose entries name an object that fulfils :class:`System`.
+``plan.py``, ``calls.py`` and ``cases/*.txt``, and ``manifest.py`` where it brings one. Out-of-tree systems are found by
+the entry-point group ``peerboot.systems``, whose entries name an object that fulfils :class:`System`, and
+:class:`BringsManifest` if it likes.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from peerboot.errors import SettingsError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
 from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
+
+if TYPE_CHECKING:
+    from peerboot.manifest.server import Server
 
 BUILT_IN = ("etcd",)
 
@@ -72,6 +76,13 @@ class System(Protocol):
         """Set it up for this Pod; raises ``SettingsError`` for what is wrong."""
 
 
+class BringsManifest(Protocol):
+    """The optional part of a system. One without it works, but has no ``peerboot manifest``."""
+
+    def manifest(self) -> Server:
+        """What it adds to the manifests. Imports what it needs on use: only ``peerboot manifest`` calls it."""
+
+
 def names() -> tuple[str, ...]:
     """Every system that can be named in PEERBOOT_SYSTEM."""
     return tuple(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group="peerboot.systems"))}))
@@ -95,6 +106,25 @@ def _load(entry: EntryPoint) -> System:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         raise SettingsError(f"the system {entry.name!r} cannot be loaded ({what}): repair its package") from None
     return loaded
+
+
+def server_of(name: str) -> Server:
+    """What that system adds to the manifests; raises ``SettingsError`` when it brings none."""
+    from peerboot.manifest.server import Server
+
+    brings = getattr(find(name), "manifest", None)
+    if brings is None:
+        raise SettingsError(
+            f"the system {name!r} brings no manifest: write one by hand, after that of `peerboot manifest etcd`"
+        )
+    try:
+        made = brings()
+    except Exception as error:  # noqa: BLE001 - code of others: it may raise anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"the manifest of {name!r} cannot be made ({what}): repair its package") from None
+    if not isinstance(made, Server):
+        raise SettingsError(f"the manifest of {name!r} is no peerboot.manifest.server.Server: repair its package")
+    return made
 
 
 def data_dir_of(settings: Settings, default: str) -> Path:

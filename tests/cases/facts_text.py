@@ -13,9 +13,10 @@ Facts, one a line (order does not matter, what is not said is absent):
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
-    anchor holds=n0,n1,n2 | empty | unknown="…"
+    anchor holds=n0,n1,n2 [undo="…"] | empty | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
-    looked no     allowed     observe
+    live 3 [start=0] [pods=3] [unsettled] [deleting] [age=1]    the live number of replicas; ``live unknown="why"``
+    looked no     allowed     observe     stopping
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from peerboot.model import (
     Hold,
     Identity,
     LearnerTrack,
+    Live,
     Member,
     PeerSet,
     Record,
@@ -249,7 +251,9 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
         _, keys = _words(anchor[0])
         if "holds" in keys:
             token = _birth(identity.start, keys["holds"]).token
-            rest["anchor"] = Anchor(state="holds", token=token, where="/anchor/birth.json")
+            undo = keys.get("undo", "")
+            where = "ConfigMap db-anchor" if undo else "/anchor/birth.json"
+            rest["anchor"] = Anchor(state="holds", token=token, where=where, undo=undo)
         elif "unknown" in keys:
             rest["anchor"] = Anchor(state="unknown", reason=keys["unknown"])
         else:
@@ -263,6 +267,25 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
         row[0]: LearnerTrack(member=row[0], since=100.0, moved_at=100.0) for row in by_word.pop("stalled", [])
     }
     rest["looked"] = by_word.pop("looked", [["yes"]])[0][0] != "no"
+    rest["stopping"] = by_word.pop("stopping", None) is not None
+    if live := by_word.pop("live", None):
+        rest["live"] = _live(live[0])
     if predicted := by_word.pop("predicted", None):
         rest["predicted_cluster"] = predicted[0][0]
     return rest
+
+
+def _live(parts: list[str]) -> Live:
+    plain, keys = _words(parts)
+    if "unknown" in keys:
+        return Live(state="unknown", reason=keys["unknown"])
+    count = int(plain[0])
+    return Live(
+        state="known",
+        replicas=count,
+        start=int(keys.get("start", 0)),
+        pods=int(keys.get("pods", count)),
+        settled="unsettled" not in plain,
+        deleting="deleting" in plain,
+        at=NOW - float(keys.get("age", 1)),
+    )

@@ -35,8 +35,8 @@ BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
         "PEERBOOT_REPLICAS='three' is not a whole number: write one from 1 to 1000",
     ),
     "live replicas": (
-        {"PEERBOOT_REPLICAS_FROM": "statefulset"},
-        "PEERBOOT_REPLICAS_FROM='statefulset' comes with a later release: use none",
+        {"PEERBOOT_REPLICAS_FROM": "deployment"},
+        "PEERBOOT_REPLICAS_FROM='deployment' is not known: use none or statefulset",
     ),
     "ordinals start too high": (
         {"PEERBOOT_ORDINALS_START": "2147483647"},
@@ -186,9 +186,9 @@ BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
         {"PEERBOOT_SERVER_BIND": "pod", "POD_IPS": None},
         "PEERBOOT_SERVER_BIND=pod needs POD_IPS: take it from status.podIPs of the downward API",
     ),
-    "anchor of a later release": (
-        {"PEERBOOT_ANCHOR": "configmap:birth"},
-        "PEERBOOT_ANCHOR='configmap:birth' comes with a later release: write file:/path, or unset it",
+    "anchor without a name": (
+        {"PEERBOOT_ANCHOR": "configmap:"},
+        "PEERBOOT_ANCHOR='configmap:' names no ConfigMap: write configmap:NAME, one in this Pod's namespace",
     ),
     "TLS of a later release": (
         {"PEERBOOT_ETCD_PEER_TLS_DIR": "/tls"},

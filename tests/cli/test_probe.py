@@ -80,3 +80,33 @@ def test_before_there_is_a_word_the_answer_is_no(
 def test_called_wrongly_is_two(capsys: pytest.CaptureFixture[str], args: list[str], code: int) -> None:
     """Exit 2 with the usage; help is no mistake."""
     assert (code, f"{probe.USAGE}\n") == (probe.main(args), capsys.readouterr().out)
+
+
+def test_it_looks_again_until_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ``--for`` a yes that comes meanwhile is told at once, and a no when the time is over."""
+    monkeypatch.setenv("PEERBOOT_OUTPUT_DIR", str(tmp_path))
+    now, looks = [100.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        looks.append(now[0])
+        if len(looks) == 4:
+            (tmp_path / "status.txt").write_text("form (born): go.\nstartup=yes ready=no\n")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    (tmp_path / "status.txt").write_text(f"{SENTENCE}\nstartup=no ready=no\n")
+    assert (probe.main(["startup", "--for", "1.5"]), capsys.readouterr().out) == (0, "form (born): go.\n")
+    assert now[0] == pytest.approx(100.2)
+    assert (probe.main(["ready", "--for", "1.5"]), capsys.readouterr().out) == (1, "form (born): go.\n")
+    assert now[0] <= 101.7
+
+
+@pytest.mark.parametrize(
+    "args", [["--for"], ["startup", "--for", "x"], ["ready", "--for", "61"], ["startup", "--for", "nan"]]
+)
+def test_a_time_that_is_none_is_called_wrongly(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2 and the usage."""
+    assert (probe.main(args), capsys.readouterr().out.partition("\n")[0]) == (2, probe.USAGE.partition("\n")[0])

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from peerboot import __version__
-from peerboot.settings import GENERAL
+from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.config import SETTINGS
 from tests.cli.rig import BOUND, Pod, Result, Zygote, command
 
@@ -28,6 +28,7 @@ COMMANDS = (
     "resume",
     "settings",
     "systems",
+    "manifest",
     "lab",
 )
 ESCAPE = re.compile(r"\x1b|\r")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from peerboot import anchor
+from peerboot.anchor import Keeper
 from peerboot.model import SCHEMA, Anchor
 from peerboot.outside.files import FilesError
+from tests.run.api_model import Api, FakeKubernetes
 
 ONE, OTHER = "1" * 32, "2" * 32
 
@@ -105,3 +109,168 @@ def test_a_birth_that_came_to_nothing_is_written_over(tmp_path: Path) -> None:
     assert anchor.write(spec, one).token == one
     assert anchor.write(spec, two, replaces=one).token == two
     assert anchor.write(spec, three, replaces=one).token == two
+
+
+# ------------------------------------------------------------------- ConfigMap
+
+SPEC = "configmap:db-anchor"
+WHERE = {"where": "ConfigMap db-anchor", "undo": "kubectl --namespace prod delete configmap db-anchor"}
+EMPTY = Anchor(state="empty", **WHERE)
+HOLDS = Anchor(state="holds", token=ONE, **WHERE)
+
+
+@pytest.fixture
+def api() -> Api:
+    """An API with the ConfigMap as it is shipped."""
+    made = Api()
+    made.ship()
+    return made
+
+
+@pytest.fixture
+def keeper(api: Api) -> Keeper:
+    """One Pod's."""
+    return Keeper(SPEC, FakeKubernetes(api))
+
+
+def text(token: str = ONE, version: int = SCHEMA) -> str:
+    """What peerboot keeps under its key."""
+    return json.dumps({"version": version, "token": token})
+
+
+async def test_a_file_needs_no_question(path: Path) -> None:
+    """It is read when it is asked for, and written at once."""
+    keeper = Keeper(f"file:{path}", None)
+    assert (keeper.remote, keeper.read().state) == (False, "empty")
+    assert ((await keeper.write(ONE)).token, keeper.read().token) == (ONE, ONE)
+    assert keeper.forget("s") == f"{path}.aside-s"
+
+
+async def test_before_it_was_asked_a_configmap_is_unknown(keeper: Keeper, api: Api) -> None:
+    """Never none and never empty; reading what it said last asks nobody."""
+    found = keeper.read()
+    assert (found.state, found.reason, api.asked) == ("unknown", "it was not asked yet", [])
+
+
+async def test_a_configmap_is_written_once_and_sealed_in_the_same_write(keeper: Keeper, api: Api) -> None:
+    """Labels and other keys stay; there are one read and one write, and the second writer only reads."""
+    api.ship(data={"note": "by hand"})
+    assert (await keeper.ask(), await keeper.ask(), keeper.read()) == (True, False, EMPTY)
+    api.asked.clear()
+    assert (await keeper.write(ONE), keeper.read()) == (HOLDS, HOLDS)
+    kept = api.config_maps["db-anchor"]
+    assert (kept["immutable"], kept["metadata"]["labels"], sorted(kept["data"])) == (
+        True,
+        {"app": "db"},
+        ["birth", "note"],
+    )
+    assert [method for method, _ in api.asked] == ["GET", "PUT"]
+    assert await Keeper(SPEC, FakeKubernetes(api)).write(OTHER) == HOLDS
+    assert [method for method, _ in api.asked] == ["GET", "PUT", "GET"]
+
+
+@pytest.mark.parametrize("tokens", [[ONE] * 8, [ONE, OTHER] * 4], ids=["one birth", "two births"])
+async def test_pods_that_write_a_configmap_at_once_agree(api: Api, tokens: list[str]) -> None:
+    """All but one get 409, read again and find what the first one wrote."""
+    said = await asyncio.gather(*(Keeper(SPEC, FakeKubernetes(api)).write(token) for token in tokens))
+    assert (len(set(said)), said[0].state, said[0].token in tokens) == (1, "holds", True)
+    assert [method for method, _ in api.asked].count("PUT") == len(tokens)
+
+
+async def test_a_conflict_with_a_stranger_is_tried_again(
+    keeper: Keeper, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody put a label on it between the read and the write: it is still empty, and the next try writes."""
+    answer = api.answer
+
+    def labelled(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if method == "PUT":
+            api.ship()
+            monkeypatch.undo()
+        return answer(method, path, body)
+
+    monkeypatch.setattr(api, "answer", labelled)
+    assert (await keeper.write(ONE), await keeper.write(ONE)) == (EMPTY, HOLDS)
+
+
+@pytest.mark.parametrize(
+    ("more", "say"),
+    [
+        ({"data": {"birth": ""}}, "is half written or damaged"),
+        ({"data": {"birth": '{"version": 1, "tok'}}, "is half written or damaged"),
+        ({"data": {"birth": text("x" * 32)}}, "is damaged: it holds no token"),
+        ({"data": {"birth": text(version=SCHEMA + 1)}}, f"is of a newer peerboot (version {SCHEMA + 1})"),
+        ({"data": {"birth": 1}}, "the API's answer is no ConfigMap"),
+        ({"data": []}, "the API's answer is no ConfigMap"),
+        ({"kind": "Secret"}, "the API's answer is no ConfigMap"),
+        ({"immutable": True}, f"is immutable and empty: {WHERE['undo']}, then apply it without immutable"),
+    ],
+)
+async def test_a_configmap_that_says_something_else_is_unknown(
+    keeper: Keeper, api: Api, more: dict[str, Any], say: str
+) -> None:
+    """It is neither empty nor replaced."""
+    api.ship(**more)
+    before = dict(api.config_maps["db-anchor"])
+    for found in (await keeper.write(ONE), keeper.read()):
+        assert (found.state, found.token, say in found.reason) == ("unknown", "", True)
+    assert before == api.config_maps["db-anchor"]
+
+
+async def test_a_configmap_that_is_not_there_is_unknown(keeper: Keeper, api: Api) -> None:
+    """Not empty: peerboot may not create one, and somebody may have deleted it to start over. It says what to do."""
+    del api.config_maps["db-anchor"]
+    await keeper.ask()
+    said = "404: there is no configmaps/db-anchor in prod: apply it empty"
+    assert (keeper.read().state, keeper.read().reason) == ("unknown", said)
+
+
+@pytest.mark.parametrize(
+    ("weather", "say"),
+    [
+        ("forbidden", "403: this Pod may not get configmaps/db-anchor in prod: a Role with that verb is not bound"),
+        ("unauthorized", "401: the API does not accept the token"),
+        ("broken", "the API answered HTTP 503 to get configmaps/db-anchor (etcdserver: no leader)"),
+        ("refused", "10.96.0.1:443: connection refused"),
+    ],
+)
+async def test_an_api_that_does_not_answer_is_unknown(keeper: Keeper, api: Api, weather: str, say: str) -> None:
+    """With the API's words; what was empty a moment ago is not taken for empty any more."""
+    await keeper.ask()
+    api.weather = weather  # type: ignore[assignment]  # the parameters are its words
+    assert await keeper.ask()
+    assert (keeper.read().state, keeper.read().reason.startswith(say)) == ("unknown", True)
+    assert (await keeper.write(ONE)).state == "unknown"
+
+
+async def test_without_the_right_to_update_it_stays_unknown(api: Api) -> None:
+    """``get`` alone shows that it is empty; a dry run shows in time, before a birth, which verb is missing."""
+    api.read_only = True
+    keeper = Keeper(SPEC, FakeKubernetes(api))
+    said = "403: this Pod may not update configmaps/db-anchor in prod: a Role with that verb is not bound"
+    for _ in range(2):
+        await keeper.ask()
+        assert (keeper.read().state, keeper.read().reason) == ("unknown", said)
+    assert (await keeper.write(ONE)).reason == said
+    assert "data" not in api.config_maps["db-anchor"]
+    api.read_only = False
+    await keeper.ask()
+    assert keeper.read() == EMPTY
+
+
+async def test_that_it_may_be_written_is_found_out_once(keeper: Keeper, api: Api) -> None:
+    """The dry run is repeated only after a write that failed."""
+    for _ in range(3):
+        await keeper.ask()
+    assert [method for method, _ in api.asked] == ["GET", "PUT", "GET", "GET"]
+    api.weather = "broken"
+    await keeper.write(ONE)
+    api.weather = "fine"
+    api.asked.clear()
+    assert (await keeper.write(ONE), api.config_maps["db-anchor"]["immutable"]) == (HOLDS, True)
+
+
+def test_a_configmap_is_not_set_aside(keeper: Keeper) -> None:
+    """It can only be deleted, which peerboot has no right to."""
+    with pytest.raises(FilesError, match="kubectl --namespace prod delete configmap db-anchor, then apply it empty"):
+        keeper.forget("s")

@@ -622,3 +622,40 @@ def test_start_does_not_pay_for_dns() -> None:
     code = "import sys, peerboot.discovery, peerboot.outside.dns; print('dns' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "False\n"
+
+
+# ------------------------------------------------------------- told to stop
+
+
+@pytest.mark.parametrize("later", range(8))
+async def test_a_cancellation_that_comes_with_the_answer_counts(
+    lab: LabDns, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    """Told to stop so many turns of the event loop after the packet came, the question ends cancelled or was over."""
+    from dns._asyncio_backend import _DatagramProtocol
+
+    fill(lab, 1)
+    asker = await door(lab)
+    loop, came = asyncio.get_running_loop(), _DatagramProtocol.datagram_received
+
+    async def ask_for_ever() -> None:
+        while True:
+            await asker.srv(SRV)
+
+    task = asyncio.create_task(ask_for_ever())
+
+    def cancel(turns: int) -> None:
+        if turns:
+            loop.call_soon(cancel, turns - 1)
+        else:
+            task.cancel()
+
+    def received(self: _DatagramProtocol, data: bytes, address: tuple[str, int]) -> None:
+        came(self, data, address)  # type: ignore[no-untyped-call]
+        monkeypatch.setattr(_DatagramProtocol, "datagram_received", came)
+        cancel(later)
+
+    monkeypatch.setattr(_DatagramProtocol, "datagram_received", received)
+    done, _ = await asyncio.wait([task], timeout=2)
+    task.cancel()
+    assert done == {task}

@@ -372,7 +372,18 @@ def test_what_is_not_known_is_a_piece_of_evidence_too() -> None:
         ("db-0", 0.0, "blank"),
         ("db-0", 0.0, "state.json is half written"),
         ("peers", None, "no answer yet"),
-        ("db-1", None, "unknown: DNS gives no answer: not asked yet"),
-        ("db-2", None, "unknown: DNS gives no answer: not asked yet"),
+        ("db-1", None, "unknown: DNS was not asked yet"),
+        ("db-2", None, "unknown: DNS was not asked yet"),
         ("db-0", 0.0, "another process answers as this Pod: 10.0.0.7"),
     ]
+
+
+def test_a_wait_names_what_is_set_up_wrongly(tmp_path: Path) -> None:
+    """The probe's sentence, for the Pod's events, has the finding; that of a server has not."""
+    report = Told(tmp_path).report
+    found = (Finding(name="no-port-name", say="Add the named port."),)
+    report.tell(facts(findings=found), WAIT, ready=False, wall=1.0)
+    waiting = (tmp_path / "status.txt").read_text().partition("\n")[0]
+    report.tell(facts(findings=found), SERVE, ready=True, wall=2.0)
+    serving = (tmp_path / "status.txt").read_text().partition("\n")[0]
+    assert (waiting, serving) == ("wait (wait-for-all): Add the named port. db-2 is silent.", sentence(SERVE))

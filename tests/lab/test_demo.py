@@ -55,10 +55,12 @@ def test_the_story_is_told_without_a_terminal(root: Path) -> None:
     assert re.fullmatch(rf"5  db-2 back, both rejoined: {renewed}, {renewed}", told[5])
     assert told[6:] == ["6  all killed, all started again: the same five members", "in all"]
     assert re.fullmatch(r"\d{2,} acknowledged writes, 0 missing \(each of the 5 members was asked\)", last[11])
-    assert [line.strip() for line in last[-3:]] == [
+    assert [line.strip() for line in last[-5:]] == [
         "python -m peerboot lab up etcd",
         "python -m peerboot lab wipe db-0 && python -m peerboot lab status",
         "python -m peerboot lab exec db-0 explain",
+        "python -m peerboot lab dns servfail; python -m peerboot lab exec db-0 plan",
+        "python -m peerboot lab down",
     ]
     assert list(root.iterdir()) == []
 

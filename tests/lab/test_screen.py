@@ -94,7 +94,7 @@ def test_what_a_pod_says_cannot_steer_the_terminal() -> None:
 
 
 def test_the_last_lines_fit_80x24() -> None:
-    """Times, account of the writes and three commands are on one screen."""
+    """Times, account of the writes and what to try next are on one screen."""
     steps = tuple(Step(number, "x" * 66, 27.6) for number in (1, 2, 3, 4, 5, 5, 6))
     shown = last_lines(Outcome(steps, "f2466ba72b1364fc", 123456), Server("3.6.16", Path("etcd"), ""), 55.7)
     assert [line for line in shown if len(line) > 80] == []

@@ -81,6 +81,9 @@ def after(found: Facts, action: Action) -> Facts:
             )
         case Call(name="remove", member=gone):
             return replace(found, cluster=replace(cluster, members=tuple(m for m in cluster.members if m.id != gone)))
+        case Call(name="transfer-leadership", member=heir):
+            views = tuple(replace(view, leader=heir) for view in cluster.views)
+            return replace(found, cluster=replace(cluster, views=views))
         case Call(name=name, member=changed, urls=urls):
             return replace(
                 found,

@@ -72,7 +72,18 @@ def test_a_verdict_says_itself(found: Facts) -> None:
         assert decision.waits_for
     assert (decision.exit_code == 5) == (decision.kind == "refuse")
     if decision.kind == "refuse":
-        advice = ("Mount", "Raise", "Restore", "Bring", "Set ", "Find out", "peerboot consent", "scale the set down")
+        advice = (
+            "Mount",
+            "Raise",
+            "Restore",
+            "Bring",
+            "Set ",
+            "Find out",
+            "peerboot consent",
+            "scale the set down",
+            "Scale it up",
+            "kubectl",
+        )
         assert any(word in decision.reason for word in advice)
         assert not decision.may_run
 
@@ -133,6 +144,29 @@ def test_a_voter_is_removed_only_for_a_reason_that_names_it(found: Facts) -> Non
                 others = [m for m in found.cluster.members if not m.learner and m.id != victim.id]
                 assert others
                 assert sum(serves(found, m.pod, m.id) for m in others) >= quorum_of(len(others))
+
+
+@over_any_facts
+def test_a_member_leaves_only_by_the_live_number(found: Facts) -> None:
+    """Leaving and cleaning up happen only when the API said a moment ago that the pod is not wanted, never when the
+    whole set goes; whoever leaves is being stopped, and whoever is cleaned up after is seen nowhere.
+    """
+    decision, plan = planned(found)
+    if decision.rule not in ("leave-waits", "hand-over", "leave", "clean-up"):
+        return
+    event(f"live: {decision.rule}")
+    live, who = found.live, found.identity
+    assert (live.state, live.replicas > 0, live.deleting, found.now - live.at <= 30) == ("known", True, False, True)
+    if decision.rule != "clean-up":
+        assert (found.stopping, live.wants(who.ordinal)) == (True, False)
+    for action in plan.actions:
+        if isinstance(action, Call) and action.name == "remove":
+            victim = next(m for m in found.cluster.members if m.id == action.member)
+            assert not live.wants(who.ordinal_of(victim.pod) or 0)
+            if decision.rule == "clean-up":
+                assert victim.pod != who.pod
+                assert found.cluster.view_of(victim.pod) is None
+                assert victim.pod not in found.peers.sightings
 
 
 def serves(found: Facts, pod: str, member: str) -> bool:

@@ -22,6 +22,7 @@ from peerboot.model import (
     Hold,
     Identity,
     LearnerTrack,
+    Live,
     Member,
     Record,
     Removal,
@@ -162,6 +163,23 @@ def records(draw: st.DrawFn) -> Record:
     )
 
 
+LIVES = st.one_of(
+    st.just(Live()),
+    st.just(Live(state="unknown", reason="connection refused")),
+    st.builds(
+        Live,
+        state=st.just("known"),
+        replicas=st.integers(0, 5),
+        start=st.sampled_from((0, 0, 0, 1)),
+        pods=st.integers(0, 5),
+        settled=st.booleans(),
+        deleting=st.sampled_from((False, False, True)),
+        at=st.sampled_from((NOW - 1, NOW - 1, NOW - 100)),
+    ),
+)
+"""What the API may have said."""
+
+
 @st.composite
 def random_facts(draw: st.DrawFn) -> Facts:
     """Facts whose parts were drawn without regard to each other."""
@@ -190,6 +208,8 @@ def random_facts(draw: st.DrawFn) -> Facts:
         twin=draw(st.sampled_from(("", "", "", "10.0.0.9"))),
         cluster=draw(views()),
         anchor=draw(st.sampled_from(anchors)),
+        live=draw(LIVES),
+        stopping=draw(st.booleans()),
         holds=draw(st.sampled_from(((), (), (hold,)))),
         removals=draw(st.sampled_from(((), (), (Removal(pod="db-2", who="ann", at=990.0),)))),
         learners={"m2": LearnerTrack(member="m2", since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
@@ -203,7 +223,20 @@ def random_facts(draw: st.DrawFn) -> Facts:
 
 
 CASES = tuple(parse(text.partition("\n----\n")[0]) for _, _, text in blocks())
-PARTS = ("mode", "disk", "record", "evidence", "twin", "cluster", "anchor", "holds", "removals", "looked", "own_urls")
+PARTS: tuple[str, ...] = (
+    "mode",
+    "disk",
+    "record",
+    "evidence",
+    "twin",
+    "cluster",
+    "anchor",
+    "holds",
+    "removals",
+    "looked",
+    "own_urls",
+)
+PARTS += ("live", "stopping")
 
 
 @st.composite

@@ -150,6 +150,8 @@ class Cluster:
     """Those that run, by member id."""
     applied: int = 5
     served: bool = False
+    led_by: str = ""
+    """Who was made leader by a transfer; until it stops, the voter with the lowest id leads."""
 
     def quorum(self, now: float) -> bool:
         voters = [m.id for m in self.members.values() if not m.learner]
@@ -159,7 +161,8 @@ class Cluster:
         return found
 
     def leader(self) -> str:
-        return next(iter(sorted(i for i in self.servers if i in self.members and not self.members[i].learner)), "0")
+        able = sorted(i for i in self.servers if i in self.members and not self.members[i].learner)
+        return self.led_by if self.led_by in able else next(iter(able), "0")
 
 
 class Clusters:
@@ -170,6 +173,8 @@ class Clusters:
         self.harm: list[str] = []
         self.refusal = ""
         """Not empty: every membership change is refused with these words."""
+        self.history: list[tuple[str, str]] = []
+        """Changes that were made: what, and the name of the member in question, if it has one."""
         self.slow_start = False
         """Servers create their log and get no further."""
         self.deaf_learners = False
@@ -361,7 +366,18 @@ class Server:
         if self.clusters.refusal:
             return _no(503, 14, self.clusters.refusal)
         cluster.applied += 1
+        if path == "/v3/maintenance/transfer-leadership":
+            return self._transfer(cluster, ids.hexed(int(body["targetID"])), header)
         return self._change(cluster, path.rpartition("/")[2], body, header)
+
+    def _transfer(self, cluster: Cluster, target: str, header: Mapping[str, str]) -> Reply:
+        if self.member != cluster.leader():
+            return _no(400, 9, "etcdserver: not leader")
+        if target not in cluster.servers or cluster.members[target].learner:
+            return _no(400, 9, "etcdserver: bad leader transferee")
+        cluster.led_by = target
+        self.clusters.history.append(("transfer-leadership", cluster.members[target].name))
+        return _json(200, {"header": header})
 
     def _change(self, cluster: Cluster, name: str, body: Mapping[str, Any], header: Mapping[str, str]) -> Reply:
         target = ids.hexed(int(body.get("ID", "0")))
@@ -373,9 +389,11 @@ class Server:
                 return _no(400, 9, "etcdserver: Peer URLs already exists")
             added = Entry(self.clusters.next_id(url), "", [url], learner=bool(body.get("isLearner")))
             cluster.members[added.id] = added
+            self.clusters.history.append((name, ""))
             return _json(200, {"header": header, "member": added.row()})
         if target not in cluster.members:
             return _no(404, 5, "etcdserver: member not found")
+        named = cluster.members[target].name
         match name:
             case "remove":
                 voters = [m for m in cluster.members.values() if not m.learner and m.id != target]
@@ -394,6 +412,7 @@ class Server:
                 cluster.members[target].peer_urls = list(body["peerURLs"])
             case _:
                 return _no(404, 5, "Not Found")
+        self.clusters.history.append((name, named))
         return _json(200, {"header": header})
 
 

@@ -196,6 +196,8 @@ async def membership(http: Any, host: str) -> dict[str, object]:
     found["promote-unstarted"] = await word(lambda: calls.change(http, url, "promote", added[0], ()))
     found["promote-voter"] = await word(lambda: calls.change(http, url, "promote", own.id, ()))
     found["promote-nobody"] = await word(lambda: calls.change(http, url, "promote", "1234", ()))
+    found["transfer-to-nobody"] = await word(lambda: calls.change(http, url, "transfer-leadership", "1234", ()))
+    found["transfer-to-a-learner"] = await word(lambda: calls.change(http, url, "transfer-leadership", added[0], ()))
     cluster, peers = await calls.peer_members(http, config, f"http://{host}:2380", 5.0)
     found["peer-port"] = (cluster == listed.cluster, sorted((m.learner, m.started) for m in peers))
     found["update"] = await word(lambda: calls.change(http, url, "update-peer-urls", own.id, own.peer_urls))

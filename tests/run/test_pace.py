@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peerboot.loops import Pace
+from peerboot.pace import Pace
 from tests.run.turned import turned
 from tests.run.world import FakeHttp, Pod, world
 

@@ -31,6 +31,7 @@ from peerboot.run import Doors, Node, Pace
 from peerboot.statedir import StateDir
 from peerboot.systems.etcd.spec import SYSTEM
 from peerboot.view import NodeView
+from tests.run.api_model import Api, FakeKubernetes
 from tests.run.etcd_model import Clusters, Server, stopped
 from tests.run.turned import TurnedClock
 
@@ -255,6 +256,18 @@ class Pod:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.node = self.server = None
 
+    async def terminate(self) -> str:
+        """The kubelet ends it gracefully: first the server's preStop, which asks peerboot; returns what that said."""
+        self.frozen = True  # a container that ends while its Pod does is not started again
+        try:
+            async with asyncio.timeout(self.live.settings.leave_timeout):
+                said = await self.view.prestop()
+        except TimeoutError:
+            said = "not in time"
+        await self.stop()
+        self.frozen = False
+        return said
+
     async def restart_peerboot(self) -> None:
         """Only the peerboot container ends and starts again."""
         task = self.tasks[0]
@@ -275,6 +288,7 @@ class Pod:
         http: Any = FakeHttp(world, self.name)
         boot = clock.token(8)
         log = Log("text", "info", self.name, self.stream)
+        asks = made.replicas_from != "none" or made.events != "none" or made.anchor.startswith("configmap:")
         doors = Doors(
             clock=clock,
             dns=dns,
@@ -284,6 +298,7 @@ class Pod:
             state=StateDir(self.state_dir, who, clock),
             system=SYSTEM.prepare(made, who, {}),
             log=log,
+            kubernetes=FakeKubernetes(world.api, warn=log.warning, tell=log.info) if asks else None,
         )
         report = Report(self.output_dir, log, "")
         return Node(made, who, doors, report, mode, boot, pace=world.pace)
@@ -347,6 +362,7 @@ class World:
         self.clock = TurnedClock(seed)
         self.pace = Pace()
         self.clusters = Clusters()
+        self.api = Api(replicas=n, pods=lambda: len({pod.name for pod in self.up.values()}))
         self.weather: Weather = "fine"
         self.wrong: set[str] = set()
         self.cut: set[tuple[str, str]] = set()
@@ -355,13 +371,26 @@ class World:
         """Pods that DNS does not list."""
         self.keys: dict[str, tuple[bytes, ...]] = {}
         self.up: dict[str, Pod] = {}
-        self.pods = [
-            self.pod(f"db-{i}", f"10.1.0.{i + 1}", PEERBOOT_REPLICAS=str(of or n), **environ) for i in range(n)
-        ]
+        self._environ = {"PEERBOOT_REPLICAS": str(of or n), **environ}
+        self.pods = [self._made(i) for i in range(n)]
 
     @property
     def now(self) -> float:
         return self.clock.now()
+
+    def _made(self, ordinal: int) -> Pod:
+        return self.pod(f"db-{ordinal}", f"10.1.0.{ordinal + 1}", **self._environ)
+
+    async def scale(self, replicas: int) -> list[str]:
+        """``kubectl scale`` with podManagementPolicy Parallel: all at once; what /prestop said, by the last first."""
+        self.api.scale(replicas)
+        for ordinal in range(len(self.pods), replicas):
+            self.pods.append(self._made(ordinal))
+            self.pods[-1].start()
+        gone = self.pods[replicas:][::-1]
+        said = list(await asyncio.gather(*(pod.terminate() for pod in gone)))
+        del self.pods[replicas:]
+        return said
 
     def pod(self, name: str, ip: str, folder: str = "", **environ: str) -> Pod:
         """One more Pod, not started."""

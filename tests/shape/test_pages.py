@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from peerboot import systems
-from peerboot.settings import GENERAL, OWN_PREFIXES, read
+from peerboot.settings import OWN_PREFIXES, read
+from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.config import check_base
 from tests.shape import pages
 from tests.shape.pages import ROOT

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peerboot.discovery import SPELLINGS, Discovery, findings_of, is_dashed_address
+from peerboot.discovery import SPELLINGS, Discovery, alone, findings_of, is_dashed_address
 from peerboot.model import Answer, Identity, Target
 from peerboot.outside.clock import SystemClock
 from peerboot.outside.dns import Dns, Reply, Srv
@@ -219,3 +219,24 @@ def test_any_evidence(
     assert len(found) <= 1
     if outcome == "unknown" or service.outcome == "unknown" or any(t.pod == "web-0" for t in given.targets):
         assert found == ()
+
+
+@pytest.mark.parametrize(
+    ("pod", "seen", "named"),
+    [
+        pytest.param(0, ["web-0"], ["alone"], id="the-first-alone"),
+        pytest.param(0, [], ["alone"], id="nobody-yet"),
+        pytest.param(0, ["web-0", "web-2"], [], id="another-is-there"),
+        pytest.param(1, ["web-1"], [], id="not-the-first"),
+    ],
+)
+def test_the_first_pod_alone(pod: int, seen: list[str], named: list[str]) -> None:
+    """Only the first of several pods may be kept alone by OrderedReady; ``init`` never exits for it."""
+    found = alone(who(pod=f"web-{pod}", ordinal=pod), seen)
+    assert ([finding.name for finding in found], sum(finding.exit_code for finding in found)) == (named, 0)
+    assert all("podManagementPolicy: Parallel" in finding.say for finding in found)
+
+
+def test_one_pod_is_not_alone() -> None:
+    """A set of one expects nobody else."""
+    assert alone(who(replicas=1), ["web-0"]) == ()

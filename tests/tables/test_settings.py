@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from peerboot.errors import SettingsError
-from peerboot.settings import GENERAL, Settings, as_mapping, config_path, read
+from peerboot.settings import Settings, as_mapping, config_path, read
+from peerboot.settings_table import GENERAL
 from peerboot.values import Setting
 
 OWN = (Setting("PEERBOOT_STORE_PORT", "int", "9000", "Its port.", low=1, high=65535),)
@@ -49,6 +50,7 @@ PROMISED = {
     "PEERBOOT_CENSUS_AUTH": "hmac",
     "PEERBOOT_ANCHOR": "",
     "PEERBOOT_SERVER_BIND": "any",
+    "PEERBOOT_EVENTS": "none",
     "PEERBOOT_DEADLINE": "0",
     "PEERBOOT_LEAVE_TIMEOUT": "20s",
     "PEERBOOT_TERMINATION_LOG": "/dev/termination-log",

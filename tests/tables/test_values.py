@@ -52,6 +52,7 @@ GOOD: list[tuple[SettingKind, str, object]] = [
     ("domain", "my-domain", "my-domain"),
     ("domain", "auto", ""),
     ("anchor", "file:/shared/birth", "file:/shared/birth"),
+    ("anchor", "configmap:etcd-anchor", "configmap:etcd-anchor"),
 ]
 
 
@@ -87,10 +88,11 @@ BAD: list[tuple[SettingKind, str, str]] = [
     ("addresses", ",".join(["10.0.0.1"] * 17), "PEERBOOT_X names 17 addresses: 16 at most"),
     ("nameservers", "fd00::a:53:", "PEERBOOT_X='fd00::a:53:' is not a list of nameservers: write it like 10.0.0.10"),
     ("nameservers", "10.0.0.1:0", "PEERBOOT_X='10.0.0.1:0' is not a list of nameservers: write it like 10.0.0.10"),
-    ("anchor", "/shared/birth", "PEERBOOT_X='/shared/birth' is not an anchor: write file:/path, on storage that"),
-    ("anchor", "file:birth", "PEERBOOT_X='file:birth' is not an anchor: write file:/path, on storage that all"),
-    ("anchor", "file:/shared/", "PEERBOOT_X='file:/shared/' is not an anchor: write file:/path, on storage that all"),
-    ("anchor", "configmap:x", "PEERBOOT_X='configmap:x' comes with a later release: write file:/path, or unset it"),
+    ("anchor", "/shared/birth", "PEERBOOT_X='/shared/birth' is not an anchor: write configmap:NAME, or"),
+    ("anchor", "file:birth", "PEERBOOT_X='file:birth' is not an anchor: write configmap:NAME, or"),
+    ("anchor", "file:/shared/", "PEERBOOT_X='file:/shared/' is not an anchor: write configmap:NAME, or"),
+    ("anchor", "configmap:", "PEERBOOT_X='configmap:' names no ConfigMap: write configmap:NAME, one in this Pod's"),
+    ("anchor", "configmap:A/b", "PEERBOOT_X='configmap:A/b' names no ConfigMap: write configmap:NAME, one in this"),
 ]
 LISTEN = [
     "7070",
@@ -179,7 +181,7 @@ def test_the_table_for_people() -> None:
         (row("int"), {"type": "integer", "minimum": 1, "maximum": 65535}),
         (row("choice"), {"type": "string", "enum": ["one", "two"]}),
         (row("path"), {"type": "string", "pattern": "^/"}),
-        (row("anchor"), {"type": "string", "pattern": "^file:/"}),
+        (row("anchor"), {"type": "string", "pattern": "^(file:/|configmap:)"}),
         (row("addresses"), {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": 16}),
         (row("nameservers"), {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": 3}),
         (

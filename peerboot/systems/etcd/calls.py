@@ -197,15 +197,16 @@ async def peer_members(http: Http, config: EtcdConfig, url: str, timeout: float)
 
 
 async def change(http: Http, url: str, name: str, member: str, urls: tuple[str, ...]) -> str:
-    """One membership change; the new member's id for ``add-learner``. Raises ``CallError``."""
+    """One change of membership or leadership; the new member's id for ``add-learner``. Raises ``CallError``."""
     number = str(int(member, 16)) if member else ""
     paths: dict[str, tuple[str, dict[str, Any]]] = {
-        "add-learner": ("add", {"peerURLs": list(urls), "isLearner": True}),
-        "remove": ("remove", {"ID": number}),
-        "promote": ("promote", {"ID": number}),
-        "update-peer-urls": ("update", {"ID": number, "peerURLs": list(urls)}),
+        "add-learner": ("cluster/member/add", {"peerURLs": list(urls), "isLearner": True}),
+        "remove": ("cluster/member/remove", {"ID": number}),
+        "promote": ("cluster/member/promote", {"ID": number}),
+        "update-peer-urls": ("cluster/member/update", {"ID": number, "peerURLs": list(urls)}),
+        "transfer-leadership": ("maintenance/transfer-leadership", {"targetID": number}),
     }
     path, body = paths[name]
-    data = await _post(http, url, f"/v3/cluster/member/{path}", body, CHANGE_TIMEOUT)
+    data = await _post(http, url, f"/v3/{path}", body, CHANGE_TIMEOUT)
     with _reading():
         return _id((data.get("member") or {})["ID"]) if name == "add-learner" else ""

@@ -26,7 +26,7 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
     match decision.kind, decision.rule:
         case "form", "form":
             # A permit that stands here is none of this birth's: it was left by something else.
-            return (*steps.withdraw(facts, PERMIT_NAME), *steps.be_born(facts))
+            return (*steps.withdraw(facts, PERMIT_NAME), *steps.be_born(facts), *steps.spend(facts, decision))
         case "form", "born":
             first = _file(facts, config.form_file(facts.record.birth, decision.reason))
             return (*steps.before_first_permit(facts), RecordPermit(), *first)
@@ -46,6 +46,10 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
             if decision.target:
                 return (*steps.withdraw(facts, PERMIT_NAME), Call(name="remove", member=decision.target))
             return steps.become_blank(facts, decision, PERMIT_NAME)
+        case "leave", "hand-over":
+            return (Call(name="transfer-leadership", member=decision.target),)
+        case "leave", "leave":
+            return (Call(name="remove", member=decision.target),)
         case "wait", "anchor-forbids":
             return steps.forget_anchor(facts, decision)
     return () if decision.may_run else steps.withdraw(facts, PERMIT_NAME)
@@ -68,6 +72,8 @@ def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
             return (Call(name="remove", member=decision.target),)
         case "peer-url-differs":
             return (Call(name="update-peer-urls", member=decision.target, urls=facts.own_urls),)
+        case "clean-up":
+            return (Call(name="remove", member=decision.target),)
         case "remove-by-word":
             return (Call(name="remove", member=decision.target),) if decision.target else steps.end_removals(facts)
     return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from peerboot import birth
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
@@ -12,6 +12,9 @@ from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 from peerboot.systems.etcd import assess, calls, config, datadir, lock
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
+
+if TYPE_CHECKING:
+    from peerboot.manifest.server import Server
 
 GOOD = ("ok", "already")
 
@@ -73,6 +76,9 @@ class Etcd:
             ),
             key=lambda v: (v.member != v.leader, v.pod),
         )
+        if call.name == "transfer-leadership":
+            # Only the leader can give its leadership away.
+            servers = [v for v in view.views if v.healthy and v.cluster == view.cluster and v.member == v.leader]
         if call.name == "update-peer-urls":
             servers = servers or [v for v in view.views if v.healthy and v.cluster == view.cluster]
         if not servers:
@@ -101,6 +107,12 @@ class EtcdSystem:
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Etcd:
         return Etcd(config.prepare(settings, identity, base))
+
+    def manifest(self) -> Server:
+        """Imported now: only ``peerboot manifest`` needs it."""
+        from peerboot.systems.etcd import manifest
+
+        return manifest.SERVER
 
 
 SYSTEM = EtcdSystem()

@@ -1,0 +1,8 @@
+"""Manifests for ``kubectl apply``: options and what a system adds, to YAML that says why. Pure; see ``template.py``.
+
+``server.py``    what a system adds (its container, ports, probes, use)
+``options.py``   what a person chooses, checked
+``objects.py``   every object but the StatefulSet
+``pods.py``      the StatefulSet: Pod, containers, volumes
+``writer.py``    trees with comments to YAML
+"""

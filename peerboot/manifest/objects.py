@@ -1,0 +1,243 @@
+"""Every object around the StatefulSet, and all of them as one text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from peerboot.manifest import pods
+from peerboot.manifest.options import Options
+from peerboot.manifest.server import Port, Server
+from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
+
+CENSUS_PORT = 7070
+METRICS_PORT = 7072
+API_PORTS = (443, 6443)
+
+
+def render(options: Options, server: Server) -> str:
+    """The whole text, ready for ``kubectl apply``."""
+    return "\n".join(comment(_head(options))) + "\n" + "".join(document(tree) for tree in objects(options, server))
+
+
+def objects(options: Options, server: Server) -> Iterator[Tree]:
+    """Every object, in the order in which they have to exist."""
+    if options.with_namespace:
+        yield _namespace(options)
+    if options.secret:
+        yield _secret(options, server)
+    yield _peers_service(options, server)
+    yield _client_service(options, server)
+    if options.rbac:
+        yield _account(options, server)
+        yield _anchor(options, server)
+        yield from _role(options, server)
+    if options.events:
+        yield from _events_role(options, server)
+    yield _budget(options, server)
+    yield _network_policy(options, server)
+    yield pods.stateful_set(options, server)
+
+
+def _head(o: Options) -> str:
+    if o.secret:
+        key = "The Secret below holds a random key. DO NOT COMMIT THIS FILE: who has the key can speak for a Pod."
+    else:
+        key = (
+            "Before it starts, its Pods wait for a Secret, which no template can make for you. Make it once; it is the "
+            f"key with which the Pods sign what they tell each other of their disks:\n  {o.secret_command}"
+        )
+    lost = f"\nMade with --no-rbac. What is lost: {o.lost_without_rbac}." if not o.rbac else ""
+    return f"Made by `{o.made_by}`. Change the options rather than this file, and make it anew.\n{key}{lost}"
+
+
+def _meta(o: Options, server: Server, name: str) -> dict[str, Any]:
+    where = {"namespace": o.namespace} if o.namespace else {}
+    return {"name": name, **where, "labels": pods.labels(o, server)}
+
+
+def _namespace(o: Options) -> Tree:
+    enforced = {
+        **why("Refuses Pods that ask for more than the profile `restricted` allows; those below ask for less."),
+        "labels": {
+            "pod-security.kubernetes.io/enforce": "restricted",
+            "pod-security.kubernetes.io/enforce-version": "latest",
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": o.namespace, **(enforced if o.pod_security else {})},
+    }
+
+
+def _secret(o: Options, server: Server) -> Tree:
+    return {
+        **why("DO NOT COMMIT: a secret in a repository is none."),
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _meta(o, server, o.secret_name),
+        "stringData": {"census": f"{o.secret}\n"},
+    }
+
+
+def _peers_service(o: Options, server: Server) -> Tree:
+    peers = [Port("peerboot", CENSUS_PORT, "peers"), *(port for port in server.ports if port.reached_by == "peers")]
+    return {
+        **why("The governing Service: it gives each Pod the name under which the others find it. Not for clients."),
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _meta(o, server, o.peers),
+        "spec": {
+            "clusterIP": "None",
+            **why(
+                "Pods have to find each other before any of them is ready: readiness needs a cluster, and a cluster "
+                "needs Pods that found each other."
+            ),
+            "publishNotReadyAddresses": True,
+            "selector": pods.labels(o, server),
+            "ports": [
+                Why(
+                    "Targets are numbers: a name would be looked up in the containers, and not be found in a plain "
+                    "init container. peerboot asks DNS for the port by its name here."
+                ),
+                *(_service_port(port) for port in peers),
+            ],
+        },
+    }
+
+
+def _client_service(o: Options, server: Server) -> Tree:
+    clients = [port for port in server.ports if port.reached_by == "clients"]
+    return {
+        **why(f"For clients: http://{o.name}:{clients[0].number} leads to Pods that are ready."),
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _meta(o, server, o.name),
+        "spec": {"selector": pods.labels(o, server), "ports": [_service_port(port) for port in clients]},
+    }
+
+
+def _service_port(port: Port) -> Row:
+    return Row(name=port.name, port=port.number, targetPort=port.number)
+
+
+def _account(o: Options, server: Server) -> Tree:
+    return {
+        **why("An account of its own, so that the rights below are nobody else's."),
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": _meta(o, server, o.name),
+        "automountServiceAccountToken": False,
+    }
+
+
+def _anchor(o: Options, server: Server) -> Tree:
+    return {
+        **why(
+            "The anchor: a memory of the cluster outside of its volumes. It is shipped empty; peerboot writes the "
+            "birth into it, once, and seals it. After that the loss of all disks is refused, instead of looking like "
+            "the first day. `kubectl apply` leaves alone what was written. Delete it only together with the volumes."
+        ),
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _meta(o, server, o.anchor),
+    }
+
+
+def _role(o: Options, server: Server) -> Iterator[Tree]:
+    yield {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": _meta(o, server, o.name),
+        "rules": [
+            Why("The live number of replicas: a member leaves because its Pod was scaled away, and for no other stop."),
+            Row(apiGroups=["apps"], resources=["statefulsets"], resourceNames=[o.name], verbs=["get"]),
+            Why("The anchor. `create` cannot be limited to a name, which is why it is shipped empty."),
+            Row(apiGroups=[""], resources=["configmaps"], resourceNames=[o.anchor], verbs=["get", "update"]),
+        ],
+    }
+    yield _binding(o, server, o.name)
+
+
+def _events_role(o: Options, server: Server) -> Iterator[Tree]:
+    name = f"{o.name}-events"
+    yield {
+        **why("Of its own, for it cannot be limited by name: whoever has it can tell events about any object here."),
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": _meta(o, server, name),
+        "rules": [Row(apiGroups=[""], resources=["events"], verbs=["create"])],
+    }
+    yield _binding(o, server, name)
+
+
+def _binding(o: Options, server: Server, role: str) -> Tree:
+    where = {"namespace": o.namespace} if o.namespace else {}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": _meta(o, server, role),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+        "subjects": [Row(kind="ServiceAccount", name=o.name, **where)],
+    }
+
+
+def _budget(o: Options, server: Server) -> Tree:
+    return {
+        **why("Drains and upgrades of nodes take one Pod at a time, and wait until it is ready again."),
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _meta(o, server, o.name),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": pods.labels(o, server)}},
+    }
+
+
+def _network_policy(o: Options, server: Server) -> Tree:
+    def ports(*who: str) -> list[int]:
+        return [port.number for port in server.ports if port.reached_by in who]
+
+    own = [{"podSelector": {"matchLabels": pods.labels(o, server)}}]
+    api: list[Any] = [
+        Why("The Kubernetes API, as the Service's port and as the API server's own. Where yours is another, add it."),
+        {"ports": _tcp(*API_PORTS)},
+    ]
+    return {
+        **why(
+            "Works where the network enforces it. Probes and /prestop come from the node's kubelet, which needs none."
+        ),
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _meta(o, server, o.name),
+        "spec": {
+            "podSelector": {"matchLabels": pods.labels(o, server)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                Why("Only the set's own Pods: census, the server's port for its peers, and that for clients, as one."),
+                {"from": own, "ports": _tcp(CENSUS_PORT, *ports("peers", "clients"))},
+                Why(
+                    "Clients from anywhere. The server asks nobody for a password, so name yours where you can:\n"
+                    f'  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'
+                ),
+                {"ports": _tcp(*ports("clients"))},
+                Why("Metrics of server and peerboot, for a Prometheus in a namespace of this name."),
+                {
+                    "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                    "ports": _tcp(*ports("scrapers"), METRICS_PORT),
+                },
+            ],
+            "egress": [
+                {"to": own, "ports": _tcp(CENSUS_PORT, *ports("peers", "clients"))},
+                Why(
+                    "DNS anywhere, for a node-local cache (169.254.20.10) is no Pod that a selector could name. TCP as "
+                    "well as UDP: the answers of larger sets do not fit into a datagram."
+                ),
+                {"ports": [Row(protocol="UDP", port=53), Row(protocol="TCP", port=53)]},
+                *(api if o.rbac else []),
+            ],
+        },
+    }
+
+
+def _tcp(*numbers: int) -> list[Row]:
+    return [Row(protocol="TCP", port=number) for number in numbers]

@@ -1,0 +1,125 @@
+"""What a person chooses of a manifest, checked. Pure; each error is one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from peerboot.errors import SettingsError
+from peerboot.settings_table import MAX_REPLICAS
+
+NAME_LIMIT = 52
+"""Characters of a StatefulSet's name: a Pod's label ``<name>-<10 characters>`` may have 63."""
+LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+IMAGE = re.compile(r"[a-z0-9][a-z0-9_]*([.:/-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?")
+QUANTITY = re.compile(r"[1-9][0-9]{0,11}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """One choice of each. Empty text: not given."""
+
+    name: str
+    image: str
+    server_image: str
+    namespace: str = ""
+    with_namespace: bool = False
+    pod_security: bool = True
+    """The Namespace, where it is printed, enforces ``restricted``."""
+    replicas: int = 3
+    storage: str = "8Gi"
+    storage_class: str | None = None
+    """None: the cluster's default. Empty: only volumes that were made by hand."""
+    rbac: bool = True
+    events: bool = False
+    guaranteed: bool = False
+    native: bool = True
+    """peerboot is a native sidecar (Kubernetes 1.29); otherwise init container and plain sidecar (1.25 to 1.28)."""
+    ordered: bool = False
+    secret: str = ""
+    """The census key to embed."""
+    made_by: str = ""
+    """The command line, for the first comment."""
+
+    @property
+    def peers(self) -> str:
+        """The governing headless Service."""
+        return f"{self.name}-peers"
+
+    @property
+    def anchor(self) -> str:
+        """The anchor's ConfigMap; empty when there is none."""
+        return f"{self.name}-anchor" if self.rbac else ""
+
+    @property
+    def secret_name(self) -> str:
+        """The Secret with the census key."""
+        return f"{self.name}-census"
+
+    @property
+    def secret_command(self) -> str:
+        """What makes the Secret; the key is on no command line."""
+        where = f" --namespace {self.namespace}" if self.namespace else ""
+        return (
+            f"head -c 32 /dev/urandom | base64 | kubectl create secret generic {self.secret_name}{where} "
+            "--from-file=census=/dev/stdin"
+        )
+
+    @property
+    def lost_without_rbac(self) -> str:
+        """What a set without rights in the API cannot do; empty when it has them."""
+        if self.rbac:
+            return ""
+        return (
+            "without rights in the Kubernetes API peerboot does not know the live number of replicas and has no "
+            "anchor: a Pod that is scaled away stays a member until you say `peerboot remove POD`, a scale beyond "
+            "PEERBOOT_REPLICAS needs that setting raised first, and the loss of all disks at once looks like the first "
+            "day, so that an empty cluster forms"
+        )
+
+
+def check(options: Options) -> Options:
+    """The same; raises ``SettingsError`` for the first thing that cannot be."""
+    o = options
+    _fits("--name", o.name, LABEL, "a short name of lower-case letters, digits and hyphens that begins with a letter")
+    if len(o.name) > NAME_LIMIT:
+        raise SettingsError(
+            f"--name={o.name[:20]}… has {len(o.name)} characters: use {NAME_LIMIT} at most, for a StatefulSet with a "
+            "longer name gets no Pods"
+        )
+    if o.namespace:
+        _fits("--namespace", o.namespace, NAMESPACE, "a namespace: use lower-case letters, digits and hyphens")
+    if not 1 <= o.replicas <= MAX_REPLICAS:
+        raise SettingsError(f"--replicas={o.replicas} is out of range: write a number from 1 to {MAX_REPLICAS}")
+    for option, image in (("--image", o.image), ("--server-image", o.server_image)):
+        _fits(option, image, IMAGE, "an image: write it like registry.example/team/name:tag", limit=400)
+    _fits("--storage", o.storage, QUANTITY, "a size: write it like 8Gi or 500Mi")
+    if o.storage_class:
+        _fits("--storage-class", o.storage_class, SUBDOMAIN, "a name of a StorageClass", limit=253)
+    _together(o)
+    return o
+
+
+def _together(o: Options) -> None:
+    if o.with_namespace and not o.namespace:
+        raise SettingsError("--with-namespace prints a Namespace and needs its name: add --namespace NAME")
+    if not o.pod_security and not o.with_namespace:
+        raise SettingsError("--pod-security is a label of the Namespace: use it together with --with-namespace")
+    if o.events and not o.rbac:
+        raise SettingsError("--events needs the right to create them: drop --no-rbac, or --events")
+    if o.ordered and not o.rbac:
+        raise SettingsError(
+            "--ordered-ready needs the anchor, without which ordinal 0 would form an empty cluster when its disk is "
+            "lost: drop --no-rbac"
+        )
+
+
+def _fits(option: str, text: str, pattern: re.Pattern[str], what: str, limit: int = 63) -> None:
+    matches: Callable[[str], object] = pattern.fullmatch
+    # The length first: a pattern with nested repeats must not meet a text without end.
+    if len(text) > limit or not matches(text):
+        shown = text if len(text) <= 60 else f"{text[:60]}…"
+        raise SettingsError(f"{option}={shown!r} is not {what}")

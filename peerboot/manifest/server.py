@@ -1,0 +1,57 @@
+"""What a system adds to the manifests. Pure values; a system gives one by ``manifest()`` (docs/adr/0005-*.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from peerboot.manifest.writer import Tree
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the server, and who may reach it."""
+
+    name: str
+    """At most 15 characters (RFC 6335); probes name it."""
+    number: int
+    reached_by: Literal["clients", "peers", "scrapers"]
+    """``clients``: anybody, through the client Service. ``peers``: the set's own Pods. ``scrapers``: monitoring."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """Requests and limits of one container, in Kubernetes' quantities. There is no CPU limit unless guaranteed."""
+
+    why: str
+    cpu: str
+    memory: str
+    memory_limit: str
+    guaranteed_cpu: str
+    """Request and limit alike, where the Pod is to be of QoS class Guaranteed; memory is ``memory_limit`` then."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server's container and what peerboot has to be told of it."""
+
+    name: str
+    """Of the container and of the program (``app.kubernetes.io/name``); the default name of all objects."""
+    image: str
+    command: tuple[str, ...]
+    user: int
+    """UID, GID and fsGroup of both containers."""
+    volume: str
+    """Where the data volume is mounted."""
+    data_dir: str
+    """Below ``volume``, never that itself: its content must be renamed aside as a whole."""
+    ports: tuple[Port, ...]
+    use: Use
+    parallel: Tree
+    """startupProbe and livenessProbe where all Pods start together; Ready is by peerboot's /readyz."""
+    ordered: Tree
+    """livenessProbe and readinessProbe where a Pod is made only when the one before is Ready: without a quorum."""
+    env: Tree = field(default_factory=dict)
+    """The system's own settings of peerboot, by name."""
+    container: Tree = field(default_factory=dict)
+    """Whatever else stands in its container."""

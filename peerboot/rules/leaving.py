@@ -1,0 +1,185 @@
+"""Rules for a set that is scaled down: who leaves, in which order, and who cleans up after whom. Pure.
+
+Stopping is not leaving. A member goes only when the *live* number of replicas, as the API gives it, no longer wants
+its pod; when that number is not known, or the whole set goes, it stays.
+"""
+
+from __future__ import annotations
+
+from peerboot.model import Decision, Facts, Member
+from peerboot.rules.serving import is_first, own_member
+from peerboot.rules.words import healthy_voters, in_range, replicas, say, stands_without
+
+FRESH = 30.0
+"""Seconds for which an answer of the API is good enough to remove a member by."""
+
+
+def shrinks(facts: Facts) -> bool:
+    """Whether the API said a moment ago how many pods there ought to be, and that is not the end of the set."""
+    live = facts.live
+    return live.state == "known" and facts.now - live.at <= FRESH and live.replicas > 0 and not live.deleting
+
+
+def leaves(facts: Facts) -> bool:
+    """Whether this Pod is being stopped because the set has become smaller."""
+    return facts.stopping and shrinks(facts) and not in_range(facts) and not facts.holds
+
+
+def stays(facts: Facts) -> str:
+    """Why this Pod's member stays although its server is stopped; empty when it is to leave."""
+    live = facts.live
+    if facts.mode == "observe":
+        return "PEERBOOT_MODE=observe changes nothing"
+    if live.state != "known":
+        return f"the Kubernetes API has not said how many replicas there are ({live.reason or 'not asked'})"
+    if facts.now - live.at > FRESH:
+        return f"the Kubernetes API has not said lately how many replicas there are ({live.reason})"
+    if live.deleting or live.replicas == 0:
+        return "the whole set goes, and the data stays on the volumes"
+    if in_range(facts):
+        return f"it is one of the {replicas(facts)} that the StatefulSet has"
+    if facts.holds:
+        return f"{facts.holds[0].who} holds automatic changes"
+    return ""
+
+
+def has_left(facts: Facts) -> bool:
+    """Whether a linearizable list of the cluster shows that no member of this Pod is left."""
+    theirs = facts.cluster
+    if not theirs.quorum or (facts.disk.cluster and theirs.cluster != facts.disk.cluster):
+        return False
+    return all(m.id != facts.disk.member and m.pod != facts.identity.pod for m in theirs.members)
+
+
+def leave_waits(facts: Facts) -> Decision | None:
+    """When: this Pod is stopped and the live number of replicas no longer wants it, but a leaving Pod with a higher
+    ordinal is still a member, or quorum would not stand without this one.
+    Then: wait, within the time of ``/prestop``.
+    """
+    own = _leaver(facts)
+    if own is None:
+        return None
+    higher = [m.pod for m in _unwanted(facts) if _ordinal(facts, m) > facts.identity.ordinal and _is_there(facts, m)]
+    if higher:
+        why, waits_for = f"{', '.join(higher)} leaves first", f"{higher[0]} to leave"
+    elif not own.learner and not stands_without(facts, own.id):
+        why, waits_for = f"without member {own.id} the voters that serve would be no majority", "more healthy members"
+    else:
+        return None
+    return say(
+        facts,
+        "wait",
+        "leave-waits",
+        f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them, but {why}. When the "
+        "time of /prestop is over it stops as a member, and those that stay remove it.",
+        waits_for=(waits_for,),
+        may_run=True,
+    )
+
+
+def hand_over(facts: Facts) -> Decision | None:
+    """When: this Pod is about to leave, and its server is the leader.
+    Then: leadership moves to the healthy voter that stays and has the lowest ordinal, so that no write waits for an
+    election.
+    """
+    own, view = _leaver(facts), facts.cluster.view_of(facts.identity.pod)
+    if own is None or view is None or view.leader != own.id:
+        return None
+    heir = _heir(facts, own)
+    if heir is None:
+        return None
+    return say(
+        facts,
+        "leave",
+        "hand-over",
+        f"The StatefulSet has {replicas(facts)} now, and this Pod, which is not one of them, leads: "
+        f"{heir.pod} takes over before it leaves.",
+        may_run=True,
+        target=heir.id,
+    )
+
+
+def leave(facts: Facts) -> Decision | None:
+    """When: this Pod is stopped, the live number of replicas no longer wants it, and nothing above holds it back.
+    Then: the others remove its member; its data stays on the volume.
+    """
+    own = _leaver(facts)
+    if own is None:
+        return None
+    return say(
+        facts,
+        "leave",
+        "leave",
+        f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them: member {own.id} "
+        f"leaves cluster {facts.cluster.cluster}. Its data stays on the volume.",
+        may_run=True,
+        target=own.id,
+    )
+
+
+def _leaver(facts: Facts) -> Member | None:
+    """This Pod's entry in the linearizable list, if it is to leave: its disk's member, or the learner that was added
+    for it.
+    """
+    if not leaves(facts) or not facts.cluster.quorum:
+        return None
+    if facts.disk.member:
+        return next((m for m in facts.cluster.members if m.id == facts.disk.member), None)
+    entry = facts.cluster.entry_of(facts.identity.pod)
+    return entry if entry is not None and entry.learner else None
+
+
+def clean_up(facts: Facts) -> Decision | None:
+    """When: a member's pod is not wanted by the live number of replicas, the API shows that no such Pod exists any
+    more, DNS and its server say so too, and this Pod's is the first healthy voter.
+    Then: it is removed while quorum stands without it, the highest ordinal first.
+    """
+    live = facts.live
+    if not shrinks(facts) or not live.settled or own_member(facts) is None:
+        return None
+    unwanted = _unwanted(facts)
+    gone = [member for member in unwanted if not _is_there(facts, member)]
+    # The API counts Pods without naming them: those beyond the wanted ones must all be some that are seen.
+    if live.pods > live.replicas + len(unwanted) - len(gone) or not gone or not is_first(facts):
+        return None
+    member = max(gone, key=lambda m: _ordinal(facts, m))
+    if not member.learner and not stands_without(facts, member.id):
+        return None
+    return say(
+        facts,
+        "idle",
+        "clean-up",
+        f"The StatefulSet has {replicas(facts)} now and the Pod {member.pod} is gone, but member {member.id} "
+        "did not leave before: it is removed.",
+        may_run=True,
+        target=member.id,
+    )
+
+
+def _unwanted(facts: Facts) -> list[Member]:
+    """Members whose pods are of this set and ought not to exist."""
+    found = []
+    for member in facts.cluster.members:
+        ordinal = facts.identity.ordinal_of(member.pod)
+        if ordinal is not None and not facts.live.wants(ordinal):
+            found.append(member)
+    return found
+
+
+def _ordinal(facts: Facts, member: Member) -> int:
+    return facts.identity.ordinal_of(member.pod) or 0
+
+
+def _is_there(facts: Facts, member: Member) -> bool:
+    """Whether anything shows that the member's pod may still be: DNS, or a server that answers."""
+    return member.pod in facts.peers.sightings or facts.cluster.view_of(member.pod) is not None
+
+
+def _heir(facts: Facts, own: Member) -> Member | None:
+    """The healthy voter that stays and has the lowest ordinal, None when there is none."""
+    stay = [
+        member
+        for member in healthy_voters(facts, without=own.id)
+        if member.pod and (ordinal := facts.identity.ordinal_of(member.pod)) is not None and facts.live.wants(ordinal)
+    ]
+    return min(stay, key=lambda m: _ordinal(facts, m), default=None)

@@ -1,0 +1,100 @@
+"""``peerboot manifest``: options to YAML on stdout, and what has to be done besides on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import secrets
+import shlex
+import sys
+from typing import Any
+
+from peerboot import IMAGE, systems
+from peerboot.manifest import objects, options
+from peerboot.manifest.options import Options
+from peerboot.manifest.server import Server
+
+EXAMPLE = "Example: peerboot manifest etcd --namespace shop | kubectl apply -f -"
+TEXT = "Everything for `kubectl apply`, with comments that say why; what is left to do is said on stderr."
+
+
+def register(commands: Any) -> None:
+    """Add ``manifest`` and its options."""
+    parser = commands.add_parser("manifest", help=TEXT, description=TEXT, epilog=EXAMPLE)
+    parser.add_argument("system", metavar="SYSTEM", help="what `peerboot systems` lists")
+    add = parser.add_argument
+    add("--name", help="of the StatefulSet and the client Service (default: the system's)")
+    add("--namespace", default="", help="written into every object (default: the one kubectl uses)")
+    add("--with-namespace", action="store_true", help="print the Namespace too, which enforces Pod Security")
+    add(
+        "--pod-security",
+        choices=("restricted", "none"),
+        default="restricted",
+        help="what that Namespace enforces (default restricted)",
+    )
+    add("--replicas", type=int, default=3, metavar="N", help="how many Pods (default 3)")
+    add("--image", default=IMAGE, help=f"peerboot's (default {IMAGE})")
+    add("--server-image", help="the server's (default: the system's)")
+    add("--storage", default="8Gi", metavar="SIZE", help="of each volume (default 8Gi)")
+    add("--storage-class", metavar="CLASS", help="of the volumes (default: the cluster's default)")
+    add("--no-rbac", action="store_true", help="no rights in the Kubernetes API; says what is lost")
+    add("--events", action="store_true", help="tell each change of decision in the Pod's events")
+    add("--guaranteed", action="store_true", help="limits equal requests: QoS class Guaranteed")
+    add("--with-secret", action="store_true", help="embed a random census key; do not commit it")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
+    kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
+    add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
+
+
+def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
+    """The options as values; raises ``SettingsError``."""
+    return options.check(
+        Options(
+            name=server.name if args.name is None else args.name,
+            namespace=args.namespace,
+            with_namespace=args.with_namespace,
+            pod_security=args.pod_security == "restricted",
+            replicas=args.replicas,
+            image=args.image,
+            server_image=server.image if args.server_image is None else args.server_image,
+            storage=args.storage,
+            storage_class=args.storage_class,
+            rbac=not args.no_rbac,
+            events=args.events,
+            guaranteed=args.guaranteed,
+            native=not args.plain_sidecar,
+            ordered=args.ordered_ready,
+            secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
+            made_by=made_by,
+        )
+    )
+
+
+def main(args: argparse.Namespace, argv: list[str]) -> int:
+    """Print them."""
+    server = systems.server_of(args.system)
+    made = chosen(args, server, shlex.join(["peerboot", *argv]))
+    print(objects.render(made, server), end="")
+    for line in notes(made):
+        print(f"peerboot: {line}", file=sys.stderr)
+    return 0
+
+
+def notes(o: Options) -> list[str]:
+    """What a person has to know or to do, one line each."""
+    lines = []
+    if o.secret:
+        lines.append("the Secret is in the output: do not commit it")
+    else:
+        when = "after you applied this" if o.with_namespace else "once"
+        lines.append(f"make the Secret that the Pods wait for, {when}: {o.secret_command}")
+    if not o.rbac:
+        lines.append(o.lost_without_rbac)
+    if o.replicas % 2 == 0:
+        lines.append(f"{o.replicas} Pods survive no more losses than {o.replicas - 1} do: an odd number is better")
+    if "/" not in o.image or "/" not in o.server_image:
+        lines.append(
+            f"nodes pull {o.image} and {o.server_image}: name them as in your registry, by --image and --server-image"
+        )
+    return lines

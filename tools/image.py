@@ -1,0 +1,214 @@
+"""Makes the images: the build's context, so that the build itself needs no network, and the build with buildah.
+
+``python -m tools.image context FOLDER`` for any builder: ``docker build -f Dockerfile FOLDER``.
+``python -m tools.image build [etcd]`` with buildah, into ``build/image/NAME.tar``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import peerboot
+from peerboot.lab.errors import LabError
+from peerboot.lab.servers import find
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build/image"
+LOCAL_BASE = "localhost/base:1"
+"""``--base local``: Debian with python3, made on this machine (tests/kubernetes/node/image base)."""
+DEFAULT_BASE, DEFAULT_PYTHON = "python:3.13-slim", "3.13"
+LOCAL_PYTHON = "3.11"
+NAME = "localhost/peerboot"
+ETCD_NAME = "localhost/etcd"
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+GLIBC = ("2_17", "2_28")
+"""What the wheels of the lock ask for; bases are newer."""
+STORE = ("--root", str(WORK / "store"), "--runroot", str(WORK / "run"), "--storage-driver", "overlay")
+DOWNLOAD_SECONDS, BUILD_SECONDS = 600, 900
+
+
+class ImageError(Exception):
+    """An image cannot be made: what, why, what to do, in one line."""
+
+
+def run(*command: str, seconds: int, env: dict[str, str] | None = None, cwd: Path = ROOT) -> str:
+    """One command, its output; raises ``ImageError`` with the last line of what it said."""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed programs, no shell
+            command, check=False, capture_output=True, text=True, timeout=seconds, env=env, cwd=cwd
+        )
+    except FileNotFoundError:
+        raise ImageError(f"{command[0]} is not installed: install it (Debian: apt-get install {command[0]})") from None
+    except subprocess.TimeoutExpired:
+        raise ImageError(f"`{' '.join(command[:3])}` took longer than {seconds} s: try again") from None
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+        raise ImageError(f"`{' '.join(command[:3])}` failed: {' / '.join(said[-3:])[:600]}")
+    return done.stdout
+
+
+def commit() -> tuple[str, str]:
+    """The commit's id and its time in seconds since the epoch: what a build of it is dated."""
+    revision, when = run("git", "log", "-1", "--format=%H %ct", seconds=20).split()
+    return revision, when
+
+
+def without_conditions(lock: str) -> str:
+    """The lock with every package of it, whatever Python reads it: pip asks its own Python, not the image's."""
+    return re.sub(r" ; [^\\\n]+(?=\\)", " ", lock)
+
+
+def download(requirements: Path, target: Path, python: str, machine: str) -> None:
+    """The wheels that a lock names, for another Python and machine than this one; each is checked against its hash."""
+    platforms = [f"--platform=manylinux_{glibc}_{machine}" for glibc in GLIBC]
+    with tempfile.TemporaryDirectory(prefix="peerboot-lock-") as folder:
+        lock = Path(folder) / "lock.txt"
+        lock.write_text(without_conditions(requirements.read_text(encoding="utf-8")), encoding="utf-8")
+        run(
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
+            "--require-hashes", "--no-deps", "--only-binary=:all:", f"--python-version={python}", "--implementation=cp",
+            *platforms, f"--platform=manylinux2014_{machine}", f"--dest={target}", f"--requirement={lock}",
+            seconds=DOWNLOAD_SECONDS,
+        )  # fmt: skip
+
+
+def own_wheel(target: Path, epoch: str) -> None:
+    """peerboot's wheel of the tree as it is: of a copy, because setuptools keeps old files in ``build/``."""
+    with tempfile.TemporaryDirectory(prefix="peerboot-tree-") as folder:
+        tree = Path(folder)
+        shutil.copytree(ROOT / "peerboot", tree / "peerboot", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, tree)
+        for path in tree.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        run(
+            sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
+            "--no-build-isolation", f"--wheel-dir={target}", str(tree),
+            seconds=DOWNLOAD_SECONDS, env={**os.environ, "SOURCE_DATE_EPOCH": epoch},
+        )  # fmt: skip
+
+
+def make_context(target: Path, python: str, machine: str) -> None:
+    """Fill ``target`` with all that the Dockerfile copies. Wheels of the lock are kept between builds."""
+    if machine not in MACHINES:
+        raise ImageError(f"there are no wheels for {machine}: the image is made for {' and '.join(MACHINES)}")
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    kept = WORK / f"wheels-{python}-{machine}"
+    lock = (ROOT / "requirements/run.txt").read_text(encoding="utf-8")
+    if not (kept / "run.txt").is_file() or (kept / "run.txt").read_text(encoding="utf-8") != lock:
+        shutil.rmtree(kept, ignore_errors=True)
+        download(ROOT / "requirements/run.txt", kept / "wheels", python, machine)
+        download(ROOT / "requirements/image.txt", kept / "tools", python, machine)
+        (kept / "run.txt").write_text(lock, encoding="utf-8")
+    shutil.copytree(kept, target, dirs_exist_ok=True)
+    own_wheel(target / "wheels", commit()[1])
+    for script in (ROOT / "images/peerboot").glob("*.py"):
+        shutil.copy(script, target)
+
+
+def ensure_base(base: str) -> str:
+    """The base's name; a local one is made first."""
+    if base != "local":
+        return base
+    run(str(ROOT / "tests/kubernetes/node/image"), "base", seconds=BUILD_SECONDS)
+    return LOCAL_BASE
+
+
+def bud(name: str, dockerfile: Path, context: Path, *more: str) -> None:
+    """One build, dated by the commit, so that a second one gives the same layers."""
+    run(
+        "buildah", *STORE, "bud", "--isolation=chroot", "--quiet", f"--timestamp={commit()[1]}", "--layers=false",
+        f"--tag={name}", f"--file={dockerfile}", *more, str(context),
+        seconds=BUILD_SECONDS,
+    )  # fmt: skip
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """An image's configuration as OCI has it (``config``, ``rootfs``)."""
+    import json
+
+    found: dict[str, Any] = json.loads(run("buildah", *STORE, "inspect", "--type=image", name, seconds=60))
+    config: dict[str, Any] = found["OCIv1"]
+    return config
+
+
+def export(name: str) -> Path:
+    """The image as a docker archive."""
+    target = WORK / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
+    target.unlink(missing_ok=True)
+    run("buildah", *STORE, "push", "--quiet", name, f"docker-archive:{target}:{name}", seconds=BUILD_SECONDS)
+    return target
+
+
+def build(base: str, build_base: str, python: str, tag: str) -> str:
+    """peerboot's image for this machine; returns its name."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    base = ensure_base(base)
+    make_context(WORK / "context", python, os.uname().machine)
+    name = f"{NAME}:{tag}"
+    bud(
+        name, ROOT / "Dockerfile", WORK / "context", f"--build-arg=BASE={base}",
+        f"--build-arg=BUILD_BASE={ensure_base(build_base) if build_base else base}",
+        f"--build-arg=VERSION={peerboot.__version__}", f"--build-arg=REVISION={commit()[0]}",
+    )  # fmt: skip
+    return name
+
+
+def build_etcd(base: str, tag: str) -> str:
+    """The image of etcd that the tests run; returns its name."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    context = WORK / "context-etcd"
+    shutil.rmtree(context, ignore_errors=True)
+    context.mkdir()
+    try:
+        shutil.copy(find("3.6").path, context / "etcd")
+    except LabError as error:
+        raise ImageError(str(error)) from None
+    (context / "etcd").chmod(0o755)
+    name = f"{ETCD_NAME}:{tag}"
+    bud(name, ROOT / "images/etcd/Dockerfile", context, f"--build-arg=BASE={base}")
+    return name
+
+
+def main(argv: list[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.image", description=__doc__)
+    parser.add_argument("what", choices=("context", "build"))
+    parser.add_argument("more", nargs="?", default="", help="context: the folder; build: `etcd` for etcd's image")
+    parser.add_argument("--base", default=DEFAULT_BASE, help="`local`: Debian, made on this machine")
+    parser.add_argument("--build-base", default="", help="where the wheels are unpacked; the base when not given")
+    parser.add_argument("--python", default="", help="the base's Python, as in 3.13")
+    parser.add_argument("--machine", default=os.uname().machine, choices=tuple(MACHINES), help="for `context`")
+    parser.add_argument("--tag", default=peerboot.__version__)
+    args = parser.parse_args(argv)
+    python = args.python or (LOCAL_PYTHON if args.base == "local" else DEFAULT_PYTHON)
+    try:
+        if args.what == "context":
+            if not args.more:
+                parser.error("context needs the folder to make")
+            make_context(Path(args.more), python, args.machine)
+            print(f"docker build -f {ROOT / 'Dockerfile'} {args.more}")
+            return 0
+        if args.more == "etcd":
+            name = build_etcd("scratch" if args.base == DEFAULT_BASE else args.base, args.tag)
+        else:
+            name = build(args.base, args.build_base, python, args.tag)
+        print(f"{name} {export(name)}")
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

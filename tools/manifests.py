@@ -1,0 +1,93 @@
+"""The manifests of examples/etcd, which ``make docs`` writes (tools/docs.py).
+
+The variants that are shown there, and every other that is worth a try on a real API server, each as a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from peerboot import IMAGE, cli, systems, template
+from peerboot.manifest import objects
+from peerboot.manifest.options import Options
+from peerboot.manifest.server import Server
+
+FOLDER = "examples/etcd"
+SHOWN: dict[str, tuple[str, ...]] = {
+    "etcd.yaml": (),
+    "no-rbac.yaml": ("--no-rbac",),
+    "guaranteed.yaml": ("--guaranteed",),
+    "plain-sidecar.yaml": ("--plain-sidecar",),
+    "ordered-ready.yaml": ("--ordered-ready",),
+    "events.yaml": ("--events",),
+}
+"""File in examples/etcd -> options."""
+OTHERS: dict[str, tuple[str, ...]] = {
+    "namespace": ("--namespace", "shop", "--with-namespace"),
+    "namespace-without-pod-security": ("--namespace", "shop", "--with-namespace", "--pod-security", "none"),
+    "secret": ("--with-secret",),
+    "one": ("--replicas", "1"),
+    "five-elsewhere": (
+        *("--name", "store", "--namespace", "shop", "--replicas", "5", "--storage", "20Gi", "--storage-class", "fast"),
+        *(
+            "--image",
+            "registry.example:5000/tools/peerboot:1",
+            "--server-image",
+            "registry.example/etcd@sha256:" + "0" * 64,
+        ),
+    ),
+    "by-hand": ("--storage-class", ""),
+    "plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
+    "plain-ordered-guaranteed-events": ("--plain-sidecar", "--ordered-ready", "--guaranteed", "--events"),
+    "everything": (
+        *("--namespace", "shop", "--with-namespace", "--with-secret", "--guaranteed", "--events", "--native-sidecar"),
+        *("--ordered-ready", "--name", "a" * 52),
+    ),
+}
+"""Further variants, by a name of their own."""
+
+
+def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
+    """One variant as the command line makes it: what was chosen, what the system adds, the text."""
+    argv = ["manifest", system, *options]
+    server = systems.server_of(system)
+    chosen = template.chosen(cli.build_parser(argv).parse_args(argv), server, " ".join(["peerboot", *argv]))
+    return chosen, server, objects.render(chosen, server)
+
+
+def variants() -> dict[str, str]:
+    """Every variant as text, by name; for tests that apply them."""
+    return {name: _text(options) for name, options in (SHOWN | OTHERS).items()}
+
+
+def _text(options: tuple[str, ...]) -> str:
+    return make(*options)[2]
+
+
+def kustomization() -> str:
+    """An overlay that changes what is most often changed."""
+    name, _, tag = IMAGE.partition(":")
+    server, _, server_tag = systems.server_of("etcd").image.partition(":")
+    return f"""\
+# `kubectl apply -k .`: the default manifest with images and namespace of your own.
+# Prefixes and suffixes for names are no use here: peerboot is told names by its settings. Make it anew with --name.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: default
+resources: [etcd.yaml]
+images:
+  - name: {name}
+    newName: {name}  # your registry's, for example registry.example/{name}
+    newTag: "{tag}"
+  - name: {server}
+    newName: {server}  # etcd's own, as your nodes can pull it
+    newTag: "{server_tag}"
+"""
+
+
+FILES: dict[str, Callable[[], str]] = {
+    **{f"{FOLDER}/{name}": partial(_text, options) for name, options in SHOWN.items()},
+    f"{FOLDER}/kustomization.yaml": kustomization,
+}
+"""Every generated file, by its path in the project; `make docs` writes them."""
