@@ -308,7 +308,7 @@ def _refusal(reply: Reply) -> str:
     say = one_line(data.get("say", ""), 100)
     match data.get("error", ""):
         case "key":
-            return "the census key differs (rotate in three steps), or it is of another set"
+            return "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set"
         case "schema":
             return f"it speaks another census schema: {say}"
         case "pod":

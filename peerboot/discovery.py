@@ -134,7 +134,8 @@ def findings_of(
             _finding(
                 "no-port-name",
                 f"Service {identity.service} has no port named {port_name!r}: DNS has addresses for it but no SRV "
-                f"record. Add the named port to the Service (name: {port_name}, port: 7070).",
+                f"record. Add the port to the Service, or name the one it has (name: {port_name}, port: 7070); no Pod "
+                "has to restart.",
             ),
         )
     if version.outcome == "found" or namespace.nodata:
@@ -162,8 +163,10 @@ def _of_targets(
             _finding(
                 "dashed-ip-targets",
                 f"Service {identity.service} lists its Pods by address, not by name: it is not the StatefulSet's "
-                f"governing Service. Set .spec.serviceName of StatefulSet {identity.statefulset} to it, "
-                "or PEERBOOT_SERVICE to the governing one.",
+                f"governing Service. Set PEERBOOT_SERVICE to the governing one, which is .spec.serviceName of "
+                f"StatefulSet {identity.statefulset}; or make the set anew with this one, for the field cannot be "
+                f"changed: `kubectl delete statefulset {identity.statefulset} --cascade=orphan`, apply it, and delete "
+                "the Pods.",
             ),
         )
     if mine:
@@ -193,8 +196,9 @@ def alone(identity: Identity, seen: Container[str]) -> tuple[Finding, ...]:
         Finding(
             name="alone",
             say=f"DNS lists none of the other {len(identity.others)} pods. If StatefulSet {identity.statefulset} is "
-            "OrderedReady, they are not made before this Pod is ready, which it cannot be without them: make the set "
-            "anew with podManagementPolicy: Parallel, or with an anchor (peerboot manifest --ordered-ready).",
+            "OrderedReady, they are not made before this Pod is ready, which it cannot be without them. Make the set "
+            f"anew with podManagementPolicy: Parallel, which cannot be changed: `kubectl delete statefulset "
+            f"{identity.statefulset} --cascade=orphan`, then apply it; the volumes stay.",
         ),
     )
 

@@ -92,8 +92,8 @@ def anchor_forbids(facts: Facts) -> Decision | None:
         "anchor-forbids",
         f"{f'This disk is born into {born.token}' if born else 'Every disk is blank'}, but the anchor "
         f"{facts.anchor.where} remembers a cluster born as {facts.anchor.token}: if it is this set's, all its data is "
-        "gone. Restore a backup, or let it form empty"
-        + (f": `{undo}`, then apply it empty as it was shipped." if undo else "."),
+        "gone. Look for the old volumes first (`kubectl get pv`), or restore a backup. Only where nothing is to be had "
+        "back, let it form empty" + (f": `{undo}`, then apply it empty as it was shipped." if undo else "."),
         would="" if undo else "set the anchor aside, so that a new, empty cluster forms",
     )
 
@@ -220,7 +220,8 @@ def _too_few_have_data(facts: Facts) -> str:
         return ""
     return (
         f"A quorum needs {needed} disks with its data, and all pods have said that only {', '.join(holders)} has any: "
-        "no more come by themselves. Bring lost volumes back, restore a backup, or recover what is left by hand."
+        f"no more come by themselves. Leave {holders[0]} and its volume as they are. Bring the lost volumes back "
+        "(`kubectl get pv`), or restore a backup; a person may recover from the one that is left."
     )
 
 
@@ -249,7 +250,8 @@ def wait_for_all(facts: Facts) -> Decision | None:
     named = [f"{pod}: {why}" for pod, why in verdict.why.items() if pod not in silent]
     parts = ([f"not heard: {why_unheard(facts, silent)}"] if silent else []) + named
     if facts.live.state == "known" and facts.live.replicas < len(facts.identity.expected):
-        parts.append(f"the StatefulSet has only {replicas(facts)} now: scale it to PEERBOOT_REPLICAS")
+        expected = facts.identity.replicas
+        parts.append(f"the StatefulSet has only {replicas(facts)} now: scale it to {expected} (PEERBOOT_REPLICAS)")
     return say(
         facts,
         "wait",

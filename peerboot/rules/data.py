@@ -237,9 +237,10 @@ def own_data(facts: Facts) -> Decision | None:
             "peerboot changes no membership until they do."
         )
         if unwanted := not_wanted(facts):
+            are = "is a member" if len(unwanted) == 1 else "are members"
             reason += (
-                f" The StatefulSet has {replicas(facts)}, but {', '.join(unwanted)} are members too: scale it up so "
-                "that they come back, then down again once all serve."
+                f" The StatefulSet has {replicas(facts)}, but {', '.join(unwanted)} {are} too: scale it up so that all "
+                "come back with their data, then down again once all serve."
             )
     else:
         reason = f"This disk is {where}: the server starts with its data, whoever else is there."

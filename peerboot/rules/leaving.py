@@ -52,10 +52,13 @@ def has_left(facts: Facts) -> bool:
 
 
 def leave_waits(facts: Facts) -> Decision | None:
-    """When: this Pod is stopped and the live number of replicas no longer wants it, but a leaving Pod with a higher
-    ordinal is still a member, or quorum would not stand without this one.
+    """When: this Pod is stopped and the live number of replicas no longer wants it, but no quorum is seen, a leaving
+    Pod with a higher ordinal is still a member, or quorum would not stand without this one.
     Then: wait, within the time of ``/prestop``.
     """
+    if leaves(facts) and not facts.cluster.quorum and facts.disk.member:
+        # It may have left a moment ago, while the others elect a leader: nothing is given back meanwhile.
+        return _waits(facts, "no quorum is seen now", "the cluster's quorum")
     own = _leaver(facts)
     if own is None:
         return None
@@ -66,12 +69,16 @@ def leave_waits(facts: Facts) -> Decision | None:
         why, waits_for = f"without member {own.id} the voters that serve would be no majority", "more healthy members"
     else:
         return None
+    return _waits(facts, why, waits_for)
+
+
+def _waits(facts: Facts, why: str, waits_for: str) -> Decision:
     return say(
         facts,
         "wait",
         "leave-waits",
-        f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them, but {why}. When the "
-        "time of /prestop is over it stops as a member, and those that stay remove it.",
+        f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them, but {why}. When the time of "
+        "/prestop is over it stops as it is, and those that stay remove its member if it is listed still.",
         waits_for=(waits_for,),
         may_run=True,
     )

@@ -73,11 +73,17 @@ def test_a_wrong_secret_in_one_pod(new_set: MakeSet, measure: Measure) -> None:
     began = time.monotonic()
     db.kube.until(
         "the key differs", 60,
-        lambda: True if all("key differs" in _sentence(db.kube, pod) for pod in db.pods) else None,
+        lambda: True if all("its census key" in _sentence(db.kube, pod) for pod in db.pods) else None,
     )  # fmt: skip
     measure("a wrong secret in one Pod is told by all", time.monotonic() - began)
     assert db.ready() is None
-    seen(db, "describe-wrong-key", f"describe pod {db.pod(0)}", r"Unhealthy.*census key differs", 90)
+    seen(
+        db,
+        "describe-wrong-key",
+        f"describe pod {db.pod(0)}",
+        r"Unhealthy.*census key \(PEERBOOT_SECRET_FILE\) differs",
+        90,
+    )
     db.write_keys({pod: [right] for pod in db.pods})
     db.look_at_secrets()
     began = time.monotonic()

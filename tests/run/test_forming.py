@@ -168,7 +168,7 @@ async def test_wrong_secret_in_one_pod(tmp_path: Path) -> None:
         w.keys["db-1"] = (OTHER_KEY,)
         w.start()
         await w.still(60, lambda: nothing_formed(w))
-        assert "db-1 (the census key differs" in w.pods[0].live.decision.reason
+        assert "db-1 (its census key (PEERBOOT_SECRET_FILE) differs" in w.pods[0].live.decision.reason
         w.keys["db-1"] = (KEY,)
         await w.until(w.settled)
 
