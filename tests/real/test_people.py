@@ -357,7 +357,8 @@ async def test_output_directory_cannot_be_written(make_lab: MakeLab, etcd: Serve
     says so once for each file; afterwards it writes them again.
     """
     spoil, mend, words = FAULTS[fault]
-    async with make_lab(etcd, timing=FAST) as lab:
+    # The server stays away for longer than a pass at rest takes to come round, so that there is something to write.
+    async with make_lab(etcd, timing=dataclasses.replace(FAST, restart=2.5)) as lab:
         script = 'mount --bind "$PEERBOOT_OUTPUT_DIR" "$PEERBOOT_OUTPUT_DIR" && exec "$@"'
         peerboot = (*UNSHARE, "sh", "-c", script, "sh", *lab.spec.peerboot)
         lab.spec = dataclasses.replace(lab.spec, peerboot=peerboot)
@@ -369,6 +370,7 @@ async def test_output_directory_cannot_be_written(make_lab: MakeLab, etcd: Serve
         await in_namespace(pid, spoil, pod.output)
         lab.kill(1, "server", signal.SIGTERM)
         await lab.until("its server is started again", lambda: _starts(pod, 2))
+        await lab.until("it has complained of both", lambda: _complained(lab, 2))
         await lab.until_ready()
         complaints = [line for line in lab.log(1).splitlines() if "The last good file stays" in line]
         assert (len(complaints), [line for line in complaints if words not in line]) == (2, [])
@@ -381,6 +383,10 @@ async def test_output_directory_cannot_be_written(make_lab: MakeLab, etcd: Serve
         lab.kill(1, "server", signal.SIGTERM)
         await lab.until("its server is started again", lambda: _starts(pod, 3))
         await lab.until_ready()
+
+
+async def _complained(lab: Lab, times: int) -> bool:
+    return lab.log(1).count("The last good file stays") >= times
 
 
 async def _starts(pod: Pod, number: int) -> bool:
