@@ -38,6 +38,8 @@ class Memory:
     twin: str = ""
     view: ClusterView = field(default_factory=ClusterView)
     disk: Disk = field(default_factory=lambda: Disk(kind="unknown", reason="not looked at yet"))
+    read_at: float = -1e9
+    """When the disk was read last."""
     record: Record = field(default_factory=Record)
     nonce_at: float = -1.0
     """When this process saw the disk's nonce change; negative while it has not."""
@@ -66,6 +68,7 @@ class Memory:
 
     def see_disk(self, disk: Disk, now: float) -> None:
         """Take a new reading; ``since`` tells how long its kind has lasted."""
+        self.read_at = now
         same = disk.kind == self.disk.kind and self.disk.since > 0
         self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
 

@@ -332,7 +332,11 @@ class Loops:
 
     async def first_anchor(self, keeper: Keeper) -> None:
         """Before the first pass of a blank disk, so that it does not begin with a wait for what is not asked yet."""
-        if keeper.remote and self.doors.system.read_disk().kind == "blank":
+        if not keeper.remote:
+            return
+        # The first pass goes on with what is read here: a log of many megabytes is not read twice at a start.
+        self.memory.see_disk(self.doors.system.read_disk(), self.doors.clock.now())
+        if self.memory.disk.kind == "blank":
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.pace.api_head_start):
                     await keeper.ask()

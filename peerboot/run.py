@@ -69,7 +69,6 @@ class Node:
         """Set when a pass has ended, for those that wait for what became of their word."""
         self.last_pass = self.memory.started_at
         self._done_at: float | None = None
-        self._read_at = 0.0
         self._said: dict[str, str] = {}
         self._dns_task: asyncio.Task[None] | None = None
         self._written_holds = self.memory.holds
@@ -256,9 +255,8 @@ class Node:
         memory.see_record(doors.state.read(), now)
         running = doors.system.is_running()
         same = memory.disk.kind == "data" and memory.disk.running == running
-        if not (same and (running or (not fresh and now - self._read_at < REREAD))):
+        if not (same and (running or (not fresh and now - memory.read_at < REREAD))):
             memory.see_disk(doors.system.read_disk(), now)
-            self._read_at = now
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
             memory.see_record(doors.state.ensure_nonce(), now)
         if memory.disk.kind == "blank":

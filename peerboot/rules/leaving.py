@@ -22,7 +22,7 @@ def shrinks(facts: Facts) -> bool:
 
 def leaves(facts: Facts) -> bool:
     """Whether this Pod is being stopped because the set has become smaller."""
-    return facts.stopping and shrinks(facts) and not in_range(facts) and not facts.holds
+    return facts.stopping and not stays(facts)
 
 
 def stays(facts: Facts) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from peerboot import prestop
+from peerboot.model import Disk
 from peerboot.rules.leaving import FRESH
 from peerboot.rules.words import consent_nonce
+from peerboot.systems.etcd.spec import Etcd
 from tests.run.api_model import Weather
 from tests.run.turned import turned
 from tests.run.world import Pod, World, world
@@ -504,3 +506,27 @@ async def test_the_end_of_a_pod_that_stays_is_no_leave(tmp_path: Path) -> None:
         said = await prestop.before_the_end(w.pods[1].live, 20)
         assert said == "stopping is not leaving, so the membership stays as it is"
         assert (w.members(), w.clusters.history) == (members, [])
+
+
+@turned
+async def test_a_start_with_data_reads_its_log_once(tmp_path: Path) -> None:
+    """Neither the anchor nor the first looks make a Pod read its data a second time before its server may start."""
+    async with world(tmp_path, PEERBOOT_ANCHOR="configmap:db-anchor", **LIVE) as w:
+        w.api.ship()
+        await w.formed()
+        pod, reads = w.pods[1], list[str]()
+        permit = pod.output_dir / "etcd.yaml"
+        await pod.stop()
+        permit.unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            read = Etcd.read_disk
+
+            def counted(self: Etcd) -> Disk:
+                if self.config.identity.pod == pod.name and not permit.exists():
+                    reads.append(pod.name)
+                return read(self)
+
+            patch.setattr(Etcd, "read_disk", counted)
+            pod.start()
+            await w.until(permit.exists)
+            assert reads == [pod.name]
