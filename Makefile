@@ -29,7 +29,7 @@ test: setup lint servers ## everything that must pass but the long scenarios bel
 
 # One that fails is run once more, for servers live by the clock; what fails twice fails.
 REAL := $(foreach name,forming disks stale corrupt restarts,tests/real/test_$(name).py)
-MORE := $(foreach name,dns people pods dying,tests/real/test_$(name).py)
+MORE := $(foreach name,dns people pods dying recovery,tests/real/test_$(name).py)
 test-real: setup servers ## every row of etcd's decision table on real servers
 	$(PY) -m pytest $(REAL) || $(PY) -m pytest $(REAL) --last-failed --last-failed-no-failures=none
 

@@ -173,7 +173,7 @@ async def _anchor(action: WriteAnchor, doors: Doors) -> Done:
     if not token:
         kept = doors.anchor.forget(doors.stamp)
         return Done(action=action, ok=True, say=f"the old anchor is kept at {kept}")
-    now = await doors.anchor.write(token, action.replaces)
+    now = await doors.anchor.write(token, action.replaces, doors.stamp)
     ok = now.state == "holds" and now.token == token
     return Done(action=action, ok=ok, say="" if ok else f"the anchor says otherwise: {now.token or now.reason}")
 

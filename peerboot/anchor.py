@@ -40,11 +40,14 @@ KEY = "birth"
 WRITE_TIMEOUT = 5.0
 """Seconds for reading, writing and reading again; what came of a write that was cut off is seen at the next try."""
 TOKEN = re.compile(r"[0-9a-f]{16,128}")
+STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
 class _Content(msgspec.Struct):
     version: int
     token: str
+    at: str = ""
+    """When it was written: it tells what was lost from what was left over."""
 
 
 def _path(spec: str) -> Path:
@@ -62,14 +65,15 @@ def read(spec: str) -> Anchor:
             if not path.parent.is_dir():  # the shared storage is not mounted; that is not "never written"
                 return Anchor(state="unknown", reason=f"{path.parent} is not there", where=str(path))
             return Anchor(state="empty", where=str(path))
-        return Anchor(state="holds", token=_token(str(path), content), where=str(path))
+        said = _content(str(path), content)
+        return Anchor(state="holds", token=said.token, at=said.at, where=str(path))
     except FilesError as error:
         return Anchor(state="unknown", reason=str(error), where=str(path))
     except OSError as error:
         return Anchor(state="unknown", reason=f"{path} cannot be read: {why(error)}", where=str(path))
 
 
-def _token(path: str, content: bytes) -> str:
+def _content(path: str, content: bytes) -> _Content:
     try:
         found = msgspec.json.decode(content, type=_Content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -78,21 +82,24 @@ def _token(path: str, content: bytes) -> str:
         raise FilesError(f"{path} is of a newer peerboot (version {found.version}); this one knows {SCHEMA}")
     if not TOKEN.fullmatch(found.token):
         raise FilesError(f"{path} is damaged: it holds no token")
-    return found.token
+    if found.at and not STAMP.fullmatch(found.at):
+        raise FilesError(f"{path} is damaged: it does not say when it was written")
+    return found
 
 
-def write(spec: str, token: str, replaces: str = "") -> Anchor:
+def write(spec: str, token: str, replaces: str = "", at: str = "") -> Anchor:
     """Write the token unless somebody has written one; returns what it says then. Never raises.
 
     ``replaces``: a token that may be written over, that of a birth which came to nothing.
     """
     path = _path(spec)
+    content = msgspec.json.encode(_Content(version=SCHEMA, token=token, at=at))
     if replaces:
-        return _replace(spec, path, token, replaces)
+        return _replace(spec, path, content, replaces)
     # All Pods of a birth write the same token at the same time: each under a name of its own.
     temp = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        write_whole(temp, msgspec.json.encode(_Content(version=SCHEMA, token=token)), 0o644)
+        write_whole(temp, content, 0o644)
         try:
             with contextlib.suppress(FileExistsError):  # another Pod was first; what it wrote decides
                 path.hardlink_to(temp)
@@ -106,11 +113,11 @@ def write(spec: str, token: str, replaces: str = "") -> Anchor:
     return read(spec)
 
 
-def _replace(spec: str, path: Path, token: str, replaces: str) -> Anchor:
+def _replace(spec: str, path: Path, content: bytes, replaces: str) -> Anchor:
     try:
         with directory_lock(path.parent):
             if read(spec).token == replaces:
-                write_whole(path, msgspec.json.encode(_Content(version=SCHEMA, token=token)), 0o644)
+                write_whole(path, content, 0o644)
     except FilesError as error:
         return Anchor(state="unknown", reason=str(error), where=str(path))
     return read(spec)
@@ -169,16 +176,16 @@ class Keeper:
         self._said = found
         return before != found
 
-    async def write(self, token: str, replaces: str = "") -> Anchor:
+    async def write(self, token: str, replaces: str = "", at: str = "") -> Anchor:
         """Write the token unless somebody has written one, and seal it; returns what it says then. Never raises.
 
         ``replaces``: see ``write``; a sealed ConfigMap is never written over.
         """
         if not self.remote:
-            return write(self._spec, token, replaces)
+            return write(self._spec, token, replaces, at)
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
-                self._said = await self._put(token)
+                self._said = await self._put(_Content(version=SCHEMA, token=token, at=at))
         except TimeoutError:
             self._said = self._unknown(f"it was not written within {WRITE_TIMEOUT:g} s")
         return self._said
@@ -186,7 +193,7 @@ class Keeper:
     def forget(self, stamp: str) -> str:
         """See ``forget``; a sealed ConfigMap can only be deleted, for which peerboot has no right."""
         if self.remote:
-            raise FilesError(f"{self._where} cannot be set aside: {self._undo}, then apply it empty")
+            raise FilesError(f"{self._where} cannot be set aside by peerboot: `{self._undo}`")
         return forget(self._spec, stamp)
 
     @property
@@ -195,8 +202,15 @@ class Keeper:
 
     @property
     def _undo(self) -> str:
-        namespace = self._kubernetes.namespace if self._kubernetes else ""
-        return f"kubectl --namespace {namespace} delete configmap {self._name}"
+        return f"{self._kubectl} delete configmap {self._name} && {self._make}"
+
+    @property
+    def _make(self) -> str:
+        return f"{self._kubectl} create configmap {self._name}"
+
+    @property
+    def _kubectl(self) -> str:
+        return f"kubectl --namespace {self._kubernetes.namespace if self._kubernetes else ''}"
 
     def _unknown(self, reason: str) -> Anchor:
         return Anchor(state="unknown", reason=reason, where=self._where, undo=self._undo)
@@ -211,7 +225,7 @@ class Keeper:
             content = await self._kubernetes.config_map(self._name)
             return self._told(content), content
         except KubernetesError as error:
-            more = ": apply it empty" if error.outcome == "not-found" else ""
+            more = f": `{self._make}`" if error.outcome == "not-found" else ""
             return self._unknown(f"{error}{more}"), b""
         except FilesError as error:
             return self._unknown(str(error)), b""
@@ -227,19 +241,18 @@ class Keeper:
         text = (found.data or {}).get(KEY)
         if text is None:
             if found.immutable:
-                raise FilesError(f"{self._where} is immutable and empty: {self._undo}, then apply it without immutable")
+                raise FilesError(f"{self._where} is immutable and empty: `{self._undo}`")
             return Anchor(state="empty", where=self._where, undo=self._undo)
-        token = _token(f"{self._where}, key {KEY}", text.encode())
-        return Anchor(state="holds", token=token, where=self._where, undo=self._undo)
+        said = _content(f"{self._where}, key {KEY}", text.encode())
+        return Anchor(state="holds", token=said.token, at=said.at, where=self._where, undo=self._undo)
 
-    async def _put(self, token: str) -> Anchor:
+    async def _put(self, said: _Content) -> Anchor:
         """Compare and set by ``resourceVersion``: whoever was first counts."""
         now, content = await self._get()
         if now.state != "empty":
             return now
         whole = msgspec.json.decode(content)
-        text = msgspec.json.encode(_Content(version=SCHEMA, token=token)).decode()
-        whole["data"] = {**(whole.get("data") or {}), KEY: text}
+        whole["data"] = {**(whole.get("data") or {}), KEY: msgspec.json.encode(said).decode()}
         whole["immutable"] = True
         return await self._replace(msgspec.json.encode(whole))
 

@@ -308,7 +308,10 @@ def _refusal(reply: Reply) -> str:
     say = one_line(data.get("say", ""), 100)
     match data.get("error", ""):
         case "key":
-            return "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set"
+            return (
+                "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set: give all Pods "
+                "the same key, which they read again by themselves"
+            )
         case "schema":
             return f"it speaks another census schema: {say}"
         case "pod":

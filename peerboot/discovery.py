@@ -163,10 +163,11 @@ def _of_targets(
             _finding(
                 "dashed-ip-targets",
                 f"Service {identity.service} lists its Pods by address, not by name: it is not the StatefulSet's "
-                f"governing Service. Set PEERBOOT_SERVICE to the governing one, which is .spec.serviceName of "
-                f"StatefulSet {identity.statefulset}; or make the set anew with this one, for the field cannot be "
-                f"changed: `kubectl delete statefulset {identity.statefulset} --cascade=orphan`, apply it, and delete "
-                "the Pods.",
+                f"governing Service. If .spec.serviceName of StatefulSet {identity.statefulset} is right, set "
+                f"PEERBOOT_SERVICE to it and apply. If {identity.service} is, the set has to be made anew, for that "
+                f"field cannot be changed: `kubectl --namespace {identity.namespace} delete statefulset "
+                f"{identity.statefulset} --cascade=orphan`, and apply it with serviceName: {identity.service}. Either "
+                "way delete its Pods then; the volumes stay.",
             ),
         )
     if mine:
@@ -197,8 +198,9 @@ def alone(identity: Identity, seen: Container[str]) -> tuple[Finding, ...]:
             name="alone",
             say=f"DNS lists none of the other {len(identity.others)} pods. If StatefulSet {identity.statefulset} is "
             "OrderedReady, they are not made before this Pod is ready, which it cannot be without them. Make the set "
-            f"anew with podManagementPolicy: Parallel, which cannot be changed: `kubectl delete statefulset "
-            f"{identity.statefulset} --cascade=orphan`, then apply it; the volumes stay.",
+            f"anew with podManagementPolicy: Parallel, which cannot be changed: `kubectl --namespace "
+            f"{identity.namespace} delete statefulset {identity.statefulset} --cascade=orphan`, then apply it; the "
+            "volumes stay.",
         ),
     )
 

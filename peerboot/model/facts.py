@@ -20,10 +20,12 @@ class Anchor(Value, frozen=True, kw_only=True):
     state: Literal["none", "empty", "holds", "unknown"] = "none"
     """``none``: no anchor is configured."""
     token: str = ""
+    at: str = ""
+    """When it was written, ``20260102T030405Z``; empty when it does not say."""
     reason: str = ""
     where: str = ""
     undo: str = ""
-    """The command with which a person sets it aside, where peerboot has no right to."""
+    """The commands with which a person sets it aside, where peerboot has no right to."""
 
 
 class Removal(Value, frozen=True, kw_only=True):

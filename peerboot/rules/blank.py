@@ -77,7 +77,7 @@ def anchor_forbids(facts: Facts) -> Decision | None:
             facts,
             "anchor-forbids",
             f"The anchor {facts.anchor.where} is sealed with an earlier birth of this very disk, which came to "
-            f"nothing: nothing is lost. `{undo}`, then apply it empty as it was shipped.",
+            f"nothing: nothing is lost. `{undo}`",
         )
     if not undo and allowed(facts, "anchor-forbids"):
         return say(
@@ -91,9 +91,10 @@ def anchor_forbids(facts: Facts) -> Decision | None:
         facts,
         "anchor-forbids",
         f"{f'This disk is born into {born.token}' if born else 'Every disk is blank'}, but the anchor "
-        f"{facts.anchor.where} remembers a cluster born as {facts.anchor.token}: if it is this set's, all its data is "
-        "gone. Look for the old volumes first (`kubectl get pv`), or restore a backup. Only where nothing is to be had "
-        "back, let it form empty" + (f": `{undo}`, then apply it empty as it was shipped." if undo else "."),
+        f"{facts.anchor.where} remembers a cluster born {f'at {facts.anchor.at} ' if facts.anchor.at else ''}as "
+        f"{facts.anchor.token}. If you did not delete that one yourself, all its data is missing: look for its volumes "
+        "(`kubectl get pv`), or restore a backup. Only if nothing of it is wanted any more, let this set form empty"
+        + (f": `{undo}`" if undo else "."),
         would="" if undo else "set the anchor aside, so that a new, empty cluster forms",
     )
 
@@ -221,7 +222,8 @@ def _too_few_have_data(facts: Facts) -> str:
     return (
         f"A quorum needs {needed} disks with its data, and all pods have said that only {', '.join(holders)} has any: "
         f"no more come by themselves. Leave {holders[0]} and its volume as they are. Bring the lost volumes back "
-        "(`kubectl get pv`), or restore a backup; a person may recover from the one that is left."
+        "(`kubectl get pv`), or restore a backup; where neither can be had, peerboot's docs/recovery.md tells how a "
+        "person makes what is left a cluster of one, which the others join."
     )
 
 

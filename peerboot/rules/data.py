@@ -192,7 +192,8 @@ def scaled_down(facts: Facts) -> Decision | None:
             facts,
             "scaled-down",
             f"The StatefulSet has {replicas(facts)} now, {facts.identity.pod} is not one of them, and its member "
-            "has left: it is scaled down, and its data stays on the volume. Scale it up to have it back.",
+            "has left: it is scaled down, and its data stays on the volume. When the set is scaled up again, this Pod "
+            "joins as a new member.",
         )
     return refuse(
         facts,

@@ -13,7 +13,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
-    anchor holds=n0,n1,n2 [undo="…"] | empty | unknown="…"
+    anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [age=1]    the live number of replicas; ``live unknown="why"``
     looked no     allowed     observe     stopping
@@ -253,7 +253,7 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
             token = _birth(identity.start, keys["holds"]).token
             undo = keys.get("undo", "")
             where = "ConfigMap db-anchor" if undo else "/anchor/birth.json"
-            rest["anchor"] = Anchor(state="holds", token=token, where=where, undo=undo)
+            rest["anchor"] = Anchor(state="holds", token=token, at=keys.get("at", ""), where=where, undo=undo)
         elif "unknown" in keys:
             rest["anchor"] = Anchor(state="unknown", reason=keys["unknown"])
         else:

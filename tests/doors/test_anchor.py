@@ -114,7 +114,9 @@ def test_a_birth_that_came_to_nothing_is_written_over(tmp_path: Path) -> None:
 # ------------------------------------------------------------------- ConfigMap
 
 SPEC = "configmap:db-anchor"
-WHERE = {"where": "ConfigMap db-anchor", "undo": "kubectl --namespace prod delete configmap db-anchor"}
+MAKE = "kubectl --namespace prod create configmap db-anchor"
+UNDO = f"kubectl --namespace prod delete configmap db-anchor && {MAKE}"
+WHERE = {"where": "ConfigMap db-anchor", "undo": UNDO}
 EMPTY = Anchor(state="empty", **WHERE)
 HOLDS = Anchor(state="holds", token=ONE, **WHERE)
 
@@ -136,6 +138,19 @@ def keeper(api: Api) -> Keeper:
 def text(token: str = ONE, version: int = SCHEMA) -> str:
     """What peerboot keeps under its key."""
     return json.dumps({"version": version, "token": token})
+
+
+async def test_it_says_when_it_was_written(keeper: Keeper, path: Path) -> None:
+    """So a person tells what was lost from what was left over; what an older peerboot wrote does not say it."""
+    stamp = "20260102T030405Z"
+    file = Keeper(f"file:{path}", None)
+    for each in (keeper, file):
+        assert ((await each.write(ONE, at=stamp)).at, each.read().at) == (stamp, stamp)
+        assert (await each.write(OTHER, at="20270102T030405Z")).at == stamp
+    path.write_text(text())
+    assert (file.read().token, file.read().at) == (ONE, "")
+    path.write_text(json.dumps({"version": SCHEMA, "token": ONE, "at": "\n`rm -r /`"}))
+    assert file.read().reason == f"{path} is damaged: it does not say when it was written"
 
 
 async def test_a_file_needs_no_question(path: Path) -> None:
@@ -203,7 +218,7 @@ async def test_a_conflict_with_a_stranger_is_tried_again(
         ({"data": {"birth": 1}}, "the API's answer is no ConfigMap"),
         ({"data": []}, "the API's answer is no ConfigMap"),
         ({"kind": "Secret"}, "the API's answer is no ConfigMap"),
-        ({"immutable": True}, f"is immutable and empty: {WHERE['undo']}, then apply it without immutable"),
+        ({"immutable": True}, f"is immutable and empty: `{UNDO}`"),
     ],
 )
 async def test_a_configmap_that_says_something_else_is_unknown(
@@ -221,7 +236,7 @@ async def test_a_configmap_that_is_not_there_is_unknown(keeper: Keeper, api: Api
     """Not empty: peerboot may not create one, and somebody may have deleted it to start over. It says what to do."""
     del api.config_maps["db-anchor"]
     await keeper.ask()
-    said = "404: there is no configmaps/db-anchor in prod: apply it empty"
+    said = f"404: there is no configmaps/db-anchor in prod: `{MAKE}`"
     assert (keeper.read().state, keeper.read().reason) == ("unknown", said)
 
 
@@ -272,5 +287,5 @@ async def test_that_it_may_be_written_is_found_out_once(keeper: Keeper, api: Api
 
 def test_a_configmap_is_not_set_aside(keeper: Keeper) -> None:
     """It can only be deleted, which peerboot has no right to."""
-    with pytest.raises(FilesError, match="kubectl --namespace prod delete configmap db-anchor, then apply it empty"):
+    with pytest.raises(FilesError, match=UNDO):
         keeper.forget("s")

@@ -193,14 +193,19 @@ def test_a_long_sentence_keeps_its_end() -> None:
         ({}, False, "startup=no ready=no"),
         ({"permit": "first"}, False, "startup=yes ready=no"),
         ({"permit": "resume"}, True, "startup=yes ready=yes"),
-        ({"disk": Disk(kind="data", running=True)}, False, "startup=yes ready=no"),
-        ({"disk": Disk(kind="data")}, False, "startup=no ready=no"),
-        ({"disk": Disk(kind="blank", running=True)}, False, "startup=no ready=no"),
+        ({"disk": Disk(kind="data", running=True), "permit_was_given": True}, False, "startup=yes ready=no"),
+        ({"disk": Disk(kind="data", running=True), "mode": "observe"}, False, "startup=yes ready=no"),
+        ({"disk": Disk(kind="data", running=True)}, False, "startup=no ready=no"),
+        ({"disk": Disk(kind="data"), "permit_was_given": True}, False, "startup=no ready=no"),
+        ({"disk": Disk(kind="blank", running=True), "permit_was_given": True}, False, "startup=no ready=no"),
     ],
-    ids=["nothing", "first permit", "serving", "running without a permit", "data at rest", "running on a blank disk"],
-)
+    ids=[
+        "nothing", "first permit", "serving", "running though its permit was withdrawn", "observed",
+        "a former Pod's server", "data at rest", "running on a blank disk",
+    ],
+)  # fmt: skip
 def test_the_probes_answers(changes: dict[str, Any], ready: bool, line: str) -> None:
-    """The server may start with a permit, or has started with its data before peerboot did."""
+    """The server may start with a permit, or has started by one, or before a peerboot that only observes."""
     assert answers(facts(**changes), ready) == line
 
 

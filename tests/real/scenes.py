@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 from peerboot.lab.client import Client, ClientError, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import datadir
 
+T = TypeVar("T")
 MakeLab = Callable[..., AbstractAsyncContextManager[Lab]]
 STAYS = 2.5
 """Seconds for which something must stay as it is, to be believed. Every loop has looked several times by then."""
@@ -47,7 +48,23 @@ async def writing(lab: Lab) -> AsyncIterator[Writer]:
     finally:
         await writer.stop()
     for ordinal in sorted(lab.pods):
-        assert await writer.missing(lab.client_url(ordinal)) == []
+        assert await missing(writer, lab, ordinal) == []
+
+
+async def missing(writer: Writer, lab: Lab, ordinal: int) -> list[str]:
+    """The acknowledged writes that one Pod's server does not have."""
+    return await _while_elected(lambda: writer.missing(lab.client_url(ordinal)))
+
+
+async def _while_elected(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while a leader is elected: the server then drops questions that it has begun with."""
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                return await ask()
+            except ClientError as error:
+                if "leader changed" not in str(error):
+                    raise
 
 
 async def _written(writer: Writer) -> bool:
@@ -56,13 +73,8 @@ async def _written(writer: Writer) -> bool:
 
 async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
     """The linearizable list by member id, asked of one Pod's server; while a leader is elected, again."""
-    async with client(lab, ordinal) as asked, asyncio.timeout(10):
-        while True:
-            try:
-                return await asked.members()
-            except ClientError as error:
-                if "leader changed" not in str(error):
-                    raise
+    async with client(lab, ordinal) as asked:
+        return await _while_elected(asked.members)
 
 
 async def ids(lab: Lab, ordinal: int = 0) -> dict[str, str]:
