@@ -23,7 +23,7 @@ from peerboot.outside.clock import SystemClock
 from peerboot.outside.kubernetes import Kubernetes, KubernetesError
 
 ONE, OTHER = "1" * 32, "2" * 32
-UNDO = "kubectl --namespace prod delete configmap db-anchor"
+UNDO = "kubectl --namespace prod delete configmap db-anchor && kubectl --namespace prod create configmap db-anchor"
 HOLDS = Anchor(state="holds", token=ONE, where="ConfigMap db-anchor", undo=UNDO)
 SPEC = "configmap:db-anchor"
 

@@ -140,6 +140,21 @@ class EtcdSet:
         wanted = set(self.pods)
         return [each for each in self.kube.list("pods") if each["metadata"]["name"] in wanted]
 
+    def container(self, pod: str, name: str) -> Object:
+        """The status of one container."""
+        status = dict_of(self.state(pod))["status"]
+        every = (*status.get("initContainerStatuses", ()), *status["containerStatuses"])
+        (found,) = [each for each in every if each["name"] == name]
+        return dict_of(found)
+
+    def kill_container(self, pod: str, name: str) -> int:
+        """SIGKILL to one container, from the node's inside; how often it had been restarted before."""
+        before = self.container(pod, name)
+        self.kube.node.run(
+            "ctr", "-n", "k8s.io", "task", "kill", "-s", "KILL", before["containerID"].rpartition("/")[2]
+        )
+        return int(before["restartCount"])
+
     def ready(self, old: Iterable[str] = ()) -> bool | None:
         """Whether every replica is Ready, none of them one of the ``old`` uids; None: not yet."""
         pods, gone = self._pods(), set(old)

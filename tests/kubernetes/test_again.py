@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Callable
 
@@ -24,7 +25,9 @@ def _sentence(kube: Kube, pod: str) -> str:
 
 
 def test_deleted_and_made_again_on_the_old_volumes_and_on_new_ones(new_set: MakeSet, measure: Measure) -> None:
-    """On its old volumes the set is the same cluster. On new ones all is blank but the anchor remembers: it refuses."""
+    """On its old volumes the set is the same cluster. On new ones all is blank but the anchor remembers: it
+    refuses, and forms empty once a person has said the two commands that it names.
+    """
     db = new_set()
     db.apply()
     db.wait_ready()
@@ -51,9 +54,16 @@ def test_deleted_and_made_again_on_the_old_volumes_and_on_new_ones(new_set: Make
     measure("the set made again on new volumes refuses", time.monotonic() - began)
     assert [pod for pod in db.pods if not re.search(r"refuse", db.kube.logs(pod))] == []
     assert db.ready() is None
-    cause = r"anchor ConfigMap etcd-anchor.*delete configmap"
+    cause = r"anchor ConfigMap etcd-anchor remembers a cluster born at \d{8}T.*delete configmap"
     seen(db, "describe-refused-anchor", f"describe pod {db.pod(0)}", rf"Unhealthy.*{cause}", 90)
     seen(db, "log-refused-anchor", f"logs {db.pod(0)} -c peerboot", rf"refuse.*{cause}")
+    said = re.search(r"`(kubectl [^`]*)`\.?$", db.kube.logs(db.pod(0)).strip())
+    assert said is not None
+    for command in said[1].split(" && "):
+        assert shlex.split(command)[:3] == ["kubectl", "--namespace", db.kube.namespace]
+        db.kube.run(*shlex.split(command)[3:])
+    db.wait_ready()
+    assert set(db.wait_voters().values()) & set(ids.values()) == set()
 
 
 def key_by_name(objects: list[Object]) -> None:

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from tests.kubernetes.conftest import Measure
-from tests.kubernetes.kube import Object
 from tests.kubernetes.sets import EtcdSet
 
 
@@ -53,24 +52,17 @@ def test_rollout_restart_changes_no_member(etcd: EtcdSet, measure: Measure) -> N
     measure("rollout restart", took, writer.told())
 
 
-def _server(pod: Object | None) -> Object:
-    assert pod is not None
-    (status,) = [each for each in pod["status"]["containerStatuses"] if each["name"] == "etcd"]
-    return dict(status)
-
-
 @pytest.mark.node
 def test_only_the_server_container_killed(etcd: EtcdSet, measure: Measure) -> None:
     """The kubelet starts etcd again alone, on the permit that stands there; the Pod stays, the member too."""
     ids, pod = etcd.wait_voters(), etcd.pod(1)
-    before = _server(etcd.state(pod))
     uid = etcd.uid(pod)
-    etcd.kube.node.run("ctr", "-n", "k8s.io", "task", "kill", "-s", "KILL", before["containerID"].rpartition("/")[2])
+    restarts = etcd.kill_container(pod, "etcd")
     began = time.monotonic()
 
     def again() -> bool | None:
-        now = _server(etcd.state(pod))
-        return True if now["restartCount"] > before["restartCount"] and now["ready"] else None
+        now = etcd.container(pod, "etcd")
+        return True if now["restartCount"] > restarts and now["ready"] else None
 
     etcd.kube.until("etcd runs again", 60, again)
     took = time.monotonic() - began

@@ -26,15 +26,15 @@ def _scale(db: EtcdSet, replicas: int, measure: Measure, label: str) -> None:
 
 
 def test_up_and_down_with_a_writer(new_set: MakeSet, measure: Measure) -> None:
-    """1, 3, 5, 3, 1: after each step the voters are exactly the replicas, and every acknowledged write is there."""
+    """1, 3, 5, 3, 1, 3: after each step the voters are exactly the replicas, and every acknowledged write is there."""
     db = new_set(replicas=1)
     db.apply()
     db.wait_ready()
     with db.writer("scaled") as writer:
-        for before, after in ((1, 3), (3, 5), (5, 3), (3, 1)):
+        for before, after in ((1, 3), (3, 5), (5, 3), (3, 1), (1, 3)):
             _scale(db, after, measure, f"kubectl scale {before} to {after}")
     assert writer.lost() == set()
-    measure("(1, 3, 5, 3, 1 with a writer)", 0, writer.told())
+    measure("(1, 3, 5, 3, 1, 3 with a writer)", 0, writer.told())
 
 
 @contextmanager
@@ -66,6 +66,37 @@ def test_three_to_one_in_one_step_and_back(new_set: MakeSet, measure: Measure) -
     assert writer.lost() == set()
     after = db.wait_voters()
     assert {name: after[name] == ids[name] for name in ids} == {"etcd-0": True, "etcd-1": False, "etcd-2": False}
+
+
+@pytest.mark.node
+def test_a_pod_that_died_before_it_left(new_set: MakeSet, measure: Measure) -> None:
+    """Its peerboot is down while it is scaled away, so it does not leave: one of the others removes its member."""
+    db = new_set()
+    db.apply()
+    db.wait_ready()
+    ids, pod = db.wait_voters(), db.pod(2)
+    # Killed for the second time within seconds, a container is not started again for ten: the Pod is scaled away then.
+    restarts = db.kill_container(pod, "peerboot")
+
+    def again() -> bool | None:
+        now = db.container(pod, "peerboot")
+        return True if now["restartCount"] > restarts and "running" in now["state"] else None
+
+    db.kube.until("peerboot runs again", 30, again)
+    with db.writer("died") as writer:
+        with followed(db, pod) as log:
+            db.kill_container(pod, "peerboot")
+            began = time.monotonic()
+            db.scale(2)
+        db.wait_ready()
+        after = db.wait_voters()
+        took = time.monotonic() - began
+    assert "leave" not in "".join(log)
+    assert after == {name: ids[name] for name in db.pods}
+    assert writer.lost() == set()
+    told = [other for other in db.pods if f"Done: remove {ids[pod]}" in db.kube.logs(other)]
+    assert len(told) == 1
+    measure("a Pod that died before it left: scaled away, removed by another", took)
 
 
 def test_to_zero_and_back(new_set: MakeSet, measure: Measure) -> None:

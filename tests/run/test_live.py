@@ -382,7 +382,10 @@ async def test_all_disks_lost_is_a_refusal_that_a_person_ends(tmp_path: Path) ->
         await w.until(lambda: all(pod.node is not None and pod.rule == "anchor-forbids" for pod in w.pods))
         decision = w.pods[0].live.decision
         assert (decision.kind, decision.consent) == ("refuse", "")
-        assert "`kubectl --namespace prod delete configmap db-anchor`, then apply it empty" in decision.reason
+        assert (
+            "`kubectl --namespace prod delete configmap db-anchor && kubectl --namespace prod create configmap"
+            in decision.reason
+        )
         facts = w.pods[0].live.facts
         assert facts is not None
         w.pods[0].live.words.consents[consent_nonce(facts, "anchor-forbids")] = "anchor-forbids"
