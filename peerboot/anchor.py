@@ -5,7 +5,8 @@ that fails when the name exists, and never changed after.
 
 ``configmap:NAME`` keeps it in a ConfigMap, which the manifests ship empty, so that ``get`` and ``update`` of that one
 name are all that peerboot needs. It is written once, compare-and-set by its ``resourceVersion``, and sealed by
-``immutable`` in the same write: from then on it can only be deleted, which is a person's to do.
+``immutable`` in the same write: from then on it can only be deleted, which is a person's to do. Deleted and made anew
+while a cluster serves, or younger than the cluster, it is written by the first healthy voter.
 """
 
 from __future__ import annotations

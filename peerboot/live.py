@@ -23,9 +23,10 @@ class _Ordinals(msgspec.Struct):
     start: Count = 0
 
 
-class _Spec(msgspec.Struct):
+class _Spec(msgspec.Struct, rename="camel"):
     replicas: Count | None = None
     ordinals: _Ordinals | None = None
+    pod_management_policy: str = "OrderedReady"
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -43,8 +44,8 @@ class _StatefulSet(msgspec.Struct):
 def read(content: bytes, who: Identity, at: float) -> Live:
     """What an answer says that was asked for at ``at``; ``unknown`` with the reason when it is none. Never raises.
 
-    Defaults are the API's own (apps/v1): ``.spec.replicas`` 1, ``.spec.ordinals.start`` 0. Without a status of this
-    very ``.spec`` it is not settled.
+    Defaults are the API's own (apps/v1): ``.spec.replicas`` 1, ``.spec.ordinals.start`` 0, OrderedReady. Without a
+    status of this very ``.spec`` it is not settled.
     """
     try:
         found = msgspec.json.decode(content, type=_StatefulSet)
@@ -61,6 +62,7 @@ def read(content: bytes, who: Identity, at: float) -> Live:
         pods=status.replicas or 0,
         settled=status.replicas is not None and seen is not None and 0 < meta.generation <= seen,
         deleting=meta.deletion_timestamp is not None,
+        ordered=spec.pod_management_policy != "Parallel",
         uid=meta.uid,
         at=at,
     )

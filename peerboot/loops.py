@@ -342,8 +342,10 @@ class Loops:
                     await keeper.ask()
 
     async def anchor(self, keeper: Keeper) -> None:
-        """Read an anchor that is kept in the API, only while this disk is blank and no cluster serves."""
-        clock, memory = self.doors.clock, self.memory
+        """Read an anchor that is kept in the API while this disk is blank and no cluster serves, and now and then while
+        it serves: one that was made anew is written again.
+        """
+        clock, memory, looked = self.doors.clock, self.memory, -self.pace.anchor_rest
         while True:
             self._expect("anchor", API_ROUND)
             pause = self.pace.census_busy / 2
@@ -354,5 +356,9 @@ class Loops:
                 pause = self._calmly(self._api_haste(self.pace.api_first) if unknown else self.pace.api_open)
             elif memory.disk.kind != "unknown":
                 pause = self.pace.api_first
+                if self.decision.rule == "serving" and clock.now() - looked >= self.pace.anchor_rest:
+                    looked = clock.now()
+                    if await keeper.ask() and keeper.read().state == "empty":
+                        self.news.set()
             self._expect("anchor", pause)
             await clock.sleep(pause * (0.9 + 0.2 * clock.jitter()))

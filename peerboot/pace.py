@@ -39,10 +39,12 @@ class Pace:
     api_soon: float = 2.0
     """While a member's pod is missing from DNS or not wanted any more, for as long as ``calm_after``."""
     api_open: float = 5.0
-    """While anything else is open, and when what is above has lasted; well within ``rules.leaving.FRESH``."""
+    """While anything else is open, and when what is above has lasted; well within ``rules.unwanted.FRESH``."""
     api_rest: float = 30.0
     api_least: float = 1.0
     """However much happens."""
+    anchor_rest: float = 300.0
+    """Between two looks of a serving member at its anchor, which somebody may have made anew."""
     api_head_start: float = 0.3
     """For which the first pass of a blank disk waits for its anchor."""
 

@@ -259,7 +259,7 @@ class Node:
             memory.see_disk(doors.system.read_disk(), now)
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
             memory.see_record(doors.state.ensure_nonce(), now)
-        if memory.disk.kind == "blank":
+        if memory.disk.kind == "blank" or self.decision.rule == "serving":
             memory.anchor = self.anchor.read()
         facts = self._facts(now)
         if self.words.forget_outdated(facts):

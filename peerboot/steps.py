@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from peerboot import birth
 from peerboot.model import (
     Action,
@@ -17,6 +19,7 @@ from peerboot.model import (
     WithdrawPermit,
     WriteAnchor,
 )
+from peerboot.rules.serving import is_first
 from peerboot.rules.words import consent_nonce
 
 
@@ -56,6 +59,16 @@ def before_first_permit(facts: Facts) -> tuple[Action, ...]:
     if born is None or not (anchor.state == "empty" or (anchor.state == "holds" and former)):
         return ()
     return (WriteAnchor(token=born.token, replaces=former),)
+
+
+def remember(facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """Write an anchor that is empty although a cluster serves: it was made anew, or is younger than the cluster. The
+    first healthy voter does it, with the birth that it knows, or with a token of the cluster.
+    """
+    if decision.rule != "serving" or facts.anchor.state != "empty" or not is_first(facts):
+        return ()
+    born = facts.record.birth
+    return (WriteAnchor(token=born.token if born else hashlib.sha256(facts.disk.cluster.encode()).hexdigest()[:32]),)
 
 
 def forget_anchor(facts: Facts, decision: Decision) -> tuple[Action, ...]:

@@ -182,7 +182,17 @@ class NodeView:
             )
         notes = [*data.get("findings", ())]
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
+        notes += [] if node.memory.view.quorum else self._log_end()
         return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+
+    def _log_end(self) -> list[str]:
+        """Where the log ends, read now; empty for a disk without data."""
+        disk = self._node.doors.system.read_disk()
+        if disk.kind != "data" or not disk.index:
+            return []
+        end = f"term {disk.term}, index {disk.index}"
+        order = "the highest term counts first, then the highest index"
+        return [f"No quorum is seen. The log on this disk ends with {end}: where disks have to be compared, {order}."]
 
     def _stood(self, pod: str) -> float | None:
         """Seconds for which another pod's decision has been in force, by its last word; None when nothing was heard."""

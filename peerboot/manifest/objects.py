@@ -12,6 +12,7 @@ from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
 
 CENSUS_PORT = 7070
 METRICS_PORT = 7072
+DNS_PORTS = (53, 5353, 8053)
 API_PORTS = (443, 6443)
 
 
@@ -137,7 +138,9 @@ def _anchor(o: Options, server: Server) -> Tree:
         **why(
             "The anchor: a memory of the cluster outside of its volumes. It is shipped empty; peerboot writes the "
             "birth into it, once, and seals it. After that the loss of all disks is refused, instead of looking like "
-            "the first day. `kubectl apply` leaves alone what was written. Delete it only together with the volumes."
+            "the first day. `kubectl apply` leaves alone what was written, and a cluster that serves writes an empty "
+            "one again. Delete it only together with the volumes: to delete the set and keep the data, say `kubectl "
+            "delete statefulset`, not `kubectl delete -f` of this file."
         ),
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -185,7 +188,12 @@ def _binding(o: Options, server: Server, role: str) -> Tree:
 
 def _budget(o: Options, server: Server) -> Tree:
     return {
-        **why("Drains and upgrades of nodes take one Pod at a time, and wait until it is ready again."),
+        **why(
+            "Drains and upgrades of nodes take one Pod at a time. They wait until it is Ready again, which with "
+            "OrderedReady says only that its server runs: look at `peerboot status` before you drain the next node."
+            if o.ordered
+            else "Drains and upgrades of nodes take one Pod at a time, and wait until it is ready again."
+        ),
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": _meta(o, server, o.name),
@@ -230,9 +238,11 @@ def _network_policy(o: Options, server: Server) -> Tree:
                 {"to": own, "ports": _tcp(CENSUS_PORT, *ports("peers", "clients"))},
                 Why(
                     "DNS anywhere, for a node-local cache (169.254.20.10) is no Pod that a selector could name. TCP as "
-                    "well as UDP: the answers of larger sets do not fit into a datagram."
+                    "well as UDP: the answers of larger sets do not fit into a datagram. Most networks look at the "
+                    "port of the DNS server's own Pod: 5353 on OpenShift, 8053 on Gardener. Where yours is another, "
+                    "add it."
                 ),
-                {"ports": [Row(protocol="UDP", port=53), Row(protocol="TCP", port=53)]},
+                {"ports": [Row(protocol=protocol, port=port) for port in DNS_PORTS for protocol in ("UDP", "TCP")]},
                 *(api if o.rbac else []),
             ],
         },

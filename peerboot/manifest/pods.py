@@ -310,8 +310,8 @@ def _server(o: Options, server: Server) -> Tree:
         "command": list(server.command),
         **server.container,
         **why(
-            "Before the server is stopped: a member whose Pod was scaled away leaves the cluster here; in any other "
-            "case (a roll-out, a drain) this returns at once."
+            "Before the server is stopped: a member whose Pod was scaled away leaves the cluster here. In any other "
+            "case (a roll-out, a drain) this returns at once, or within ten seconds when the Kubernetes API is silent."
         ),
         **_prestop(),
         **(server.ordered if o.ordered else {**server.parallel, **readiness}),

@@ -73,5 +73,8 @@ class Disk(Value, frozen=True, kw_only=True):
     """Something to tell although it does not change the verdict (database missing, WAL replays it)."""
     running: bool = False
     """A server holds the directory's lock right now."""
+    term: int = 0
+    index: int = 0
+    """Where the log of a disk with data ended when it was read; for a person who has to compare disks."""
     since: float = 0.0
     """When this kind was first seen in a row."""

@@ -22,6 +22,8 @@ class Live(Value, frozen=True, kw_only=True):
     """The controller has seen this ``.spec`` (``.status.observedGeneration``), so ``pods`` is of it."""
     deleting: bool = False
     """The StatefulSet itself is being deleted: nobody is scaled down."""
+    ordered: bool = False
+    """``.spec.podManagementPolicy`` is OrderedReady: a Pod is not made before the one below it is ready."""
     uid: str = ""
     at: float = 0.0
     """When the good answer was asked for, on this process's clock."""

@@ -54,22 +54,22 @@ def out_of_range(facts: Facts) -> Decision | None:
 
 def anchor_forbids(facts: Facts) -> Decision | None:
     """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's. One that is
-    not born yet hears all the others first.
+    not born yet hears all the others first, those that the set has beyond the expected too.
     Then: refuse: all disks were lost, or the anchor is another set's. A consent forms anew; a ConfigMap, which is
     sealed, has to be deleted by a person.
     """
-    own = facts.record.birth or birth.may_be_born(facts).birth
-    if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "holds":
-        return None
-    if own is not None and own.token == facts.anchor.token:
-        # An earlier one of those that are being born wrote it.
+    if facts.disk.kind != "blank" or facts.cluster.quorum or not _remembers_another(facts):
         return None
     # A birth that came to nothing, as every pod said itself, is no cluster.
     nothing = facts.anchor.token in facts.record.former
     if nothing and not facts.anchor.undo:
         return None
     born = facts.record.birth if facts.record.permitted_wall is None else None
-    if born is None and (clusters_seen(facts) or unheard(facts)):
+    silent = [] if born else _silent(facts, _wanted(facts))
+    if born is None and (not facts.looked or clusters_seen(facts) or unheard(facts) or _unclear(facts)):
+        return None
+    if silent and not facts.live.ordered:
+        # They exist and may hold the data: that is waited for below.
         return None
     undo = facts.anchor.undo
     if nothing:
@@ -87,23 +87,45 @@ def anchor_forbids(facts: Facts) -> Decision | None:
             "A person allowed it: the anchor is set aside, then all form anew.",
             waits_for=("the anchor to be set aside",),
         )
+    who = f"This disk is born into {born.token}" if born else "Every disk is blank"
+    if silent:
+        who = f"This disk is blank, {_say_silent(facts, silent)}"
+    where, since = facts.anchor.where, f"at {facts.anchor.at} " if facts.anchor.at else ""
+    its_data = "its data is missing" + (" or on the volumes of the others" if silent else "")
     return refuse(
         facts,
         "anchor-forbids",
-        f"{f'This disk is born into {born.token}' if born else 'Every disk is blank'}, but the anchor "
-        f"{facts.anchor.where} remembers a cluster born {f'at {facts.anchor.at} ' if facts.anchor.at else ''}as "
-        f"{facts.anchor.token}. If you did not delete that one yourself, all its data is missing: look for its volumes "
-        "(`kubectl get pv`), or restore a backup. Only if nothing of it is wanted any more, let this set form empty"
-        + (f": `{undo}`" if undo else "."),
+        f"{who}, but the anchor {where} remembers a cluster born {since}as {facts.anchor.token}. If you did not delete "
+        f"that one yourself, {its_data}: look for its volumes (`kubectl get pv`), or restore a backup. Only if nothing "
+        "of it is wanted any more, let this set form empty" + (f": `{undo}`" if undo else "."),
         would="" if undo else "set the anchor aside, so that a new, empty cluster forms",
     )
 
 
-def anchor_unknown(facts: Facts) -> Decision | None:
-    """When: a cluster is about to form and the anchor cannot be read.
-    Then: wait for it.
+def _remembers_another(facts: Facts) -> bool:
+    """Whether the anchor holds a token that is not that of this disk's birth, or of the one that it could be born into,
+    which an earlier one of those that are being born may have written.
     """
-    if facts.disk.kind != "blank" or facts.cluster.quorum or facts.anchor.state != "unknown":
+    own = facts.record.birth or birth.may_be_born(facts).birth
+    return facts.anchor.state == "holds" and (own is None or own.token != facts.anchor.token)
+
+
+def anchor_unknown(facts: Facts) -> Decision | None:
+    """When: a cluster is about to form and the anchor cannot be read, or it remembers a cluster and the servers were
+    not asked yet.
+    Then: wait for it, or for the first look at the servers.
+    """
+    if facts.disk.kind != "blank" or facts.cluster.quorum:
+        return None
+    if not facts.looked and facts.record.birth is None and _remembers_another(facts):
+        return say(
+            facts,
+            "wait",
+            "anchor-unknown",
+            f"The anchor {facts.anchor.where} remembers a cluster: its servers are looked for before anything is said.",
+            waits_for=("the first look at DNS and the servers",),
+        )
+    if facts.anchor.state != "unknown":
         return None
     return say(
         facts,
@@ -150,25 +172,53 @@ def form(facts: Facts) -> Decision | None:
 
 
 def _more_pods(facts: Facts) -> str:
-    """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none.
+    """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none."""
+    if unclear := _unclear(facts):
+        return unclear
+    # Where Pods are made one after the other, those above this one do not exist before it is ready. There, and only
+    # there, an anchor that is empty, and so has seen no birth at all, stands for their words.
+    silent = _silent(facts, () if facts.live.ordered and facts.anchor.state == "empty" else _wanted(facts))
+    return _say_silent(facts, silent) if silent else ""
 
-    Where others are expected, their words are heard through DNS; one that is alone has to hear of DNS itself. An anchor
-    that is empty has seen no birth at all, so that pods which do not exist yet (OrderedReady) need not be heard.
+
+def _unclear(facts: Facts) -> str:
+    """Why it is not known which pods there are. Where others are expected, their words are heard through DNS; one that
+    is alone has to hear of DNS itself.
     """
     answer, who, live = facts.peers.answer, facts.identity, facts.live
     if not who.others and (answer is None or answer.outcome != "found" or who.pod not in facts.peers.sightings):
         return "DNS does not show this Pod yet, so it may not show others either"
-    seen = {pod for pod in facts.peers.sightings if who.ordinal_of(pod) is not None}
-    if facts.anchor.state != "empty":
-        if live.state == "unknown":
-            return f"the Kubernetes API has not said how many pods the StatefulSet has ({live.reason})"
-        seen |= {f"{who.statefulset}-{i}" for i in range(live.start, live.start + live.replicas)}
+    if live.state == "unknown":
+        return f"the Kubernetes API has not said how many pods the StatefulSet has ({live.reason})"
+    return ""
+
+
+def _wanted(facts: Facts) -> tuple[str, ...]:
+    """The pods that the live number of replicas wants."""
+    live = facts.live
+    return tuple(f"{facts.identity.statefulset}-{i}" for i in range(live.start, live.start + live.replicas))
+
+
+def _silent(facts: Facts, wanted: tuple[str, ...]) -> list[str]:
+    """Those of these and of DNS's pods that are beyond the expected and have not been heard, by ordinal."""
+    who = facts.identity
+    seen = {*wanted, *(pod for pod in facts.peers.sightings if who.ordinal_of(pod) is not None)}
     silent = [pod for pod in seen - set(who.expected) if statement_of(facts, pod) is None]
-    if not silent:
-        return ""
-    named = sorted(silent, key=lambda pod: (who.ordinal_of(pod) or 0, pod))
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    return f"{', '.join(named[:5])}{more} of this set has not said what it holds"
+    return sorted(silent, key=lambda pod: (who.ordinal_of(pod) or 0, pod))
+
+
+def _say_silent(facts: Facts, silent: list[str]) -> str:
+    who = facts.identity
+    more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
+    what = "has not said what it holds" if len(silent) == 1 else "have not said what they hold"
+    text = f"{', '.join(silent[:5])}{more} of this set {what}"
+    if not facts.live.ordered:
+        return text
+    return (
+        f"{text} (the StatefulSet is OrderedReady and may not make them before this Pod is ready: `kubectl --namespace "
+        f"{who.namespace} delete statefulset {who.statefulset} --cascade=orphan`, then apply it with "
+        "podManagementPolicy: Parallel; the volumes stay)"
+    )
 
 
 def _other_clusters(facts: Facts, token: str) -> bool:

@@ -8,16 +8,8 @@ from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.serving import is_first, own_member
+from peerboot.rules.unwanted import FRESH, is_there, may_leave, ordinal_of, shrinks, uncounted, unwanted
 from peerboot.rules.words import healthy_voters, in_range, replicas, say, stands_without
-
-FRESH = 30.0
-"""Seconds for which an answer of the API is good enough to remove a member by."""
-
-
-def shrinks(facts: Facts) -> bool:
-    """Whether the API said a moment ago how many pods there ought to be, and that is not the end of the set."""
-    live = facts.live
-    return live.state == "known" and facts.now - live.at <= FRESH and live.replicas > 0 and not live.deleting
 
 
 def leaves(facts: Facts) -> bool:
@@ -52,8 +44,8 @@ def has_left(facts: Facts) -> bool:
 
 
 def leave_waits(facts: Facts) -> Decision | None:
-    """When: this Pod is stopped and the live number of replicas no longer wants it, but no quorum is seen, a leaving
-    Pod with a higher ordinal is still a member, or quorum would not stand without this one.
+    """When: this Pod is stopped and the live number of replicas no longer wants it, but no quorum is seen, a Pod with a
+    higher ordinal that is alive has yet to leave, or quorum would not stand without this one.
     Then: wait, within the time of ``/prestop``.
     """
     if leaves(facts) and not facts.cluster.quorum and facts.disk.member:
@@ -62,7 +54,8 @@ def leave_waits(facts: Facts) -> Decision | None:
     own = _leaver(facts)
     if own is None:
         return None
-    higher = [m.pod for m in _unwanted(facts) if _ordinal(facts, m) > facts.identity.ordinal and _is_there(facts, m)]
+    own_ordinal = facts.identity.ordinal
+    higher = [m.pod for m in unwanted(facts) if ordinal_of(facts, m) > own_ordinal and may_leave(facts, m)]
     if higher:
         why, waits_for = f"{', '.join(higher)} leaves first", f"{higher[0]} to leave"
     elif not own.learner and not stands_without(facts, own.id):
@@ -144,12 +137,11 @@ def clean_up(facts: Facts) -> Decision | None:
     live = facts.live
     if not shrinks(facts) or not live.settled or own_member(facts) is None:
         return None
-    unwanted = _unwanted(facts)
-    gone = [member for member in unwanted if not _is_there(facts, member)]
+    gone = [member for member in unwanted(facts) if not is_there(facts, member)]
     # The API counts Pods without naming them: those beyond the wanted ones must all be some that are seen.
-    if live.pods > live.replicas + len(unwanted) - len(gone) or not gone or not is_first(facts):
+    if uncounted(facts) or not gone or not is_first(facts):
         return None
-    member = max(gone, key=lambda m: _ordinal(facts, m))
+    member = max(gone, key=lambda m: ordinal_of(facts, m))
     if not member.learner and not stands_without(facts, member.id):
         return None
     return say(
@@ -163,25 +155,6 @@ def clean_up(facts: Facts) -> Decision | None:
     )
 
 
-def _unwanted(facts: Facts) -> list[Member]:
-    """Members whose pods are of this set and ought not to exist."""
-    found = []
-    for member in facts.cluster.members:
-        ordinal = facts.identity.ordinal_of(member.pod)
-        if ordinal is not None and not facts.live.wants(ordinal):
-            found.append(member)
-    return found
-
-
-def _ordinal(facts: Facts, member: Member) -> int:
-    return facts.identity.ordinal_of(member.pod) or 0
-
-
-def _is_there(facts: Facts, member: Member) -> bool:
-    """Whether anything shows that the member's pod may still be: DNS, or a server that answers."""
-    return member.pod in facts.peers.sightings or facts.cluster.view_of(member.pod) is not None
-
-
 def _heir(facts: Facts, own: Member) -> Member | None:
     """The healthy voter that stays and has the lowest ordinal, None when there is none."""
     stay = [
@@ -189,4 +162,4 @@ def _heir(facts: Facts, own: Member) -> Member | None:
         for member in healthy_voters(facts, without=own.id)
         if member.pod and (ordinal := facts.identity.ordinal_of(member.pod)) is not None and facts.live.wants(ordinal)
     ]
-    return min(stay, key=lambda m: _ordinal(facts, m), default=None)
+    return min(stay, key=lambda m: ordinal_of(facts, m), default=None)

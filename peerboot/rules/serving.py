@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
+from peerboot.rules.unwanted import left_behind
 from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, say, stands_without
 
 IN_SYNC = 0.9
@@ -137,4 +138,6 @@ def serving(facts: Facts) -> Decision | None:
     seen = [c for c in clusters_seen(facts) if c != facts.disk.cluster]
     if seen:
         reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."
+    if remark := left_behind(facts):
+        reason += f" {remark}"
     return say(facts, "idle", "serving", reason, may_run=True)

@@ -15,7 +15,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     member m0 db-0 [learner] [unstarted] [url=http://…]
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
-    live 3 [start=0] [pods=3] [unsettled] [deleting] [age=1]    the live number of replicas; ``live unknown="why"``
+    live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [age=1]    what the API says; ``live unknown="why"``
     looked no     allowed     observe     stopping
 """
 
@@ -287,5 +287,6 @@ def _live(parts: list[str]) -> Live:
         pods=int(keys.get("pods", count)),
         settled="unsettled" not in plain,
         deleting="deleting" in plain,
+        ordered="ordered" in plain,
         at=NOW - float(keys.get("age", 1)),
     )

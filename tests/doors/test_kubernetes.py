@@ -318,7 +318,7 @@ async def test_trouble_is_said_once_and_its_end_once(server: ApiServer, account:
 # ------------------------------------------------------------------------ Live
 
 
-KNOWN = Live(state="known", replicas=3, pods=3, settled=True, uid="u-1", at=5.0)
+KNOWN = Live(state="known", replicas=3, pods=3, settled=True, ordered=True, uid="u-1", at=5.0)
 
 
 def stateful_set(**more: object) -> dict[str, object]:
@@ -340,6 +340,8 @@ def stateful_set(**more: object) -> dict[str, object]:
         ({"spec": {"replicas": 0}}, {"replicas": 0}),
         ({"spec": {"replicas": 5, "ordinals": {"start": 3}}}, {"replicas": 5, "start": 3}),
         ({"spec": {"replicas": 3, "ordinals": {}}}, {}),
+        ({"spec": {"replicas": 3, "podManagementPolicy": "OrderedReady"}}, {}),
+        ({"spec": {"replicas": 3, "podManagementPolicy": "Parallel"}}, {"ordered": False}),
         ({"status": {"replicas": 5, "observedGeneration": 1}}, {"pods": 5, "settled": False}),
         ({"status": {"replicas": 3}}, {"settled": False}),
         ({"status": {"observedGeneration": 2}}, {"pods": 0, "settled": False}),

@@ -108,6 +108,12 @@ def test_data_with_snapshots_and_segments(made: Made) -> None:
     assert kind_and_ids(made.grown) == ("data", made.grown_cluster, made.grown_member)
 
 
+def test_where_the_log_ends(made: Made) -> None:
+    """The last entry's term and index, also where older segments are gone."""
+    young, grown = datadir.read(made.young), datadir.read(made.grown)
+    assert (young.term >= 2, 0 < young.index < grown.index) == (True, True)
+
+
 def test_the_ids_are_those_that_are_computed(made: Made) -> None:
     """Member and cluster id follow from the peer URLs and the token, as etcd computes them."""
     member = ids.member_id([made.young_url], "token-1")

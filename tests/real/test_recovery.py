@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -37,6 +38,39 @@ async def test_what_is_left_becomes_a_cluster_of_one(make_lab: MakeLab, etcd: Se
         )  # fmt: skip
         assert own_id(lab, 0) == own
         assert [await missing(writer, lab, ordinal) for ordinal in lab.ordinals] == [[], [], []]
+
+
+async def test_of_two_disks_that_are_left_the_one_with_more_is_known(make_lab: MakeLab, etcd: Server) -> None:
+    """Three of five disks are lost. Of the two that are left one was down while writes went on: both say where their
+    logs end although no etcd answers, and from the longer one nothing is missing.
+    """
+    async with make_lab(etcd, replicas=5, timing=FAST) as lab:
+        await formed(lab)
+        before = await ids(lab)
+        await lab.crash(0, recreate=False)
+        async with writing(lab) as writer:
+            pass
+        await asyncio.gather(*(lab.wipe(ordinal) for ordinal in (2, 3, 4)))
+        await asyncio.gather(lab.create(0), lab.crash(1))
+        for ordinal in (0, 1):
+            await lab.until("it says where its log ends", partial(_says_its_end, lab, ordinal))
+        ends = {ordinal: await _log_end(lab, ordinal) for ordinal in (0, 1)}
+        assert max(ends, key=lambda ordinal: ends[ordinal]) == 1
+        await asyncio.gather(*(lab.delete(ordinal, recreate=False) for ordinal in lab.ordinals))
+        await _forced(lab, etcd, 1)
+        await asyncio.gather(*(lab.create(ordinal) for ordinal in lab.ordinals))
+        assert (await healthy(lab, 1, voters=5))["db-1"] == before["db-1"]
+        assert [await missing(writer, lab, ordinal) for ordinal in lab.ordinals] == [[]] * 5
+
+
+async def _says_its_end(lab: Lab, ordinal: int) -> bool:
+    return bool(await _log_end(lab, ordinal))
+
+
+async def _log_end(lab: Lab, ordinal: int) -> tuple[int, ...]:
+    """Term and index as ``peerboot status`` prints them; empty while it does not."""
+    found = re.search(r"ends with term (\d+), index (\d+)", (await lab.pods[ordinal].run("status")).stdout)
+    return tuple(int(number) for number in found.groups()) if found else ()
 
 
 async def _names(lab: Lab, ordinal: int, words: str) -> bool:

@@ -35,6 +35,8 @@ class Api:
     behind: bool = False
     """The StatefulSet controller has not seen the last ``.spec`` yet."""
     deleting: bool = False
+    ordered: bool = False
+    """``podManagementPolicy: OrderedReady``."""
     exists: bool = True
     read_only: bool = False
     """The Role lacks every verb but ``get``."""
@@ -81,6 +83,7 @@ class Api:
         """As the API writes it."""
         seen = self._generation - self.behind
         spec: dict[str, Any] = {"replicas": self.replicas, "serviceName": "peers"}
+        spec |= {} if self.ordered else {"podManagementPolicy": "Parallel"}
         spec |= {"ordinals": {"start": self.start}} if self.start else {}
         meta: dict[str, Any] = {"name": "db", "namespace": "prod", "uid": "u-1", "generation": self._generation}
         meta |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if self.deleting else {}

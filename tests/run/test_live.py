@@ -10,8 +10,7 @@ import pytest
 
 from peerboot import prestop
 from peerboot.model import Disk
-from peerboot.rules.leaving import FRESH
-from peerboot.rules.words import consent_nonce
+from peerboot.rules.unwanted import FRESH
 from peerboot.systems.etcd.spec import Etcd
 from tests.run.api_model import Weather
 from tests.run.turned import turned
@@ -345,122 +344,6 @@ async def test_a_leave_that_takes_long_is_not_given_up_for_an_old_answer(tmp_pat
         await w.until(w.settled)
 
 
-# ---------------------------------------------------------------------- anchor
-
-ANCHOR: dict[str, Any] = {"PEERBOOT_ANCHOR": "configmap:db-anchor"}
-
-
-@turned
-async def test_the_birth_is_remembered_in_the_configmap(tmp_path: Path) -> None:
-    """Written by the first, sealed; then nobody asks any more, and restarts with data do without."""
-    async with world(tmp_path, **ANCHOR) as w:
-        w.api.ship()
-        members = await w.formed()
-        assert not any("anchor-unknown" in pod.log for pod in w.pods)
-        kept = w.api.config_maps["db-anchor"]
-        assert (kept["immutable"], len(kept["data"])) == (True, 1)
-        w.api.weather = "silence"
-        w.api.asked.clear()
-        await w.still(120, lambda: healthy(w))
-        await w.stop()
-        w.start()
-        await w.until(lambda: all(pod.server is not None for pod in w.pods), within=w.pace.patience + 2)
-        await w.until(w.settled)
-        assert (members, w.api.asked) == (w.members(), [])
-
-
-@turned
-async def test_all_disks_lost_is_a_refusal_that_a_person_ends(tmp_path: Path) -> None:
-    """No consent is offered; the ConfigMap is deleted and applied anew, and then a new cluster forms."""
-    async with world(tmp_path, **ANCHOR) as w:
-        w.api.ship()
-        await w.formed()
-        await w.stop()
-        for pod in w.pods:
-            pod.wipe()
-        w.start()
-        await w.until(lambda: all(pod.node is not None and pod.rule == "anchor-forbids" for pod in w.pods))
-        decision = w.pods[0].live.decision
-        assert (decision.kind, decision.consent) == ("refuse", "")
-        assert (
-            "`kubectl --namespace prod delete configmap db-anchor && kubectl --namespace prod create configmap"
-            in decision.reason
-        )
-        facts = w.pods[0].live.facts
-        assert facts is not None
-        w.pods[0].live.words.consents[consent_nonce(facts, "anchor-forbids")] = "anchor-forbids"
-        await w.still(120, lambda: all(pod.live.decision.kind == "refuse" for pod in w.pods))
-        del w.api.config_maps["db-anchor"]
-        await w.still(30, lambda: len(w.clusters.served) == 1)
-        assert w.pods[0].rule == "anchor-unknown"
-        w.api.ship()
-        await w.until(w.settled, within=30)
-        assert len(w.clusters.served) == 2
-
-
-@pytest.mark.parametrize("weather", BAD)
-def test_without_the_api_nothing_is_born_under_an_anchor(weather: Weather, tmp_path: Path) -> None:
-    """Whether a cluster was here before is not known: they wait, alive, and form when it answers."""
-
-    @turned
-    async def story() -> None:
-        async with world(tmp_path, **ANCHOR) as w:
-            w.api.ship()
-            w.api.weather = weather
-            w.start()
-            await w.still(300, lambda: w.clusters.by_id == {})
-            assert {pod.rule for pod in w.pods} == {"anchor-unknown"}
-            assert all(pod.view.alive()[0] for pod in w.pods)
-            w.api.weather = "fine"
-            assert await w.until(w.settled) < 20
-
-    story()
-
-
-@turned
-async def test_a_role_without_update_is_a_wait_that_says_so(tmp_path: Path) -> None:
-    """It stands still until the Role is mended: no birth, no flapping, no flood in the log."""
-    async with world(tmp_path, **ANCHOR) as w:
-        w.api.ship()
-        w.api.read_only = True
-        w.start()
-        await w.still(20)
-        lines = [pod.log.count("\n") for pod in w.pods]
-        await w.still(120, lambda: {pod.rule for pod in w.pods} == {"anchor-unknown"})
-        assert lines == [pod.log.count("\n") for pod in w.pods]
-        assert "may not update configmaps/db-anchor" in w.pods[0].live.decision.reason
-        assert [pod.live.memory.record.birth for pod in w.pods] == [None] * 3
-        w.api.read_only = False
-        assert await w.until(w.settled) < 20
-
-
-@turned
-async def test_the_api_goes_away_between_reading_and_writing_the_anchor(tmp_path: Path) -> None:
-    """No permit is given before the birth is remembered."""
-    async with world(tmp_path, **ANCHOR) as w:
-        w.api.ship()
-        w.start()
-        await w.until(lambda: w.api.asked != [])
-        w.api.weather = "broken"
-        await w.still(120, lambda: w.clusters.by_id == {})
-        w.api.weather = "fine"
-        await w.until(w.settled, within=30)
-        assert w.api.config_maps["db-anchor"]["immutable"] is True
-
-
-@turned
-async def test_a_blank_pod_joins_a_living_cluster_without_the_anchor(tmp_path: Path) -> None:
-    """The cluster answers, so nobody asks what was before."""
-    async with world(tmp_path, **ANCHOR) as w:
-        w.api.ship()
-        await w.formed()
-        await w.pods[0].stop()
-        w.pods[0].wipe()
-        w.api.weather = "silence"
-        w.pods[0].start()
-        await w.until(w.settled, within=60)
-
-
 # ---------------------------------------------------------------------- events
 
 
@@ -533,3 +416,35 @@ async def test_a_start_with_data_reads_its_log_once(tmp_path: Path) -> None:
             pod.start()
             await w.until(permit.exists)
             assert reads == [pod.name]
+
+
+# ------------------------------------------------------- a dead Pod among those that leave
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 2), (7, 3), (5, 3)], ids=["5 to 2", "7 to 3", "5 to 3"])
+def test_a_dead_pod_of_the_highest_ordinal_keeps_nobody_from_leaving(before: int, after: int, tmp_path: Path) -> None:
+    """Its node is dead, DNS lists it still and the API counts it: the others do not wait for it to leave first. Those
+    that stay have a quorum, say why its member is listed, and remove it when its Pod is gone.
+    """
+
+    @turned
+    async def story() -> None:
+        async with world(tmp_path, before, **LIVE) as w:
+            await w.formed()
+            await w.still(15)
+            await w.pods[-1].stop()
+            dead = w.pods.pop().name
+            w.api.pods = lambda: len({pod.name for pod in w.up.values()}) + 1
+            await w.still(30)
+            await w.scale(after)
+            # Looking at the dead one's server takes its time; the last of three leaves as the time of /prestop ends.
+            assert sorted(w.members()) == [*(pod.name for pod in w.pods), dead]
+            await w.still(300, lambda: all(pod.live.ready() for pod in w.pods))
+            for pod in w.pods:
+                reason = pod.live.decision.reason
+                assert (dead in reason, "the API still counts" in reason) == (True, True)
+            w.api.pods = lambda: after
+            await w.until(w.settled, within=60)
+            assert dead not in w.pods[0].live.decision.reason
+
+    story()

@@ -29,6 +29,7 @@ async def test_a_restored_backup_is_started_by_consent(tmp_path: Path) -> None:
     """
     async with world(tmp_path) as w:
         await w.formed()
+        w.may_serve = 2  # one, and the backup that was put in its place
         members, (old,) = w.members(), w.clusters.by_id.values()
         w.clusters.by_id[BACKUP] = Cluster(BACKUP, dict(old.members))
         for pod in w.pods:

@@ -362,6 +362,8 @@ class World:
         self.clock = TurnedClock(seed)
         self.pace = Pace()
         self.clusters = Clusters()
+        self.may_serve = 1
+        """Clusters that may have served when the story ends: more than one only where a person's word made it so."""
         self.api = Api(replicas=n, pods=lambda: len({pod.name for pod in self.up.values()}))
         self.weather: Weather = "fine"
         self.wrong: set[str] = set()
@@ -497,10 +499,11 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(root: Path, n: int = 3, **more: Any) -> AsyncIterator[World]:
-    """A set of N pods; at the end no harm may have been done and nothing may be left running."""
+    """A set of N pods; at the end no harm may have been done, no second cluster have served, and nothing be left."""
     made = World(root, n, **more)
     try:
         yield made
         assert made.clusters.harm == []
+        assert len(made.clusters.served) <= made.may_serve, f"two clusters:\n{made.told()}"
     finally:
         await made.stop()

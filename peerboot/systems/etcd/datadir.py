@@ -55,7 +55,10 @@ def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
         return Disk(kind="interrupted", member=member, cluster=cluster, running=running)
     bootstrap = log.only_bootstrap and not log.more and log.last_index <= log.entries and log.commit <= log.entries
     kind: DiskKind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
-    return Disk(kind=kind, member=member, cluster=cluster, warning=warning, running=running)
+    return Disk(
+        kind=kind, member=member, cluster=cluster, warning=warning, running=running,
+        term=log.last_term, index=log.last_index,
+    )  # fmt: skip
 
 
 def _must_be_readable(data_dir: Path) -> None:

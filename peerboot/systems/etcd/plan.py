@@ -60,7 +60,13 @@ def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Actio
     mend = (Renew(why="torn-state"),) if facts.record.torn else ()
     sealed = (*steps.seal(facts), *steps.spend(facts, decision))
     # The permit comes first: what cannot be written down of a volume keeps no member from starting.
-    return (*_file(facts, config.resume_file(facts.disk)), *mend, *sealed, *_duty(facts, decision))
+    return (
+        *_file(facts, config.resume_file(facts.disk)),
+        *mend,
+        *sealed,
+        *_duty(facts, decision),
+        *steps.remember(facts, decision),
+    )
 
 
 def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:

@@ -1,0 +1,79 @@
+"""Members whose pods the live number of replicas does not want: which, and what keeps them listed. Pure."""
+
+from __future__ import annotations
+
+from peerboot.model import Facts, Member
+from peerboot.rules.words import is_serving, replicas, stands_without, statement_of
+
+FRESH = 30.0
+"""Seconds for which an answer of the API is good enough to remove a member by."""
+
+
+def shrinks(facts: Facts) -> bool:
+    """Whether the API said a moment ago how many pods there ought to be, and that is not the end of the set."""
+    live = facts.live
+    return live.state == "known" and facts.now - live.at <= FRESH and live.replicas > 0 and not live.deleting
+
+
+def unwanted(facts: Facts) -> list[Member]:
+    """Members whose pods are of this set and ought not to exist."""
+    found = []
+    for member in facts.cluster.members:
+        ordinal = facts.identity.ordinal_of(member.pod)
+        if ordinal is not None and not facts.live.wants(ordinal):
+            found.append(member)
+    return found
+
+
+def ordinal_of(facts: Facts, member: Member) -> int:
+    """The ordinal of a member's pod; 0 for one that is not of this set."""
+    return facts.identity.ordinal_of(member.pod) or 0
+
+
+def is_there(facts: Facts, member: Member) -> bool:
+    """Whether anything shows that the member's pod may still be: DNS, or a server that answers."""
+    return member.pod in facts.peers.sightings or facts.cluster.view_of(member.pod) is not None
+
+
+def may_leave(facts: Facts, member: Member) -> bool:
+    """Whether the member's pod can be expected to take it out: its server serves, or its peerboot answered just now.
+    DNS alone is no sign of life, for it lists the Pod of a dead node for as long as that is in Terminating.
+    """
+    evidence = facts.evidence.get(member.pod)
+    speaks = statement_of(facts, member.pod) is not None and evidence is not None and evidence.fresh
+    return speaks or is_serving(facts, member)
+
+
+def uncounted(facts: Facts) -> int:
+    """Pods of this set that the API counts and that are neither wanted nor seen: one may be any member's."""
+    listed = unwanted(facts)
+    gone = sum(1 for member in listed if not is_there(facts, member))
+    return max(facts.live.pods - facts.live.replicas - (len(listed) - gone), 0)
+
+
+def left_behind(facts: Facts) -> str:
+    """Who is listed although its pod is not wanted, and what keeps it so, for a person; empty when nobody is."""
+    live, listed = facts.live, unwanted(facts)
+    if live.state != "known" or live.deleting or live.replicas == 0 or not listed:
+        return ""
+    member = max(listed, key=lambda m: ordinal_of(facts, m))
+    if not shrinks(facts):
+        why = f"the Kubernetes API answers again ({live.reason or 'no fresh answer'})"
+    elif is_there(facts, member):
+        why = f"it leaves, or its Pod is gone ({_signs(facts, member)})"
+    elif not live.settled or uncounted(facts):
+        why = f"its Pod is gone (the API still counts {live.pods} Pods; one on a dead node stays until it is deleted)"
+    elif not member.learner and not stands_without(facts, member.id):
+        why = "quorum stands without it"
+    else:
+        why = "the first healthy voter has seen that its Pod is gone"
+    others = f", as {'is' if len(listed) == 2 else 'are'} {len(listed) - 1} more" if len(listed) > 1 else ""
+    return (
+        f"The StatefulSet has {replicas(facts)} now and {member.pod} is not one of them, but its member {member.id} is "
+        f"still listed{others}: it is removed when {why}."
+    )
+
+
+def _signs(facts: Facts, member: Member) -> str:
+    server = facts.cluster.view_of(member.pod) is not None
+    return "its server answers" if server else "DNS still lists it"
