@@ -168,12 +168,18 @@ class Keeper:
         """What it says, of a ConfigMap what it said last. Never raises."""
         return self._said if self.remote else read(self._spec)
 
-    async def ask(self) -> bool:
-        """Read a ConfigMap anew; true when it says something else than before. Bounded; never raises."""
+    async def ask(self, claim: str = "") -> bool:
+        """Read a ConfigMap anew; true when it says something else than before. Bounded; never raises.
+
+        ``claim``: a PersistentVolumeClaim that does not exist before this set has been here; looked for when it is
+        empty, for somebody may have made it anew.
+        """
         before, (found, content) = self._said, await self._get()
         if found.state == "empty" and not self._may_write:
             # Before anybody is born it is known whether the birth can be remembered.
             found = await self._replace(content, dry_run=True)
+        if found.state == "empty" and claim:
+            found = msgspec.structs.replace(found, older=await self._older(claim))
         self._said = found
         return before != found
 
@@ -246,6 +252,16 @@ class Keeper:
             return Anchor(state="empty", where=self._where, undo=self._undo)
         said = _content(f"{self._where}, key {KEY}", text.encode())
         return Anchor(state="holds", token=said.token, at=said.at, where=self._where, undo=self._undo)
+
+    async def _older(self, claim: str) -> str:
+        from peerboot.outside.kubernetes import KubernetesError
+
+        if self._kubernetes is None:
+            return ""
+        try:
+            return f"PersistentVolumeClaim {claim} exists" if await self._kubernetes.has_claim(claim) else ""
+        except KubernetesError as error:
+            return f"it is not known whether PersistentVolumeClaim {claim} exists: {error}"
 
     async def _put(self, said: _Content) -> Anchor:
         """Compare and set by ``resourceVersion``: whoever was first counts."""

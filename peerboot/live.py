@@ -23,10 +23,19 @@ class _Ordinals(msgspec.Struct):
     start: Count = 0
 
 
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Template(msgspec.Struct):
+    metadata: _Named
+
+
 class _Spec(msgspec.Struct, rename="camel"):
     replicas: Count | None = None
     ordinals: _Ordinals | None = None
     pod_management_policy: str = "OrderedReady"
+    volume_claim_templates: list[_Template] = []
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -63,6 +72,7 @@ def read(content: bytes, who: Identity, at: float) -> Live:
         settled=status.replicas is not None and seen is not None and 0 < meta.generation <= seen,
         deleting=meta.deletion_timestamp is not None,
         ordered=spec.pod_management_policy != "Parallel",
+        claims=tuple(template.metadata.name for template in spec.volume_claim_templates),
         uid=meta.uid,
         at=at,
     )

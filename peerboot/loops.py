@@ -341,6 +341,13 @@ class Loops:
                 async with asyncio.timeout(self.pace.api_head_start):
                     await keeper.ask()
 
+    def _later_claim(self) -> str:
+        """The claim of the first Pod beyond the expected, where that is not made before these are ready."""
+        live, who = self.memory.live, self.identity
+        if not live.ordered or not live.claims or who.replicas is None:
+            return ""
+        return f"{live.claims[0]}-{who.statefulset}-{who.start + who.replicas}"
+
     async def anchor(self, keeper: Keeper) -> None:
         """Read an anchor that is kept in the API while this disk is blank and no cluster serves, and now and then while
         it serves: one that was made anew is written again.
@@ -350,9 +357,10 @@ class Loops:
             self._expect("anchor", API_ROUND)
             pause = self.pace.census_busy / 2
             if memory.disk.kind == "blank" and not assess.fresh_view(memory.view, clock.now()).quorum:
-                if await keeper.ask():
+                claim = self._later_claim()
+                if await keeper.ask(claim):
                     self.news.set()
-                unknown = keeper.read().state == "unknown"
+                unknown = keeper.read().state == "unknown" or memory.live.state == "unknown"
                 pause = self._calmly(self._api_haste(self.pace.api_first) if unknown else self.pace.api_open)
             elif memory.disk.kind != "unknown":
                 pause = self.pace.api_first

@@ -158,9 +158,20 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
             Row(apiGroups=["apps"], resources=["statefulsets"], resourceNames=[o.name], verbs=["get"]),
             Why("The anchor. `create` cannot be limited to a name, which is why it is shipped empty."),
             Row(apiGroups=[""], resources=["configmaps"], resourceNames=[o.anchor], verbs=["get", "update"]),
+            *(_claim_of_the_second(o) if o.ordered else ()),
         ],
     }
     yield _binding(o, server, o.name)
+
+
+def _claim_of_the_second(o: Options) -> tuple[Any, ...]:
+    return (
+        Why(
+            "Ordinal 0 forms alone only when the claim of ordinal 1 never existed: an anchor that was deleted and made "
+            "anew is empty too."
+        ),
+        Row(apiGroups=[""], resources=["persistentvolumeclaims"], resourceNames=[f"data-{o.name}-1"], verbs=["get"]),
+    )
 
 
 def _events_role(o: Options, server: Server) -> Iterator[Tree]:

@@ -22,6 +22,8 @@ class Anchor(Value, frozen=True, kw_only=True):
     token: str = ""
     at: str = ""
     """When it was written, ``20260102T030405Z``; empty when it does not say."""
+    older: str | None = None
+    """For ``empty``: what shows that the set is older than it, empty when nothing does; None: it was not looked for."""
     reason: str = ""
     where: str = ""
     undo: str = ""

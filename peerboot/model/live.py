@@ -24,6 +24,8 @@ class Live(Value, frozen=True, kw_only=True):
     """The StatefulSet itself is being deleted: nobody is scaled down."""
     ordered: bool = False
     """``.spec.podManagementPolicy`` is OrderedReady: a Pod is not made before the one below it is ready."""
+    claims: tuple[str, ...] = ()
+    """Names of ``.spec.volumeClaimTemplates``."""
     uid: str = ""
     at: float = 0.0
     """When the good answer was asked for, on this process's clock."""

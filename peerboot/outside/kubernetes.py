@@ -123,6 +123,16 @@ class Kubernetes:
         """
         return await self._request("update", "api/v1", "configmaps", name, content, "?dryRun=All" if dry_run else "")
 
+    async def has_claim(self, name: str) -> bool:
+        """Whether a PersistentVolumeClaim of that name exists. That there is none is an answer, not a failure."""
+        try:
+            await self._request("get", "api/v1", "persistentvolumeclaims", name)
+        except KubernetesError as error:
+            if error.outcome == "not-found":
+                return False
+            raise
+        return True
+
     async def create_event(self, content: bytes) -> bytes:
         """One more Event."""
         return await self._request("create", "api/v1", "events", "", content)
@@ -226,8 +236,11 @@ class Kubernetes:
     # -------------------------------------------------------------- telling
 
     def _account_for(self, what: str, error: KubernetesError | None) -> None:
-        """Say once that the API cannot be asked, and once that it can again. A conflict is expected: no trouble."""
-        fine = error is None or error.outcome == "conflict"
+        """Say once that the API cannot be asked, and once that it can again. A conflict is no trouble, nor is a claim
+        that does not exist.
+        """
+        expected = what.startswith("get persistentvolumeclaims/") and error is not None and error.outcome == "not-found"
+        fine = error is None or error.outcome == "conflict" or expected
         works = error is None or error.outcome in OF_ONE
         ended = [self._troubles.pop(about, None) for about, over in (("", works), (what, fine)) if over]
         if any(ended):

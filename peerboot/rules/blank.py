@@ -175,10 +175,16 @@ def _more_pods(facts: Facts) -> str:
     """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none."""
     if unclear := _unclear(facts):
         return unclear
-    # Where Pods are made one after the other, those above this one do not exist before it is ready. There, and only
-    # there, an anchor that is empty, and so has seen no birth at all, stands for their words.
-    silent = _silent(facts, () if facts.live.ordered and facts.anchor.state == "empty" else _wanted(facts))
+    silent = _silent(facts, () if _first_day(facts) else _wanted(facts))
     return _say_silent(facts, silent) if silent else ""
+
+
+def _first_day(facts: Facts) -> bool:
+    """Whether an anchor stands for the words of Pods: where they are made one after the other, those above this one do
+    not exist before it is ready. It has seen no birth at all, and no claim of a later Pod shows that it was made anew.
+    """
+    live, anchor = facts.live, facts.anchor
+    return live.ordered and anchor.state == "empty" and (not live.claims or anchor.older == "")
 
 
 def _unclear(facts: Facts) -> str:
@@ -212,6 +218,8 @@ def _say_silent(facts: Facts, silent: list[str]) -> str:
     more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
     what = "has not said what it holds" if len(silent) == 1 else "have not said what they hold"
     text = f"{', '.join(silent[:5])}{more} of this set {what}"
+    if facts.anchor.state == "empty" and facts.anchor.older:
+        text += f", and {facts.anchor.older}, so the empty anchor may have been made anew"
     if not facts.live.ordered:
         return text
     return (

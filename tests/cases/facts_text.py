@@ -13,9 +13,9 @@ Facts, one a line (order does not matter, what is not said is absent):
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
-    anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty | unknown="…"
+    anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
-    live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [age=1]    what the API says; ``live unknown="why"``
+    live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
     looked no     allowed     observe     stopping
 """
 
@@ -257,7 +257,7 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
         elif "unknown" in keys:
             rest["anchor"] = Anchor(state="unknown", reason=keys["unknown"])
         else:
-            rest["anchor"] = Anchor(state="empty", where="/anchor/birth.json")
+            rest["anchor"] = Anchor(state="empty", where="/anchor/birth.json", older=keys.get("older"))
     if twin := by_word.pop("twin", None):
         rest["twin"] = twin[0][0]
     if hold := by_word.pop("hold", None):
@@ -288,5 +288,6 @@ def _live(parts: list[str]) -> Live:
         settled="unsettled" not in plain,
         deleting="deleting" in plain,
         ordered="ordered" in plain,
+        claims=("data",) if "claims" in plain else (),
         at=NOW - float(keys.get("age", 1)),
     )

@@ -3,7 +3,8 @@
 ``class TestContract(Contract)`` in a test file runs it, with a fixture ``place`` that says where; on a real cluster
 ``place`` is what a fixture ``real_api`` has set up, anew for each test. There the service
 account of the token may ``get`` StatefulSet ``db`` and ``get`` and ``update`` ConfigMap ``db-anchor``, which is
-empty, both in namespace ``prod``, and ``create`` events there; nothing else.
+empty, both in namespace ``prod``, ``get`` PersistentVolumeClaim ``data-db-1``, and ``create`` events there; nothing
+else.
 """
 
 from __future__ import annotations
@@ -111,6 +112,13 @@ class Contract:
         with pytest.raises(KubernetesError) as caught:
             await place.door.replace_config_map("db-anchor", msgspec.json.encode(after))
         assert caught.value.outcome == "invalid"
+
+    async def test_a_claim_that_does_not_exist_is_an_answer(self, place: Place) -> None:
+        """There is none of the one name that may be asked for; of another the Role says nothing."""
+        assert await place.door.has_claim("data-db-1") is False
+        with pytest.raises(KubernetesError) as caught:
+            await place.door.has_claim("data-db-2")
+        assert caught.value.outcome == "forbidden"
 
     async def test_an_event_is_created(self, place: Place) -> None:
         """The API takes what peerboot tells of itself."""

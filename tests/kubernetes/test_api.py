@@ -19,6 +19,7 @@ RIGHTS: list[Object] = [
     {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["db"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["db-anchor"], "verbs": ["get", "update"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "resourceNames": ["data-db-1"], "verbs": ["get"]},
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.kubernetes.conftest import Measure
 from tests.kubernetes.kube import Object
-from tests.kubernetes.sets import EtcdSet, pod_spec
+from tests.kubernetes.sets import EtcdSet, find, pod_spec
 
 MakeSet = Callable[..., EtcdSet]
 
@@ -21,6 +22,36 @@ def smaller(objects: list[Object]) -> None:
         for amounts in container["resources"].values():
             if "cpu" in amounts:
                 amounts["cpu"] = "200m"
+
+
+def test_ordered_ready_deleted_with_its_anchor_and_made_again(new_set: MakeSet, measure: Measure) -> None:
+    """As ``kubectl delete -f`` and ``apply`` do it, and the disk of ordinal 0 is lost meanwhile. It is blank, alone and
+    the anchor is empty, as on the first day; but the claim of ordinal 1 exists: it waits and says what to do. Done,
+    the others come with their data, and it joins them.
+    """
+    db = new_set("--ordered-ready")
+    db.apply()
+    db.wait_ready(150)
+    ids = db.wait_voters()
+    with db.writer("ordered") as writer:
+        time.sleep(1)
+    db.kube.run("delete", "statefulset", db.name, "--wait=true", seconds=90)
+    db.kube.until("all Pods are gone", 90, lambda: True if not db.uids() else None)
+    db.kube.run("delete", "configmap", f"{db.name}-anchor")
+    db.lose_disk(0, recreate=False)
+    db.kube.apply(db.objects)
+    said = r"data-etcd-1 exists.*`kubectl --namespace \S+ (delete statefulset etcd --cascade=orphan)`"
+    found = db.kube.until("it says so", 60, lambda: re.search(said, db.kube.logs(db.pod(0))))
+    assert (db.ready(), list(db.uids())) == (None, [db.pod(0)])
+    db.kube.run(*found[1].split())
+    find(db.objects, "StatefulSet")["spec"]["podManagementPolicy"] = "Parallel"
+    began = time.monotonic()
+    db.kube.apply(db.objects)
+    db.wait_ready(150)
+    after = db.wait_voters()
+    measure("--ordered-ready made again without its anchor and a disk: once it is Parallel", time.monotonic() - began)
+    assert [ids[name] == after[name] for name in db.pods] == [False, True, True]
+    assert writer.lost() == set()
 
 
 @pytest.mark.parametrize("option", ["--plain-sidecar", "--ordered-ready", "--no-rbac", "--guaranteed", "--events"])

@@ -76,9 +76,17 @@ def test_pods_that_start_one_after_the_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_RBAC)
 def test_rights_are_by_name(name: str) -> None:
-    """`get` on this StatefulSet, `get` and `update` on the anchor, for an account of its own; nothing else."""
+    """`get` on this StatefulSet, `get` and `update` on the anchor, with OrderedReady `get` on the claim of ordinal 1,
+    for an account of its own; nothing else.
+    """
     found = variant(name)
     own = found.options.name
+    second = {
+        "apiGroups": [""],
+        "resources": ["persistentvolumeclaims"],
+        "resourceNames": [f"data-{own}-1"],
+        "verbs": ["get"],
+    }
     assert found.one("Role", own)["rules"] == [
         {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": [own], "verbs": ["get"]},
         {
@@ -87,6 +95,7 @@ def test_rights_are_by_name(name: str) -> None:
             "resourceNames": [f"{own}-anchor"],
             "verbs": ["get", "update"],
         },
+        *([second] if found.options.ordered else []),
     ]
     for binding in found.of("RoleBinding"):
         assert binding["roleRef"]["name"] in {role["metadata"]["name"] for role in found.of("Role")}

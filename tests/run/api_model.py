@@ -17,9 +17,14 @@ from peerboot.outside.http import HttpError, Reply
 from peerboot.outside.kubernetes import Kubernetes, KubernetesError
 
 Weather = Literal["fine", "silence", "refused", "unauthorized", "forbidden", "broken"]
-PATH = re.compile(r"/(apis/apps/v1|api/v1)/namespaces/([a-z0-9-]+)/(statefulsets|configmaps|events)(?:/([a-z0-9.-]+))?")
+PATH = re.compile(
+    r"/(apis/apps/v1|api/v1)/namespaces/([a-z0-9-]+)/(statefulsets|configmaps|events|persistentvolumeclaims)(?:/([a-z0-9.-]+))?"
+)
 DRY_RUN = "?dryRun=All"
-RIGHTS = {("GET", "statefulsets", "db"), ("GET", "configmaps", "db-anchor"), ("PUT", "configmaps", "db-anchor")}
+RIGHTS = {
+    ("GET", "statefulsets", "db"), ("GET", "configmaps", "db-anchor"), ("PUT", "configmaps", "db-anchor"),
+    ("GET", "persistentvolumeclaims", "data-db-1"),
+}  # fmt: skip
 """What the Role of the manifests gives, by resourceNames; and ``create`` on events."""
 REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 422: "Invalid", 503: "Unavailable"}
 
@@ -37,7 +42,11 @@ class Api:
     deleting: bool = False
     ordered: bool = False
     """``podManagementPolicy: OrderedReady``."""
+    claims: set[str] = field(default_factory=set)
+    """PersistentVolumeClaims that exist."""
     exists: bool = True
+    forbidden: set[str] = field(default_factory=set)
+    """Resources that the Role leaves out."""
     read_only: bool = False
     """The Role lacks every verb but ``get``."""
     weather: Weather = "fine"
@@ -70,6 +79,7 @@ class Api:
             return _no(404, "the server could not find the requested resource")
         resource, name = found[3], found[4] or ""
         may = (method, resource, name) in RIGHTS or (method, resource, name) == ("POST", "events", "")
+        may = may and resource not in self.forbidden
         if not may or found[2] != "prod" or self.weather == "forbidden" or (self.read_only and method != "GET"):
             return _no(403, f'{resource} "{name}" is forbidden: User "system:serviceaccount:prod:db" cannot do that')
         if resource == "events":
@@ -77,12 +87,15 @@ class Api:
             return 201, body
         if resource == "statefulsets":
             return (200, json.dumps(self.stateful_set()).encode()) if self.exists else _no(404, f'"{name}" not found')
+        if resource == "persistentvolumeclaims":
+            return (200, b"{}") if name in self.claims else _no(404, f'{resource} "{name}" not found')
         return self._config_map(method, name, body, dry_run=path.endswith(DRY_RUN))
 
     def stateful_set(self) -> dict[str, Any]:
         """As the API writes it."""
         seen = self._generation - self.behind
         spec: dict[str, Any] = {"replicas": self.replicas, "serviceName": "peers"}
+        spec |= {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}
         spec |= {} if self.ordered else {"podManagementPolicy": "Parallel"}
         spec |= {"ordinals": {"start": self.start}} if self.start else {}
         meta: dict[str, Any] = {"name": "db", "namespace": "prod", "uid": "u-1", "generation": self._generation}

@@ -182,6 +182,46 @@ async def test_an_empty_anchor_does_not_stand_for_pods_that_exist(tmp_path: Path
 
 
 @turned
+async def test_one_by_one_ordinal_0_forms_alone_on_its_first_day_only(tmp_path: Path) -> None:
+    """OrderedReady: with an empty anchor, and no claim of ordinal 1, it forms within seconds. Deleted with its anchor
+    and made again, its disk lost meanwhile, it finds that claim and waits: the others have the data.
+    """
+    async with world(tmp_path, 1, **ANCHOR, **LIVE) as w:
+        w.api.ordered, w.api.replicas = True, 3
+        w.api.ship()
+        w.start()
+        await w.until(lambda: w.pods[0].node is not None and w.pods[0].rule == "serving", within=12)
+        await w.scale(3)
+        await w.until(w.settled)
+        await w.stop()
+        w.api.ship()
+        w.pods[0].wipe()
+        w.pods[0].start()
+        await w.still(60, lambda: len(w.clusters.by_id) == 1)
+        decision = w.pods[0].live.decision
+        assert (decision.rule, "PersistentVolumeClaim data-db-1 exists" in decision.reason) == ("form", True)
+        assert "--cascade=orphan" in decision.reason
+        w.api.ordered = False
+        for pod in w.pods[1:]:
+            pod.start()
+        await w.until(w.settled)
+
+
+@turned
+async def test_one_by_one_a_claim_that_may_not_be_looked_for_is_a_wait(tmp_path: Path) -> None:
+    """A Role without it: it is not known whether this is the first day, and it says so."""
+    async with world(tmp_path, 1, **ANCHOR, **LIVE) as w:
+        w.api.ordered, w.api.replicas = True, 3
+        w.api.forbidden.add("persistentvolumeclaims")
+        w.api.ship()
+        w.start()
+        await w.still(60, lambda: not w.clusters.by_id)
+        assert "this Pod may not get persistentvolumeclaims/data-db-1" in w.pods[0].live.decision.reason
+        w.api.forbidden.clear()
+        await w.until(lambda: w.pods[0].rule == "serving", within=30)
+
+
+@turned
 async def test_one_by_one_an_anchor_that_remembers_says_where_the_data_may_be(tmp_path: Path) -> None:
     """OrderedReady: the first Pod's disk is lost while all are down. The others are not made before it is ready, so it
     refuses, and says how they come to be; made, they have the data, and it joins them.

@@ -381,6 +381,7 @@ class World:
         return self.clock.now()
 
     def _made(self, ordinal: int) -> Pod:
+        self.api.claims.add(f"data-db-{ordinal}")
         return self.pod(f"db-{ordinal}", f"10.1.0.{ordinal + 1}", **self._environ)
 
     async def scale(self, replicas: int) -> list[str]:
