@@ -309,8 +309,8 @@ def _refusal(reply: Reply) -> str:
     match data.get("error", ""):
         case "key":
             return (
-                "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set: give all Pods "
-                "the same key, which they read again by themselves"
+                "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's: give all Pods the same key, which they "
+                "read again by themselves; if they have, it is of another set, and the Service's selector is wrong"
             )
         case "schema":
             return f"it speaks another census schema: {say}"

@@ -163,11 +163,12 @@ def _of_targets(
             _finding(
                 "dashed-ip-targets",
                 f"Service {identity.service} lists its Pods by address, not by name: it is not the StatefulSet's "
-                f"governing Service. If .spec.serviceName of StatefulSet {identity.statefulset} is right, set "
-                f"PEERBOOT_SERVICE to it and apply. If {identity.service} is, the set has to be made anew, for that "
-                f"field cannot be changed: `kubectl --namespace {identity.namespace} delete statefulset "
-                f"{identity.statefulset} --cascade=orphan`, and apply it with serviceName: {identity.service}. Either "
-                "way delete its Pods then; the volumes stay.",
+                f"governing Service, for .spec.serviceName of StatefulSet {identity.statefulset} names another, and "
+                f"both must be the same. To keep that one, set PEERBOOT_SERVICE to it (`kubectl --namespace "
+                f"{identity.namespace} get statefulset {identity.statefulset} -o jsonpath={{.spec.serviceName}}`) and "
+                f"apply. To keep {identity.service}, `kubectl --namespace {identity.namespace} delete statefulset "
+                f"{identity.statefulset} --cascade=orphan` and apply it with serviceName: {identity.service}. Then "
+                "delete its Pods; the volumes stay.",
             ),
         )
     if mine:
@@ -230,8 +231,10 @@ def _wrong_domain(identity: Identity, seen: str) -> Finding:
 def _not_published(identity: Identity) -> Finding:
     return _finding(
         "not-published",
-        f"DNS does not list {identity.pod} in Service {identity.service}: set publishNotReadyAddresses: true on that "
-        f"Service, and check that it exists in namespace {identity.namespace} and that its selector matches this Pod.",
+        f"DNS does not list {identity.pod} in Service {identity.service}. Most often that Service lacks "
+        f"publishNotReadyAddresses: true; else there is none in namespace {identity.namespace}, or its selector does "
+        f"not match this Pod (`kubectl --namespace {identity.namespace} get service {identity.service} -o yaml`). No "
+        "Pod has to restart.",
     )
 
 

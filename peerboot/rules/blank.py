@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peerboot import birth
 from peerboot.model import Decision, Facts
+from peerboot.rules.beyond import more_pods, say_silent, silent_pods, unclear_pods, wanted_pods
 from peerboot.rules.words import (
     allowed,
     clusters_seen,
@@ -65,8 +66,8 @@ def anchor_forbids(facts: Facts) -> Decision | None:
     if nothing and not facts.anchor.undo:
         return None
     born = facts.record.birth if facts.record.permitted_wall is None else None
-    silent = [] if born else _silent(facts, _wanted(facts))
-    if born is None and (not facts.looked or clusters_seen(facts) or unheard(facts) or _unclear(facts)):
+    silent = [] if born else silent_pods(facts, wanted_pods(facts))
+    if born is None and (not facts.looked or clusters_seen(facts) or unheard(facts) or unclear_pods(facts)):
         return None
     if silent and not facts.live.ordered:
         # They exist and may hold the data: that is waited for below.
@@ -89,7 +90,7 @@ def anchor_forbids(facts: Facts) -> Decision | None:
         )
     who = f"This disk is born into {born.token}" if born else "Every disk is blank"
     if silent:
-        who = f"This disk is blank, {_say_silent(facts, silent)}"
+        who = f"This disk is blank, {say_silent(facts, silent)}"
     where, since = facts.anchor.where, f"at {facts.anchor.at} " if facts.anchor.at else ""
     its_data = "its data is missing" + (" or on the volumes of the others" if silent else "")
     return refuse(
@@ -150,7 +151,7 @@ def form(facts: Facts) -> Decision | None:
         return None
     alone = not facts.identity.others
     who = "This is the only expected pod and its disk is" if alone else "All expected pods say that their disks are"
-    if (unclear := _more_pods(facts)) and not allowed(facts, "form"):
+    if (unclear := more_pods(facts)) and not allowed(facts, "form"):
         refused = refuse(
             facts,
             "form",
@@ -169,64 +170,6 @@ def form(facts: Facts) -> Decision | None:
         count = len(verdict.birth.members)
         why = f"All {count} expected pods said themselves that their disks are blank: this one"
     return say(facts, "form", "form", f"{why} is born into {verdict.birth.token}.")
-
-
-def _more_pods(facts: Facts) -> str:
-    """Why there may be pods of this set beyond the expected ones that hold data; empty when there are none."""
-    if unclear := _unclear(facts):
-        return unclear
-    silent = _silent(facts, () if _first_day(facts) else _wanted(facts))
-    return _say_silent(facts, silent) if silent else ""
-
-
-def _first_day(facts: Facts) -> bool:
-    """Whether an anchor stands for the words of Pods: where they are made one after the other, those above this one do
-    not exist before it is ready. It has seen no birth at all, and no claim of a later Pod shows that it was made anew.
-    """
-    live, anchor = facts.live, facts.anchor
-    return live.ordered and anchor.state == "empty" and (not live.claims or anchor.older == "")
-
-
-def _unclear(facts: Facts) -> str:
-    """Why it is not known which pods there are. Where others are expected, their words are heard through DNS; one that
-    is alone has to hear of DNS itself.
-    """
-    answer, who, live = facts.peers.answer, facts.identity, facts.live
-    if not who.others and (answer is None or answer.outcome != "found" or who.pod not in facts.peers.sightings):
-        return "DNS does not show this Pod yet, so it may not show others either"
-    if live.state == "unknown":
-        return f"the Kubernetes API has not said how many pods the StatefulSet has ({live.reason})"
-    return ""
-
-
-def _wanted(facts: Facts) -> tuple[str, ...]:
-    """The pods that the live number of replicas wants."""
-    live = facts.live
-    return tuple(f"{facts.identity.statefulset}-{i}" for i in range(live.start, live.start + live.replicas))
-
-
-def _silent(facts: Facts, wanted: tuple[str, ...]) -> list[str]:
-    """Those of these and of DNS's pods that are beyond the expected and have not been heard, by ordinal."""
-    who = facts.identity
-    seen = {*wanted, *(pod for pod in facts.peers.sightings if who.ordinal_of(pod) is not None)}
-    silent = [pod for pod in seen - set(who.expected) if statement_of(facts, pod) is None]
-    return sorted(silent, key=lambda pod: (who.ordinal_of(pod) or 0, pod))
-
-
-def _say_silent(facts: Facts, silent: list[str]) -> str:
-    who = facts.identity
-    more = f" and {len(silent) - 5} more" if len(silent) > 5 else ""
-    what = "has not said what it holds" if len(silent) == 1 else "have not said what they hold"
-    text = f"{', '.join(silent[:5])}{more} of this set {what}"
-    if facts.anchor.state == "empty" and facts.anchor.older:
-        text += f", and {facts.anchor.older}, so the empty anchor may have been made anew"
-    if not facts.live.ordered:
-        return text
-    return (
-        f"{text} (the StatefulSet is OrderedReady and may not make them before this Pod is ready: `kubectl --namespace "
-        f"{who.namespace} delete statefulset {who.statefulset} --cascade=orphan`, then apply it with "
-        "podManagementPolicy: Parallel; the volumes stay)"
-    )
 
 
 def _other_clusters(facts: Facts, token: str) -> bool:
@@ -277,11 +220,15 @@ def _too_few_have_data(facts: Facts) -> str:
     needed = quorum_of(len(voters) or len(facts.identity.expected))
     if not holders or len(holders) >= needed:
         return ""
+    lacking, alone = needed - len(holders), len(holders) == 1
+    have = f"only {', '.join(holders)} {'has' if alone else 'have'} any"
+    leave = f"Leave {'it and its volume as they are' if alone else 'them as they are'}"
+    lost = "1 lost volume" if lacking == 1 else f"{lacking} lost volumes"
     return (
-        f"A quorum needs {needed} disks with its data, and all pods have said that only {', '.join(holders)} has any: "
-        f"no more come by themselves. Leave {holders[0]} and its volume as they are. Bring the lost volumes back "
-        "(`kubectl get pv`), or restore a backup; where neither can be had, peerboot's docs/recovery.md tells how a "
-        "person makes what is left a cluster of one, which the others join."
+        f"A quorum needs {needed} disks with its data, and all pods have said that {have}: no more come by themselves. "
+        f"{leave}. Put {lost} back (`kubectl get pv`), or restore a backup; where neither can be had, a person makes "
+        "what is left a cluster of one, which the others join. For each of the three peerboot's docs/recovery.md has "
+        "the commands."
     )
 
 
@@ -311,7 +258,10 @@ def wait_for_all(facts: Facts) -> Decision | None:
     parts = ([f"not heard: {why_unheard(facts, silent)}"] if silent else []) + named
     if facts.live.state == "known" and facts.live.replicas < len(facts.identity.expected):
         expected = facts.identity.replicas
-        parts.append(f"the StatefulSet has only {replicas(facts)} now: scale it to {expected} (PEERBOOT_REPLICAS)")
+        parts.append(
+            f"the StatefulSet has only {replicas(facts)} now: scale it to {expected}, which form the cluster "
+            "(PEERBOOT_REPLICAS)"
+        )
     return say(
         facts,
         "wait",

@@ -193,7 +193,7 @@ def scaled_down(facts: Facts) -> Decision | None:
             "scaled-down",
             f"The StatefulSet has {replicas(facts)} now, {facts.identity.pod} is not one of them, and its member "
             "has left: it is scaled down, and its data stays on the volume. When the set is scaled up again, this Pod "
-            "joins as a new member.",
+            "joins as a new member, and that data is set aside.",
         )
     return refuse(
         facts,

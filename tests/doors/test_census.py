@@ -17,8 +17,8 @@ from tests.doors.hostile import BOMB, HOSTILE, Misbehaviour, TurnedClock, bytes_
 KEY, OTHER, THIRD = b"k" * 32, b"o" * 32, b"t" * 32
 UNSIGNED = "its reply is not signed with a census key of this Pod, or was made for another question"
 KEY_DIFFERS = (
-    "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set: give all Pods the same "
-    "key, which they read again by themselves"
+    "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's: give all Pods the same key, which they read again "
+    "by themselves; if they have, it is of another set, and the Service's selector is wrong"
 )
 Keys = tuple[bytes, ...]
 

@@ -68,8 +68,8 @@ async def test_wrong_secret_in_one_pod(make_lab: MakeLab, etcd: Server) -> None:
         lab.secret_file(2).write_text(f"{a_key()}\n")
         await lab.start()
         wrong = (
-            "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's, or it is of another set: give all Pods the "
-            "same key, which they read again by themselves"
+            "its census key (PEERBOOT_SECRET_FILE) differs from this Pod's: give all Pods the same key, which they "
+            "read again by themselves; if they have, it is of another set, and the Service's selector is wrong"
         )
         expected: list[dict[str, str]] = [{"db-2": wrong}, {"db-2": wrong}, {"db-0": wrong, "db-1": wrong}]
         await lab.until("every Pod names the key", lambda: _all_say(lab, expected))

@@ -80,7 +80,8 @@ async def _names(lab: Lab, ordinal: int, words: str) -> bool:
 async def _forced(lab: Lab, etcd: Server, ordinal: int) -> None:
     """etcd with the arguments of docs/recovery.md, on a Pod's volume and loopback addresses, until it has a leader."""
     page = (Path(__file__).parents[2] / "docs/recovery.md").read_text()
-    (pod,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    texts = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    (pod,) = [text for text in texts if text["kind"] == "Pod"]
     name, *args = pod["spec"]["containers"][0]["command"]
     host = lab.network.fixed(ordinal)
     args = [

@@ -75,7 +75,7 @@ async def test_init_with_own_data_is_done_without_the_others(tmp_path: Path) -> 
 WRONG = {
     "no-port-name": "has no port named 'peerboot'",
     "wrong-domain": "'cluster.local' (from resolv.conf) is not the cluster's domain",
-    "not-published": "set publishNotReadyAddresses: true",
+    "not-published": "that Service lacks publishNotReadyAddresses: true",
     "dashed-ip-targets": "lists its Pods by address, not by name",
     "own-name-missing": "DNS lists this Pod's address as other",
 }
