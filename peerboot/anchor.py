@@ -65,7 +65,8 @@ def read(spec: str) -> Anchor:
         if content is None:
             if not path.parent.is_dir():  # the shared storage is not mounted; that is not "never written"
                 return Anchor(state="unknown", reason=f"{path.parent} is not there", where=str(path))
-            return Anchor(state="empty", where=str(path))
+            # Unlike a ConfigMap it is not deleted and made anew with the set: empty is empty.
+            return Anchor(state="empty", older="", where=str(path))
         said = _content(str(path), content)
         return Anchor(state="holds", token=said.token, at=said.at, where=str(path))
     except FilesError as error:

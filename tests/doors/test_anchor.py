@@ -35,7 +35,7 @@ def test_no_anchor_is_none() -> None:
 def test_the_first_write_counts(path: Path) -> None:
     """Empty, then the token; a second writer gets to know what the first one wrote, and nothing lies beside it."""
     spec = f"file:{path}"
-    assert Anchor(state="empty", where=str(path)) == anchor.read(spec)
+    assert Anchor(state="empty", older="", where=str(path)) == anchor.read(spec)
     holds = Anchor(state="holds", token=ONE, where=str(path))
     assert (holds, holds, holds) == (anchor.write(spec, ONE), anchor.write(spec, OTHER), anchor.read(spec))
     assert [found.name for found in path.parent.iterdir()] == ["birth"]

@@ -11,7 +11,7 @@ import pytest
 
 from peerboot.rules.words import consent_nonce
 from tests.run.api_model import Weather
-from tests.run.test_live import BAD, LIVE, healthy
+from tests.run.test_live import BAD, LIVE, asked, healthy
 from tests.run.turned import turned
 from tests.run.world import world
 
@@ -204,6 +204,19 @@ async def test_one_by_one_ordinal_0_forms_alone_on_its_first_day_only(tmp_path: 
         w.api.ordered = False
         for pod in w.pods[1:]:
             pod.start()
+        await w.until(w.settled)
+
+
+@turned
+async def test_one_by_one_with_a_file_for_an_anchor(tmp_path: Path) -> None:
+    """It is not deleted with the set: empty, it is the first day, and nobody looks for a claim."""
+    (tmp_path / "shared").mkdir()
+    async with world(tmp_path, 1, PEERBOOT_ANCHOR=f"file:{tmp_path}/shared/birth", **LIVE) as w:
+        w.api.ordered, w.api.replicas = True, 3
+        w.start()
+        await w.until(lambda: w.pods[0].node is not None and w.pods[0].rule == "serving", within=12)
+        assert asked(w, "persistentvolumeclaims") == 0
+        await w.scale(3)
         await w.until(w.settled)
 
 
