@@ -16,6 +16,8 @@ from peerboot.systems.etcd import datadir
 
 T = TypeVar("T")
 MakeLab = Callable[..., AbstractAsyncContextManager[Lab]]
+PASSING = ("leader changed", "connection refused")
+"""Words of errors that end by themselves within seconds."""
 STAYS = 2.5
 """Seconds for which something must stay as it is, to be believed. Every loop has looked several times by then."""
 
@@ -57,14 +59,17 @@ async def missing(writer: Writer, lab: Lab, ordinal: int) -> list[str]:
 
 
 async def _while_elected(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again while a leader is elected: the server then drops questions that it has begun with."""
+    """Ask again while a leader is elected, for the server then drops questions that it has begun with, and while it
+    comes back: what peerboot says of it is up to a second old.
+    """
     async with asyncio.timeout(15):
         while True:
             try:
                 return await ask()
             except ClientError as error:
-                if "leader changed" not in str(error):
+                if not any(words in str(error) for words in PASSING):
                     raise
+                await asyncio.sleep(0.1)
 
 
 async def _written(writer: Writer) -> bool:
