@@ -200,16 +200,18 @@ def cluster_exists(facts: Facts) -> Decision | None:
         f"A cluster exists or was begun ({'; '.join(parts)}), and none of its servers has shown a quorum yet: this "
         f"Pod, whose disk is {facts.disk.kind}, neither forms nor joins."
     )
+    waits_for = ("the cluster's quorum",)
     if silent:
         reason += f" Not heard: {why_unheard(facts, silent)}."
     elif hopeless := _too_few_have_data(facts):
-        reason += f" {hopeless}"
+        # What it waits for is another thing now, so the log tells it too.
+        reason, waits_for = f"{reason} {hopeless}", ("a lost volume, a backup, or a person",)
     if beyond:
         reason += (
             f" {', '.join(beyond)} is beyond the {facts.identity.replicas} pods of PEERBOOT_REPLICAS: raise it, or "
             "scale the set down and put that volume away."
         )
-    return say(facts, "wait", "cluster-exists", reason, waits_for=("the cluster's quorum",))
+    return say(facts, "wait", "cluster-exists", reason, waits_for=waits_for)
 
 
 def _too_few_have_data(facts: Facts) -> str:
