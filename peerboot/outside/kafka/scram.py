@@ -16,7 +16,7 @@ from peerboot.outside.kafka.errors import KafkaError
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 FEWEST, MOST = 4096, 65536
-"""Iterations that a server may ask for. Kafka itself sets 4096 to 16384; a thousand cost half a millisecond here."""
+"""Iterations that a server may ask for. Kafka itself sets 4096 to 16384; a thousand cost up to a millisecond here."""
 HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 GS2 = "n,,"
 """No channel binding, no other name to act for."""
