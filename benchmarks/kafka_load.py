@@ -135,21 +135,19 @@ async def use() -> None:
 
 
 async def _serve(folder: Path) -> None:
-    from peerboot.outside.kafka import Login
     from tests.doors.api_server import make_certificates
     from tests.kafka.fake import fake, say
-    from tests.kafka.test_connection import scram_server
+    from tests.kafka.fake_login import Doorman
     from tests.kafka.vectors import find
 
     made = make_certificates(folder, "ours")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.chain, made.key)
-    answers = {
-        17: say(find("SaslHandshakeResponse", "taken").raw),
-        36: scram_server(Login("SCRAM-SHA-512", "admin", PASSWORD)),
+    behind = {
         55: say(find("DescribeQuorumResponse", "a dynamic quorum").raw),
         3: say(find("MetadataResponse", "two brokers").raw),
     }
+    answers = Doorman("admin", PASSWORD).answers(behind)
     async with fake(answers, context) as there:
         print(there.address.port, made.ca, flush=True)
         await asyncio.Event().wait()

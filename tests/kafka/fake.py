@@ -15,6 +15,8 @@ from tests.kafka.vectors import find
 
 OLD_HEADERS = (17, 18)
 """SaslHandshake is not flexible, and ApiVersions never has tags in its response header (KIP-511)."""
+LARGEST = 100 << 20
+"""Kafka's socket.request.max.bytes: it closes the connection of who names more, as a TLS hello seems to do."""
 
 
 class Request(NamedTuple):
@@ -122,6 +124,8 @@ class Fake:
         try:
             while True:
                 size = struct.unpack(">i", await reader.readexactly(4))[0]
+                if not 0 < size <= LARGEST:
+                    return
                 request = parse(await reader.readexactly(size))
                 self.asked.append(request)
                 if request.key != 18:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import ssl
 import struct
 from pathlib import Path
@@ -15,7 +12,8 @@ import pytest
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, Login
 from tests.doors.api_server import Certificates, make_certificates
 from tests.doors.hostile import no_one
-from tests.kafka.fake import Answer, Request, fake, goodbye, in_turn, raw, say, silence, trickle
+from tests.kafka.fake import Answer, fake, goodbye, in_turn, raw, say, silence, trickle
+from tests.kafka.fake_login import Doorman
 from tests.kafka.vectors import find
 
 QUORUM = find("DescribeQuorumResponse", "a dynamic quorum").raw
@@ -254,36 +252,6 @@ async def test_tls_towards_a_listener_without_is_said(certificates: Certificates
         assert (await why_not(there, LONG, tls=trust))[0] == "tls"
 
 
-def scram_server(login: Login, wrong: bytes = b"") -> Answer:
-    """A server that knows the password, or one that answers ``wrong`` in the end."""
-    salt, rounds = b"pepper", 4096
-    name = "sha256" if login.mechanism == "SCRAM-SHA-256" else "sha512"
-    salted = hashlib.pbkdf2_hmac(name, login.password.encode(), salt, rounds)
-    said: list[bytes] = []
-
-    def token(message: bytes) -> bytes:
-        return bytes(2) + b"\0" + bytes([len(message) + 1]) + message + struct.pack(">q", 0) + b"\0"
-
-    def answer(request: Request) -> bytes:
-        message = request.body[1:-1] if request.body[0] < 0x80 else request.body[2:-1]
-        if len(said) % 2 == 0:
-            bare = message.removeprefix(b"n,,")
-            first = bare.split(b"r=")[1].join([b"r=", b""]) + b"XYZ,s=" + base64.b64encode(salt) + b",i=4096"
-            said[:] = [bare + b"," + first]
-            return token(first)
-        without, _, proof = message.rpartition(b",p=")
-        whole = said.pop() + b"," + without
-        key = hmac.digest(salted, b"Client Key", name)
-        stored = hashlib.new(name, key).digest()
-        signature = hmac.digest(stored, whole, name)
-        if bytes(a ^ b for a, b in zip(base64.b64decode(proof), signature, strict=True)) != key:
-            return find("SaslAuthenticateResponse", "not taken").raw
-        proved = hmac.digest(hmac.digest(salted, b"Server Key", name), whole, name)
-        return token(wrong or b"v=" + base64.b64encode(proved))
-
-    return say(answer)
-
-
 TAKEN = say(find("SaslHandshakeResponse", "taken").raw)
 ADMIN = {
     "scram 256": Login("SCRAM-SHA-256", "admin", "secret"),
@@ -294,7 +262,7 @@ ADMIN = {
 @pytest.mark.parametrize("login", ADMIN.values(), ids=ADMIN.keys())
 async def test_scram_logs_in(login: Login) -> None:
     """The server checks the proof, and this side checks the server's; then the first call follows."""
-    answers = {17: TAKEN, 36: scram_server(login), 55: say(QUORUM)}
+    answers = Doorman(login.user.replace(",", "=2C"), login.password).answers({55: say(QUORUM)})
     async with fake(answers) as there, Kafka([there.address], kind="broker", login=login) as kafka:
         await kafka.describe_quorum()
         assert there.calls() == [17, 36, 36, 55]
@@ -319,12 +287,12 @@ SCRAM = ADMIN["scram 256"]
 FAILURES = {
     "a wrong password": (
         SCRAM,
-        {17: TAKEN, 36: scram_server(Login("SCRAM-SHA-256", "admin", "other"))},
+        Doorman("admin", "other").answers({}),
         "SASL_AUTHENTICATION_FAILED (58): Authentication failed: Invalid username or password",
     ),
     "a server without the password": (
         SCRAM,
-        {17: TAKEN, 36: scram_server(SCRAM, wrong=b"v=AAAA")},
+        Doorman("admin", "secret", wrong=b"v=AAAA").answers({}),
         "the server's login answer has no proof that it knows the password: another server, or other credentials",
     ),
     "a plain login refused": (

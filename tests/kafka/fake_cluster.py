@@ -1,0 +1,227 @@
+"""Three controllers and a broker in one process, as far as the contract goes: state, and answers made from it."""
+
+from __future__ import annotations
+
+import ssl
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+from peerboot.outside.kafka import Address, wire
+from peerboot.outside.kafka.wire import Reader
+from tests.doors.api_server import Certificates
+from tests.kafka.contract import PASSWORD, USER, Place
+from tests.kafka.fake import Answer, Fake, Request, fake, say
+from tests.kafka.fake_login import Doorman
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+CLUSTER = "bL7vmpYoRcSTJpf6jO-LDQ"
+LISTENER = "CONTROLLER"
+SAID_3, SAID_6, SAID_41, SAID_42, SAID_95, SAID_102, SAID_104, SAID_114, SAID_126, SAID_127 = (
+    3, 6, 41, 42, 95, 102, 104, 114, 126, 127,
+)  # fmt: skip
+BOTH = {17: 1, 18: 4, 36: 2, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
+"""Calls of brokers and controllers, and their highest versions in 4.3."""
+NOTHING = wire.int32(0) + wire.int16(0) + wire.string(None)
+
+
+def plain(code: int) -> bytes:
+    """Throttle time, code, no message."""
+    return wire.int32(0) + wire.int16(code) + wire.string(None) + wire.NO_TAGS
+
+
+def greeting(calls: dict[int, int], levels: dict[str, int]) -> bytes:
+    """ApiVersions 3 and 4."""
+    rows = (wire.int16(key) + wire.int16(0) + wire.int16(high) + wire.NO_TAGS for key, high in calls.items())
+    finalized = wire.array(
+        wire.string(name) + wire.int16(level) + wire.int16(level) + wire.NO_TAGS for name, level in levels.items()
+    )
+    return (
+        wire.int16(0) + wire.array(rows) + wire.int32(0)
+        + wire.uvarint(1) + wire.uvarint(2) + wire.uvarint(len(finalized)) + finalized
+    )  # fmt: skip
+
+
+class Cluster:
+    """A dynamic quorum of 1, 2 and 3."""
+
+    def __init__(self, leader: int = 2) -> None:
+        self.leader = leader
+        self.voters = {number: wire.uuid_text(bytes([number]) * 16) for number in (1, 2, 3)}
+        self.levels = {"kraft.version": 1, "metadata.version": 30}
+        self.controllers: dict[int, Address] = {}
+        self.brokers: dict[int, Address] = {}
+
+    def quorum(self) -> bytes:
+        """DescribeQuorum 2 by the leader."""
+        rows = [
+            wire.int32(number) + wire.uuid(directory) + struct.pack(">qqq", 100, 5, 5) + wire.NO_TAGS
+            for number, directory in self.voters.items()
+        ]
+        partition = wire.int32(0) + wire.int16(0) + wire.string(None) + struct.pack(">iiq", self.leader, 7, 99)
+        partition += wire.array(rows) + wire.array([]) + wire.NO_TAGS
+        topic = wire.string("__cluster_metadata") + wire.array([partition]) + wire.NO_TAGS
+        nodes = []
+        for number, (host, port) in self.controllers.items():
+            listener = wire.string(LISTENER) + wire.string(host) + wire.uint16(port) + wire.NO_TAGS
+            nodes.append(wire.int32(number) + wire.array([listener]) + wire.NO_TAGS)
+        return wire.int16(0) + wire.string(None) + wire.array([topic]) + wire.array(nodes) + wire.NO_TAGS
+
+    def not_leading(self) -> bytes:
+        """DescribeQuorum 2 by another one: leader 0, which is nobody, and no voters."""
+        partition = wire.int32(0) + wire.int16(SAID_6) + wire.string(None) + bytes(16) + b"\1\1\0"
+        topic = wire.string("__cluster_metadata") + wire.array([partition]) + wire.NO_TAGS
+        return wire.int16(0) + wire.string(None) + wire.array([topic]) + wire.array([]) + wire.NO_TAGS
+
+    def nodes(self, request: Request, kind: int, found: dict[int, Address]) -> bytes:
+        """DescribeCluster 2."""
+        asked = request.body[1]
+        code, shown = (0, found) if asked == kind else (SAID_114, {})
+        rows = (
+            wire.int32(number) + wire.string(host) + wire.int32(port) + wire.string(None) + b"\0\0"
+            for number, (host, port) in shown.items()
+        )
+        head = wire.int32(0) + wire.int16(code) + wire.string(None) + wire.int8(asked)
+        controller = self.leader if kind == 2 else 1
+        return head + wire.string(CLUSTER) + wire.int32(controller) + wire.array(rows) + wire.int32(0) + wire.NO_TAGS
+
+    def add(self, request: Request) -> bytes:
+        """AddRaftVoter 1."""
+        read = Reader(request.body)
+        cluster, _, number, directory = read.nullable(), read.int32(), read.int32(), read.uuid()
+        [(listener, _, _)] = read.array(lambda: _row(read, read.string(), read.string(), read.uint16()), 5)
+        if cluster not in (None, CLUSTER):
+            return plain(SAID_104)
+        if listener != LISTENER:
+            return plain(SAID_42)
+        if number in self.voters:
+            return plain(SAID_126)
+        self.voters[number] = directory
+        return plain(0)
+
+    def remove(self, request: Request) -> bytes:
+        """RemoveRaftVoter 0."""
+        read = Reader(request.body)
+        cluster, number, directory = read.nullable(), read.int32(), read.uuid()
+        if cluster not in (None, CLUSTER):
+            return plain(SAID_104)
+        if self.voters.get(number) != directory or len(self.voters) == 1:
+            return plain(SAID_127)
+        del self.voters[number]
+        return plain(0)
+
+    def unregister(self, request: Request) -> bytes:
+        """UnregisterBroker 0."""
+        number = Reader(request.body).int32()
+        return plain(0 if self.brokers.pop(number, None) else SAID_102)
+
+    def features(self, request: Request) -> bytes:
+        """UpdateFeatures 2, validated only."""
+        read = Reader(request.body)
+        read.int32()
+        rows = read.array(lambda: _row(read, read.string(), read.int16(), read.int8()), 5)
+        return plain(0 if all(level <= self.levels.get(name, 0) for name, level, _ in rows) else SAID_95)
+
+    def metadata(self, request: Request) -> bytes:
+        """Metadata 13: no topic is there, whichever is asked for."""
+        read = Reader(request.body)
+        asked = read.array(lambda: _row(read, read.uuid(), read.string(), 0), 18)
+        topics = (
+            wire.int16(SAID_3) + wire.string(name) + wire.NO_UUID + b"\0" + wire.array([]) + wire.int32(0) + b"\0"
+            for _, name, _ in asked
+        )
+        brokers = (
+            wire.int32(number) + wire.string(host) + wire.int32(port) + wire.string(None) + wire.NO_TAGS
+            for number, (host, port) in self.brokers.items()
+        )
+        head = wire.int32(0) + wire.array(brokers) + wire.string(CLUSTER) + wire.int32(1)
+        return head + wire.array(topics) + wire.int16(0) + wire.NO_TAGS
+
+    def reassign(self, request: Request) -> bytes:
+        """AlterPartitionReassignments 1: no topic is there."""
+        read = Reader(request.body)
+        read.take(5)
+
+        def partition() -> int:
+            found = read.int32()
+            read.ints()
+            read.tags()
+            return found
+
+        asked = read.array(lambda: _row(read, read.string(), read.array(partition, 6), 0), 3)
+        topics = (wire.string(name) + wire.array(_refused(rows)) + wire.NO_TAGS for name, rows, _ in asked)
+        return wire.int32(0) + b"\0" + wire.int16(0) + wire.string(None) + wire.array(topics) + wire.NO_TAGS
+
+
+def _row(read: Reader, one: A, two: B, three: C) -> tuple[A, B, C]:
+    """A struct of three fields, or of two and nothing, and the tags behind it."""
+    read.tags()
+    return one, two, three
+
+
+def _refused(partitions: Iterable[int]) -> Iterable[bytes]:
+    return (wire.int32(one) + wire.int16(SAID_3) + wire.string(None) + wire.NO_TAGS for one in partitions)
+
+
+def controller(cluster: Cluster, number: int) -> dict[int, Answer]:
+    """What a controller answers: the leader everything, another one 6 to raft's calls and 41 to the others."""
+
+    def leading(answer: Answer, otherwise: bytes) -> Answer:
+        async def behave(request: Request, writer: object) -> None:
+            chosen = answer if cluster.leader == number else say(otherwise)
+            await chosen(request, writer)  # type: ignore[arg-type]  # handed on as it came
+
+        return behave
+
+    moves = NOTHING + wire.array([]) + wire.NO_TAGS
+    return {
+        18: say(lambda _: greeting(BOTH | {82: 0}, cluster.levels)),
+        60: say(lambda request: cluster.nodes(request, 2, cluster.controllers)),
+        55: leading(say(lambda _: cluster.quorum()), cluster.not_leading()),
+        80: leading(say(cluster.add), plain(SAID_6)),
+        81: leading(say(cluster.remove), plain(SAID_6)),
+        64: leading(say(cluster.unregister), plain(SAID_41)),
+        57: leading(say(cluster.features), plain(SAID_41)),
+        46: leading(say(moves), wire.int32(0) + wire.int16(SAID_41) + wire.string(None) + wire.array([]) + b"\0"),
+    }
+
+
+def broker(cluster: Cluster) -> dict[int, Answer]:
+    """What a broker answers: all that the leader would, and metadata."""
+    return {
+        18: say(lambda _: greeting(BOTH | {3: 13}, cluster.levels)),
+        3: say(cluster.metadata),
+        60: say(lambda request: cluster.nodes(request, 1, cluster.brokers)),
+        55: say(lambda _: cluster.quorum()),
+        80: say(cluster.add),
+        81: say(cluster.remove),
+        64: say(cluster.unregister),
+        57: say(cluster.features),
+        45: say(cluster.reassign),
+        46: say(NOTHING + wire.array([]) + wire.NO_TAGS),
+    }
+
+
+@asynccontextmanager
+async def fake_place(ours: Certificates, other: Certificates) -> AsyncIterator[Place]:
+    """A whole fake Kafka."""
+    cluster = Cluster()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ours.chain, ours.key)
+    async with AsyncExitStack() as stack:
+
+        async def started(answers: dict[int, Answer], tls: ssl.SSLContext | None = None) -> Fake:
+            return await stack.enter_async_context(fake(answers, tls))
+
+        nodes = [await started(controller(cluster, number)) for number in (1, 2, 3)]
+        cluster.controllers = {number: node.address for number, node in enumerate(nodes, 1)}
+        plaintext = await started(broker(cluster))
+        behind = broker(cluster)
+        hello = behind.pop(18)
+        secure = await started({18: hello, **Doorman(USER, PASSWORD).answers(behind)}, context)
+        cluster.brokers = {1: plaintext.address}
+        one, two, three = (node.address for node in nodes)
+        yield Place(CLUSTER, (one, two, three), plaintext.address, secure.address, ours.ca, other.ca, pause=0)
