@@ -19,21 +19,21 @@ Manners = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Certificates:
-    """A CA, and what it signed for 127.0.0.1."""
+    """A CA, and what it signed for an address."""
 
     ca: Path
     chain: Path
     key: Path
 
 
-def make_certificates(folder: Path, name: str) -> Certificates:
+def make_certificates(folder: Path, name: str, address: str = "127.0.0.1") -> Certificates:
     """A new CA and a server's certificate; by the ``openssl`` command, which every system of the tests has."""
     base = folder / name
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     made = Certificates(Path(f"{base}-ca.crt"), Path(f"{base}.crt"), Path(f"{base}.key"))
     _openssl("req", "-x509", *curve, "-subj", f"/CN={name}", "-keyout", f"{base}-ca.key", "-out", str(made.ca))
     _openssl(
-        "req", "-x509", *curve, "-subj", "/CN=kube-apiserver", "-addext", "subjectAltName=IP:127.0.0.1",
+        "req", "-x509", *curve, "-subj", "/CN=kube-apiserver", "-addext", f"subjectAltName=IP:{address}",
         "-addext", "basicConstraints=critical,CA:FALSE", "-CA", str(made.ca), "-CAkey", f"{base}-ca.key",
         "-keyout", str(made.key), "-out", str(made.chain),
     )  # fmt: skip

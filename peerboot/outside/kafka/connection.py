@@ -28,6 +28,7 @@ FRAME = 8 << 20
 """Bytes of an answer that are taken, as the default."""
 TLS_ALERT = b"\x15\x03"
 """How a listener with TLS answers to somebody without."""
+CLOSE_SECONDS = 1.0
 RENEW = 0.8
 """Of the time that a login holds; after that the next request gets a new connection (KIP-368)."""
 
@@ -119,15 +120,12 @@ class Connection:
                 self._writer.write(message)
                 await self._writer.drain()
                 raw = await self._frame()
-            if int.from_bytes(raw[:4], "big", signed=True) != self._correlation:
-                raise KafkaError("protocol", "an answer to another request", sent=True)
             done = True
-            return raw[4:]
+            return raw
         except TimeoutError:
             raise KafkaError("timeout", "no answer in time", sent=True) from None
-        except asyncio.IncompleteReadError as error:
-            why = "closed in the middle of an answer" if error.partial else "closed without an answer"
-            raise KafkaError("refused", f"the connection was {why}", sent=True) from None
+        except asyncio.IncompleteReadError:
+            raise KafkaError("refused", "the connection was closed in the middle of an answer", sent=True) from None
         except OSError as error:
             raise _failed(error, sent=True) from None
         finally:
@@ -136,13 +134,21 @@ class Connection:
                 self._writer.transport.abort()
 
     async def _frame(self) -> bytes:
-        head = await self._reader.readexactly(4)
+        try:
+            head = await self._reader.readexactly(4)
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            raise KafkaError("refused", "the connection was closed without an answer", sent=True) from None
         size = int.from_bytes(head, "big", signed=True)
         if head.startswith(TLS_ALERT):
             raise KafkaError("tls", "it speaks TLS, and was spoken to without", sent=True)
         if not SMALLEST_FRAME <= size <= self._limit:
             raise KafkaError("protocol", f"an answer of {size} bytes, where up to {self._limit} are taken", sent=True)
-        return await self._reader.readexactly(size)
+        # Read apart, so that the rest, which may be large, is not copied to be without it.
+        if int.from_bytes(await self._reader.readexactly(4), "big", signed=True) != self._correlation:
+            raise KafkaError("protocol", "an answer to another request", sent=True)
+        return await self._reader.readexactly(size - 4)
 
     async def greet(self, deadline: float) -> None:
         """Learn what it can do. Version 4 of ApiVersions, for 3 leaves out features that begin at 0, else 3."""
@@ -198,7 +204,8 @@ class Connection:
         """Close it at once; TLS is not asked to say good-bye."""
         self._writer.transport.abort()
         with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._writer.wait_closed()
 
 
 async def _exchange_tokens(login: Login, send: Callable[[bytes], Awaitable[bytes]]) -> None:

@@ -42,8 +42,8 @@ UPDATE_FEATURES = Api(57, "UpdateFeatures", 1, 2, change=True)
 
 BROKERS, CONTROLLERS = 1, 2
 """Endpoint types of DescribeCluster (KIP-919)."""
-UPGRADE, SAFE_DOWNGRADE = 1, 2
-"""Upgrade types of UpdateFeatures (KIP-584, KIP-778)."""
+UPGRADE = 1
+"""Upgrade type of UpdateFeatures (KIP-778)."""
 QUORUM_TOPIC = "__cluster_metadata"
 
 

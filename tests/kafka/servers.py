@@ -1,0 +1,229 @@
+"""Real Kafkas: the jars of a release from Maven Central, got once into the cache of the lab, and servers from them.
+
+Needs a JDK (17, or 11 for 3.x) and Maven; a missing one is an error that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from peerboot.lab.network import Network
+from peerboot.lab.servers import cache_dir
+from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, wire
+from tests.doors.api_server import Certificates
+from tests.kafka.contract import PASSWORD, USER, Place
+
+VERSIONS = ("3.9.2", "4.1.2", "4.3.1")
+POM = Path(__file__).with_name("pom.xml")
+MAVEN_SECONDS = 600
+FORMAT_SECONDS = 60
+START_SECONDS = 90
+JAVA = ("java", "-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+CONTROLLER, PLAIN, SECURE = 9093, 9092, 9094
+LOG4J_1 = """log4j.rootLogger=WARN, err
+log4j.appender.err=org.apache.log4j.ConsoleAppender
+log4j.appender.err.Target=System.err
+log4j.appender.err.layout=org.apache.log4j.PatternLayout
+log4j.appender.err.layout.ConversionPattern=%d{HH:mm:ss,SSS} %p %m (%c{1})%n
+"""
+LOG4J_2 = """status=ERROR
+appender.err.type=Console
+appender.err.name=ERR
+appender.err.target=SYSTEM_ERR
+appender.err.layout.type=PatternLayout
+appender.err.layout.pattern=%d{HH:mm:ss,SSS} %p %m (%c{1})%n
+rootLogger.level=WARN
+rootLogger.appenderRef.err.ref=ERR
+"""
+
+
+class MissingError(Exception):
+    """What a real Kafka needs is not there, and how to get it."""
+
+
+def jars(version: str) -> Path:
+    """The folder with a release's jars; made now when it is not there yet."""
+    found = cache_dir() / f"kafka-{version}"
+    if found.is_dir():
+        return found
+    for program, package in (("java", "a JDK, 17 or newer"), ("mvn", "Maven, 3.8 or newer")):
+        if shutil.which(program) is None:
+            raise MissingError(f"a real Kafka needs {package}: there is no {program} here (Debian: default-jdk, maven)")
+    found.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=found.parent) as folder:
+        command = [
+            "mvn",
+            "-q",
+            "-B",
+            "-f",
+            str(POM),
+            "dependency:copy-dependencies",
+            f"-DoutputDirectory={folder}/libs",
+        ]
+        command += [f"-Dkafka.version={version}", *(["-Dlog4j=1"] if version.startswith("3.") else [])]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=MAVEN_SECONDS)  # noqa: S603 - our own words
+        if done.returncode:
+            raise MissingError(f"Maven has no jars of Kafka {version}: {(done.stdout + done.stderr)[-600:]}")
+        # Two that make it at the same time: the first one's is as good.
+        with suppress(OSError):
+            (Path(folder) / "libs").rename(found)
+    return found
+
+
+@dataclass
+class Node:
+    """One server's folder, and its process once it is started."""
+
+    version: str
+    folder: Path
+    process: asyncio.subprocess.Process | None = None
+
+    def java(self, main: str, *arguments: str) -> list[str]:
+        """A command line."""
+        (self.folder / "log4j.properties").write_text(LOG4J_1)
+        (self.folder / "log4j2.properties").write_text(LOG4J_2)
+        log = f"-Dlog4j.configuration=file:{self.folder}/log4j.properties"
+        log2 = f"-Dlog4j2.configurationFile=file:{self.folder}/log4j2.properties"
+        return [*JAVA, log, log2, "-cp", f"{jars(self.version)}/*", main, *arguments]
+
+    def told(self) -> str:
+        """The end of its log."""
+        log = self.folder / "log"
+        return log.read_text(errors="replace")[-3000:] if log.exists() else ""
+
+
+def properties(number: int, addresses: list[str], folder: Path, secret: Certificates) -> str:
+    """server.properties: 1 is broker and controller, 2 and 3 are controllers."""
+    host = addresses[number - 1]
+    listeners = [f"CONTROLLER://{host}:{CONTROLLER}"]
+    lines = [
+        f"process.roles={'broker,controller' if number == 1 else 'controller'}",
+        f"node.id={number}",
+        "controller.quorum.bootstrap.servers=" + ",".join(f"{one}:{CONTROLLER}" for one in addresses),
+        "controller.listener.names=CONTROLLER",
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SECURE:SASL_SSL",
+        f"log.dirs={folder}/data",
+        "offsets.topic.replication.factor=1",
+        "transaction.state.log.replication.factor=1",
+        "transaction.state.log.min.isr=1",
+        "log.cleaner.dedupe.buffer.size=2097152",
+        "num.network.threads=1",
+        "num.io.threads=2",
+    ]
+    if number == 1:
+        listeners += [f"PLAIN://{host}:{PLAIN}", f"SECURE://{host}:{SECURE}"]
+        keystore = folder / "server.pem"
+        keystore.write_text(secret.key.read_text() + secret.chain.read_text() + secret.ca.read_text())
+        plain, scram = (
+            f"org.apache.kafka.common.security.{name} required"
+            for name in ("plain.PlainLoginModule", "scram.ScramLoginModule")
+        )
+        lines += [
+            "inter.broker.listener.name=PLAIN",
+            "listener.name.secure.ssl.keystore.type=PEM",
+            f"listener.name.secure.ssl.keystore.location={keystore}",
+            "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+            f'listener.name.secure.plain.sasl.jaas.config={plain} user_{USER}="{PASSWORD}";',
+            f"listener.name.secure.scram-sha-256.sasl.jaas.config={scram};",
+            f"listener.name.secure.scram-sha-512.sasl.jaas.config={scram};",
+        ]
+    text = ",".join(listeners)
+    return "\n".join([*lines, f"listeners={text}", f"advertised.listeners={text}", ""])
+
+
+async def _format(node: Node, cluster: str, voters: str) -> None:
+    scram = [f"--add-scram={kind}=[name={USER},password={PASSWORD}]" for kind in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
+    arguments = ["format", f"--cluster-id={cluster}", "-c", f"{node.folder}/server.properties"]
+    command = node.java("kafka.tools.StorageTool", *arguments, f"--initial-controllers={voters}", *scram)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(FORMAT_SECONDS):
+        said, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"kafka-storage format ended with {process.returncode}: {said.decode()[-2000:]}")
+
+
+async def _settled(place: Place) -> None:
+    """Until the quorum leads and the broker serves."""
+    bounds = Bounds(open=2, read=3, call=5)
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            with suppress(KafkaError):
+                async with (
+                    Kafka(place.controllers, kind="controller", bounds=bounds) as kafka,
+                    Kafka([place.broker], kind="broker", bounds=bounds) as broker,
+                ):
+                    quorum = await kafka.describe_quorum()
+                    level = (await broker.versions()).level("metadata.version")
+                    nodes = (await broker.describe_cluster()).nodes
+                    if quorum.leader > 0 and nodes and level and all(one.caught_up_ms > 0 for one in quorum.voters):
+                        return
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def real_place(
+    version: str, root: Path, network: Network, ours: Certificates, other: Certificates
+) -> AsyncIterator[Place]:
+    """Three controllers, one of which is a broker too; ``ours`` is for the address ``network.fixed(0)``."""
+    addresses = [network.fixed(number) for number in range(3)]
+    cluster, directories = (
+        wire.uuid_text(b"\1" + os.urandom(15)),
+        [wire.uuid_text(b"\1" + os.urandom(15)) for _ in range(3)],
+    )
+    voters = ",".join(
+        f"{number}@{host}:{CONTROLLER}:{directory}"
+        for number, (host, directory) in enumerate(zip(addresses, directories, strict=True), 1)
+    )
+    nodes = []
+    for number in (1, 2, 3):
+        folder = root / str(number)
+        folder.mkdir()
+        (folder / "server.properties").write_text(properties(number, addresses, folder, ours))
+        nodes.append(Node(version, folder))
+    one, two, three = (Address(host, CONTROLLER) for host in addresses)
+    place = Place(
+        cluster,
+        (one, two, three),
+        Address(addresses[0], PLAIN),
+        Address(addresses[0], SECURE),
+        ours.ca,
+        other.ca,
+    )
+    try:
+        for node in nodes:
+            await _format(node, cluster, voters)
+        for node in nodes:
+            with (node.folder / "log").open("wb") as log:
+                command = node.java("kafka.Kafka", f"{node.folder}/server.properties")
+                node.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        await _settled(place)
+        yield place
+    except BaseException as error:
+        error.add_note("\n".join(f"-- {node.folder.name}:\n{node.told()}" for node in nodes))
+        raise
+    finally:
+        await asyncio.gather(*(_stopped(node) for node in nodes))
+
+
+async def _stopped(node: Node) -> None:
+    """By SIGTERM, and by SIGKILL where that takes long: the last of a quorum waits for the others."""
+    if node.process is None or node.process.returncode is not None:
+        return
+    node.process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(10):
+            await node.process.wait()
+    except TimeoutError:
+        node.process.kill()
+        await node.process.wait()
