@@ -1,7 +1,8 @@
 """What holds of every Kafka that the client may meet: the fake one of these tests and a real one alike.
 
 ``class TestContract(Contract)`` in a test file runs it, with a fixture ``place`` that says where. There are three
-controllers with ids 1, 2 and 3 in a dynamic quorum, and one broker, 1, which has no topic.
+controllers with ids 1, 2 and 3 in a dynamic quorum, and two brokers, 1 and 2, which make a topic of one partition and
+one replica when they are asked for it in the right way.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, Login
-from peerboot.outside.kafka.values import Endpoint, Quorum
+from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, Login, requests, responses, wire
+from peerboot.outside.kafka.connection import connect
+from peerboot.outside.kafka.values import Endpoint, Quorum, Topic
 
 BOUNDS = Bounds(open=10, read=10, call=30)
 OTHER_ID = "b" * 21 + "A"
@@ -40,8 +42,9 @@ class Place:
     controllers: tuple[Address, Address, Address]
     """Of the ids 1, 2 and 3, on the listener CONTROLLER."""
     broker: Address
+    """The one with id 1."""
     secure: Address
-    """The same broker over TLS, with PLAIN and both kinds of SCRAM for ``USER``."""
+    """The same over TLS, with PLAIN and both kinds of SCRAM for ``USER``."""
     ca: Path
     """Who signed its certificate."""
     other_ca: Path
@@ -80,6 +83,24 @@ def ids(quorum: Quorum) -> list[int]:
     return sorted(voter.id for voter in quorum.voters)
 
 
+async def make_topic(place: Place, name: str) -> Topic:
+    """A topic that is there, made by asking for it as peerboot never does."""
+    api, deadline = requests.METADATA, asyncio.get_running_loop().time() + BOUNDS.call
+    connection = await connect(place.broker, deadline=deadline)
+    version = connection.version(api)
+    asked = wire.array([wire.NO_UUID + wire.string(name) + wire.NO_TAGS])
+    body = asked + wire.boolean(True) + wire.boolean(False) + wire.NO_TAGS
+    for _ in range(TRIES):
+        found = await connection.call(
+            api, version, body, lambda read: responses.metadata(read, version), deadline=deadline, entries=1000
+        )
+        if not found.topics[0].error and found.topics[0].partitions[0].leader > 0:
+            break
+        await asyncio.sleep(place.pause)
+    await connection.close()
+    return found.topics[0]
+
+
 class Contract:
     """Facts about a Kafka; ``place`` says where it is."""
 
@@ -115,11 +136,12 @@ class Contract:
         )
 
     async def test_a_broker_names_brokers(self, place: Place) -> None:
-        """The one that there is, which is not fenced."""
+        """Both, neither of which is fenced."""
         async with place.brokers() as kafka:
             found = await kafka.describe_cluster(fenced=True)
-        [node] = found.nodes
-        assert (found.cluster, node.id, node.host, node.fenced) == (place.cluster, 1, place.broker.host, False)
+        nodes = {node.id: node for node in found.nodes}
+        assert (found.cluster, sorted(nodes), {node.fenced for node in found.nodes}) == (place.cluster, [1, 2], {False})
+        assert (nodes[1].host, nodes[1].port) == tuple(place.broker)
 
     async def test_a_broker_that_is_taken_for_a_controller_says_so(self, place: Place) -> None:
         """114 one way, and the other way too."""
@@ -185,14 +207,14 @@ class Contract:
         assert (error.outcome, after.finalized) == ("answered", before.finalized)
 
     async def test_metadata(self, place: Place) -> None:
-        """The broker, no topic, and a topic that is not there is not made by asking for it."""
+        """The brokers; and a topic that is not there is not made by asking for it."""
         async with place.brokers() as kafka:
             every, none = await kafka.metadata(), await kafka.metadata(["none"])
             again = await kafka.metadata()
         [topic] = none.topics
-        assert (every.cluster, [node.id for node in every.brokers], topic.name, topic.error) == (
+        assert (every.cluster, sorted(node.id for node in every.brokers), topic.name, topic.error) == (
             place.cluster,
-            [1],
+            [1, 2],
             "none",
             3,
         )
@@ -206,6 +228,30 @@ class Contract:
             [refused] = await kafka.alter_reassignments({("none", 0): [1]})
         assert (none, same) == ((), ())
         assert (refused.topic, refused.partition, refused.name) == ("none", 0, "UNKNOWN_TOPIC_OR_PARTITION")
+
+    async def test_a_partition_is_moved_to_the_other_broker(self, place: Place) -> None:
+        """Begun, seen to its end, and what cannot be done is refused for each partition: 85 and 39."""
+        topic = await make_topic(place, "moved")
+        [old] = topic.partitions[0].replicas
+        new = 3 - old
+        async with place.brokers() as kafka:
+            [nothing] = await kafka.alter_reassignments({("moved", 0): None})
+            [unknown] = await kafka.alter_reassignments({("moved", 0): [9]})
+            done = await kafka.alter_reassignments({("moved", 0): [new]})
+            for _ in range(TRIES):
+                [after] = (await kafka.metadata(["moved"])).topics
+                if after.partitions[0].replicas == (new,) and not await kafka.list_reassignments():
+                    break
+                await asyncio.sleep(place.pause)
+        partition = after.partitions[0]
+        assert (nothing.code, unknown.code, done) == (85, 39, ())
+        assert (partition.replicas, partition.in_sync, partition.offline, after.id, after.internal) == (
+            (new,),
+            (new,),
+            (),
+            topic.id,
+            False,
+        )
 
     @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
     async def test_a_login_over_tls(self, place: Place, login: Login) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -20,8 +20,8 @@ B = TypeVar("B")
 C = TypeVar("C")
 CLUSTER = "bL7vmpYoRcSTJpf6jO-LDQ"
 LISTENER = "CONTROLLER"
-SAID_3, SAID_6, SAID_41, SAID_42, SAID_95, SAID_102, SAID_104, SAID_114, SAID_126, SAID_127 = (
-    3, 6, 41, 42, 95, 102, 104, 114, 126, 127,
+SAID_3, SAID_6, SAID_39, SAID_41, SAID_42, SAID_85, SAID_95, SAID_102, SAID_104, SAID_114, SAID_126, SAID_127 = (
+    3, 6, 39, 41, 42, 85, 95, 102, 104, 114, 126, 127,
 )  # fmt: skip
 BOTH = {17: 1, 18: 4, 36: 2, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
 """Calls of brokers and controllers, and their highest versions in 4.3."""
@@ -54,6 +54,8 @@ class Cluster:
         self.levels = {"kraft.version": 1, "metadata.version": 30}
         self.controllers: dict[int, Address] = {}
         self.brokers: dict[int, Address] = {}
+        self.topics: dict[str, tuple[int, ...]] = {}
+        """Each of one partition, and the brokers that have it."""
 
     def quorum(self) -> bytes:
         """DescribeQuorum 2 by the leader."""
@@ -126,13 +128,12 @@ class Cluster:
         return plain(0 if all(level <= self.levels.get(name, 0) for name, level, _ in rows) else SAID_95)
 
     def metadata(self, request: Request) -> bytes:
-        """Metadata 13: no topic is there, whichever is asked for."""
+        """Metadata 13; a topic that is not there is made where that is asked for."""
         read = Reader(request.body)
         asked = read.array(lambda: _row(read, read.uuid(), read.string(), 0), 18)
-        topics = (
-            wire.int16(SAID_3) + wire.string(name) + wire.NO_UUID + b"\0" + wire.array([]) + wire.int32(0) + b"\0"
-            for _, name, _ in asked
-        )
+        if read.boolean():
+            self.topics |= {name: (1,) for _, name, _ in asked if name not in self.topics}
+        topics = [self._topic(name) for name in ([name for _, name, _ in asked] or self.topics)]
         brokers = (
             wire.int32(number) + wire.string(host) + wire.int32(port) + wire.string(None) + wire.NO_TAGS
             for number, (host, port) in self.brokers.items()
@@ -140,19 +141,47 @@ class Cluster:
         head = wire.int32(0) + wire.array(brokers) + wire.string(CLUSTER) + wire.int32(1)
         return head + wire.array(topics) + wire.int16(0) + wire.NO_TAGS
 
+    def _topic(self, name: str) -> bytes:
+        if name not in self.topics:
+            return wire.int16(SAID_3) + wire.string(name) + wire.NO_UUID + b"\0" + wire.array([]) + bytes(4) + b"\0"
+        ids = wire.array(wire.int32(one) for one in self.topics[name])
+        partition = wire.int16(0) + wire.int32(0) + wire.int32(self.topics[name][0]) + wire.int32(1)
+        partition += ids + ids + wire.array([]) + wire.NO_TAGS
+        head = wire.int16(0) + wire.string(name) + name.encode().ljust(16)[:16] + b"\0"
+        return head + wire.array([partition]) + bytes(4) + wire.NO_TAGS
+
+    def _moved(self, name: str, replicas: tuple[int, ...] | None) -> int:
+        """The code of a move, which is done at once."""
+        if name not in self.topics:
+            return SAID_3
+        if replicas is None:
+            return SAID_85
+        if not set(replicas) <= set(self.brokers):
+            return SAID_39
+        self.topics[name] = replicas
+        return 0
+
     def reassign(self, request: Request) -> bytes:
-        """AlterPartitionReassignments 1: no topic is there."""
+        """AlterPartitionReassignments 1."""
         read = Reader(request.body)
         read.take(5)
 
-        def partition() -> int:
-            found = read.int32()
-            read.ints()
+        def partition() -> tuple[int, tuple[int, ...] | None]:
+            index, ids = read.int32(), read.ints()
             read.tags()
-            return found
+            # Null and empty look alike to the reader, and nobody asks for no replicas.
+            return index, ids or None
 
         asked = read.array(lambda: _row(read, read.string(), read.array(partition, 6), 0), 3)
-        topics = (wire.string(name) + wire.array(_refused(rows)) + wire.NO_TAGS for name, rows, _ in asked)
+        topics = [
+            wire.string(name)
+            + wire.array(
+                wire.int32(index) + wire.int16(self._moved(name, ids)) + wire.string(None) + wire.NO_TAGS
+                for index, ids in rows
+            )
+            + wire.NO_TAGS
+            for name, rows, _ in asked
+        ]
         return wire.int32(0) + b"\0" + wire.int16(0) + wire.string(None) + wire.array(topics) + wire.NO_TAGS
 
 
@@ -160,10 +189,6 @@ def _row(read: Reader, one: A, two: B, three: C) -> tuple[A, B, C]:
     """A struct of three fields, or of two and nothing, and the tags behind it."""
     read.tags()
     return one, two, three
-
-
-def _refused(partitions: Iterable[int]) -> Iterable[bytes]:
-    return (wire.int32(one) + wire.int16(SAID_3) + wire.string(None) + wire.NO_TAGS for one in partitions)
 
 
 def controller(cluster: Cluster, number: int) -> dict[int, Answer]:
@@ -222,6 +247,6 @@ async def fake_place(ours: Certificates, other: Certificates) -> AsyncIterator[P
         behind = broker(cluster)
         hello = behind.pop(18)
         secure = await started({18: hello, **Doorman(USER, PASSWORD).answers(behind)}, context)
-        cluster.brokers = {1: plaintext.address}
+        cluster.brokers = {1: plaintext.address, 2: (await started(broker(cluster))).address}
         one, two, three = (node.address for node in nodes)
         yield Place(CLUSTER, (one, two, three), plaintext.address, secure.address, ours.ca, other.ca, pause=0)

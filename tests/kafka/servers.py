@@ -102,11 +102,11 @@ class Node:
 
 
 def properties(number: int, addresses: list[str], folder: Path, secret: Certificates) -> str:
-    """server.properties: 1 is broker and controller, 2 and 3 are controllers."""
+    """server.properties: 1 and 2 are brokers and controllers, 3 is a controller."""
     host = addresses[number - 1]
     listeners = [f"CONTROLLER://{host}:{CONTROLLER}"]
     lines = [
-        f"process.roles={'broker,controller' if number == 1 else 'controller'}",
+        f"process.roles={'controller' if number == 3 else 'broker,controller'}",
         f"node.id={number}",
         "controller.quorum.bootstrap.servers=" + ",".join(f"{one}:{CONTROLLER}" for one in addresses),
         "controller.listener.names=CONTROLLER",
@@ -119,8 +119,11 @@ def properties(number: int, addresses: list[str], folder: Path, secret: Certific
         "num.network.threads=1",
         "num.io.threads=2",
     ]
+    if number != 3:
+        listeners.append(f"PLAIN://{host}:{PLAIN}")
+        lines.append("inter.broker.listener.name=PLAIN")
     if number == 1:
-        listeners += [f"PLAIN://{host}:{PLAIN}", f"SECURE://{host}:{SECURE}"]
+        listeners.append(f"SECURE://{host}:{SECURE}")
         keystore = folder / "server.pem"
         keystore.write_text(secret.key.read_text() + secret.chain.read_text() + secret.ca.read_text())
         plain, scram = (
@@ -128,7 +131,6 @@ def properties(number: int, addresses: list[str], folder: Path, secret: Certific
             for name in ("plain.PlainLoginModule", "scram.ScramLoginModule")
         )
         lines += [
-            "inter.broker.listener.name=PLAIN",
             "listener.name.secure.ssl.keystore.type=PEM",
             f"listener.name.secure.ssl.keystore.location={keystore}",
             "listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
@@ -166,16 +168,36 @@ async def _settled(place: Place) -> None:
                     quorum = await kafka.describe_quorum()
                     level = (await broker.versions()).level("metadata.version")
                     nodes = (await broker.describe_cluster()).nodes
-                    if quorum.leader > 0 and nodes and level and all(one.caught_up_ms > 0 for one in quorum.voters):
+                    if (
+                        quorum.leader > 0
+                        and len(nodes) == 2
+                        and level
+                        and all(one.caught_up_ms > 0 for one in quorum.voters)
+                    ):
                         return
             await asyncio.sleep(0.5)
 
 
+@dataclass(frozen=True)
+class RealKafka:
+    """Where it is, and its processes by id."""
+
+    place: Place
+    nodes: dict[int, Node]
+
+    async def kill(self, number: int) -> None:
+        """SIGKILL: no good-bye to anybody."""
+        process = self.nodes[number].process
+        assert process is not None
+        process.kill()
+        await process.wait()
+
+
 @asynccontextmanager
-async def real_place(
+async def real_kafka(
     version: str, root: Path, network: Network, ours: Certificates, other: Certificates
-) -> AsyncIterator[Place]:
-    """Three controllers, one of which is a broker too; ``ours`` is for the address ``network.fixed(0)``."""
+) -> AsyncIterator[RealKafka]:
+    """Three controllers, two of which are brokers too; ``ours`` is for the address ``network.fixed(0)``."""
     addresses = [network.fixed(number) for number in range(3)]
     cluster, directories = (
         wire.uuid_text(b"\1" + os.urandom(15)),
@@ -208,7 +230,7 @@ async def real_place(
                 command = node.java("kafka.Kafka", f"{node.folder}/server.properties")
                 node.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
         await _settled(place)
-        yield place
+        yield RealKafka(place, dict(enumerate(nodes, 1)))
     except BaseException as error:
         error.add_note("\n".join(f"-- {node.folder.name}:\n{node.told()}" for node in nodes))
         raise
