@@ -154,11 +154,39 @@ async def test_one_connection_serves_many_calls_and_greets_once() -> None:
 
 
 async def test_calls_at_the_same_time_wait_for_each_other() -> None:
-    """Answers come in the order of the questions, one at a time on a connection."""
+    """Answers come in the order of the questions, one at a time on one connection, also when it is not there yet."""
     async with fake({55: say(QUORUM)}) as there, Kafka([there.address], kind="broker", bounds=LONG) as kafka:
-        await kafka.describe_quorum()
         found = await asyncio.gather(*(kafka.describe_quorum() for _ in range(5)))
     assert ({one.leader for one in found}, there.connections) == ({1000}, 1)
+
+
+async def test_a_call_behind_one_that_was_given_up_goes_over_a_new_connection() -> None:
+    """It was not sent on the old one, whose next answer would not have been its own."""
+    async with (
+        fake({55: silence, 81: say(find("RemoveRaftVoterResponse", "done").raw)}) as there,
+        Kafka([there.address], kind="broker", bounds=LONG) as kafka,
+    ):
+        first = asyncio.create_task(kafka.describe_quorum())
+        await there.called.wait()
+        second = asyncio.create_task(kafka.remove_voter("c", 1, "UC8UpY3eTKS2i-38xb17jg"))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert (there.calls(), there.connections) == ([55, 81], 2)
+
+
+async def test_a_change_behind_a_call_that_takes_all_its_time_was_not_sent() -> None:
+    """It says so: nothing has to be looked at before it is tried again."""
+    async with (
+        fake({64: silence}) as there,
+        Kafka([there.address], kind="broker", bounds=Bounds(open=1, read=1, call=0.3)) as kafka,
+    ):
+        first, second = await asyncio.gather(
+            kafka.unregister_broker(1), kafka.unregister_broker(2), return_exceptions=True
+        )
+        assert there.calls() == [64]
+    found = [error.sent for error in (first, second) if isinstance(error, KafkaError)]
+    assert found == [True, False]
 
 
 async def test_an_older_server_refuses_the_newest_greeting_and_is_asked_in_its_own() -> None:

@@ -140,27 +140,48 @@ def test_unknown_tagged_fields_are_passed_over(vector: Vector) -> None:
 
 
 HOSTILE = {
-    "a count of 4 billion": bytes.fromhex("00000000 0000 01 ffffffff0f"),
-    "a varint of six bytes": bytes.fromhex("00000000 0000 01 808080808000"),
-    "a text of 4 billion": bytes.fromhex("00000000 0000 ffffffff0f"),
-    "a text of 40 000": bytes.fromhex("00000000 0000 c1b802") + b"x" * 40_000,
-    "a text that is not UTF-8": bytes.fromhex("00000000 0000 03 c328"),
-    "a null name": bytes.fromhex("00000000 0000 00 02 00 01 00 00"),
-    "a tag of 4 billion bytes": bytes.fromhex("00000000 0000 00 01 01 00 ffffffff0f"),
-    "nothing": b"",
-    "zeros": bytes(4096),
-    "ones": b"\xff" * 4096,
+    "a count of 4 billion": ("00000000 0000 00 ffffffff0f", "4294967294 entries where 0 bytes are left"),
+    "a varint of six bytes": ("00000000 0000 00 808080808000", "a varint without an end"),
+    "a varint of 35 bits": ("00000000 0000 00 ffffffff7f", "a varint without an end"),
+    "a text of 4 billion": ("00000000 0000 ffffffff0f", "a text of 4294967294 bytes"),
+    "a text of 40 000": ("00000000 0000 c1b802" + "78" * 40_000, "a text of 40000 bytes"),
+    "a text longer than the rest": ("00000000 0000 09 78", "8 bytes where 1 are left"),
+    "a text that is not UTF-8": ("00000000 0000 03 c328", "a text that is not UTF-8"),
+    "a null name": ("00000000 0000 00 02 00 01 00 00", "null where a text has to be"),
+    "a tag of 4 billion bytes": ("00000000 0000 00 01 01 00 ffffffff0f", "4294967295 bytes where 0 are left"),
+    "more tags than bytes": ("00000000 0000 00 01 ff01 0000", "255 entries where 2 bytes are left"),
+    "nothing": ("", "4 bytes where 0 are left"),
+    "zeros": ("00" * 4096, "bytes too many"),
 }
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_bytes_are_one_error(raw: bytes) -> None:
+@pytest.mark.parametrize(("text", "says"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_bytes_are_one_error(text: str, says: str) -> None:
     """Lengths and counts that lie, texts that are none: the error says so, nothing of that size is made."""
+    raw = bytes.fromhex(text)
     tracemalloc.start()
-    word = outcome(lambda: RESPONSES["ListPartitionReassignmentsResponse"](Reader(raw), 0))
+    with pytest.raises(KafkaError) as caught:
+        RESPONSES["ListPartitionReassignmentsResponse"](Reader(raw), 0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (word, peak < 1 << 20) == ("protocol", True)
+    assert (caught.value.outcome, says in str(caught.value), peak < 1 << 20) == ("protocol", True, True)
+
+
+@pytest.mark.parametrize("size", ["07", "09"], ids=["too-short", "too-long"])
+def test_a_tagged_field_that_is_known_has_its_own_size(size: str) -> None:
+    """The epoch of the finalized features has eight bytes, whatever is said before it."""
+    raw = find("ApiVersionsResponse", "a dynamic cluster").raw
+    tag = bytes.fromhex("01 08") + (42).to_bytes(8, "big")
+    assert raw.count(tag) == 1
+    with pytest.raises(KafkaError, match="another size than its own"):
+        RESPONSES["ApiVersionsResponse"](Reader(raw.replace(tag, bytes.fromhex(f"01 {size}") + tag[2:])), 4)
+
+
+def test_a_count_is_checked_before_the_first_entry_is_read() -> None:
+    """A thousand entries of three bytes each do not fit in a hundred bytes."""
+    raw = bytes.fromhex("00000000 0000 00 e907") + bytes(100)
+    with pytest.raises(KafkaError, match="1000 entries where 100 bytes are left"):
+        RESPONSES["ListPartitionReassignmentsResponse"](Reader(raw), 0)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")

@@ -35,7 +35,6 @@ ANYBODY = (requests.API_VERSIONS, requests.DESCRIBE_CLUSTER)
 """What a server answers whether it leads or not."""
 FINAL = ("answered", "unsupported")
 """Outcomes that another server would only repeat."""
-
 TELLING = ("not-leader", "sasl", "tls", "protocol", "timeout", "refused")
 """Outcomes, the most telling first: one that answered says more than one that is down."""
 
@@ -80,6 +79,7 @@ class Kafka:
         self._login = login
         self._bounds = bounds or Bounds()
         self._open: dict[Address, Connection] = {}
+        self._opening = asyncio.Lock()
         self._leader: Address | None = None
 
     async def __aenter__(self) -> Self:
@@ -217,20 +217,28 @@ class Kafka:
         raise self._nobody(api, tried)
 
     async def _try(self, address: Address, api: Api, once: Once[T], deadline: float) -> T:
-        """One call to one server; a read once more where a kept connection turned out to be dead."""
-        kept = address in self._open
+        """One call to one server; once more where a kept connection turned out to be dead, unless it may be done."""
+        connection, fresh = await self._connection(address, deadline)
         try:
-            return await once(await self._connection(address, deadline), deadline)
+            return await once(connection, deadline)
         except KafkaError as error:
-            if api.change or not kept or error.outcome != "refused":
+            if fresh or error.outcome != "refused" or (api.change and error.sent):
                 raise
-        return await once(await self._connection(address, deadline), deadline)
+        connection, _ = await self._connection(address, deadline)
+        return await once(connection, deadline)
 
-    async def _connection(self, address: Address, deadline: float) -> Connection:
+    async def _connection(self, address: Address, deadline: float) -> tuple[Connection, bool]:
+        """A connection, and whether it is a new one."""
+        # Two calls at the same time have one connection to a server, not two of which one would be forgotten.
+        async with self._opening:
+            return await self._kept_or_new(address, deadline)
+
+    async def _kept_or_new(self, address: Address, deadline: float) -> tuple[Connection, bool]:
         found = self._open.pop(address, None)
         if found is not None and not found.usable:
             await found.close()
             found = None
+        fresh = found is None
         if found is None:
             found = await connect(
                 address,
@@ -241,9 +249,10 @@ class Kafka:
             )
         # Whoever is asked last is kept longest.
         self._open[address] = found
-        while len(self._open) > MAX_OPEN:
-            await self._open.pop(next(iter(self._open))).close()
-        return found
+        idle = [one for one, connection in self._open.items() if not connection.busy and one != address]
+        for one in idle[: max(0, len(self._open) - MAX_OPEN)]:
+            await self._open.pop(one).close()
+        return found, fresh
 
     async def _named(self, address: Address, deadline: float) -> list[Address]:
         """The controllers that one of them names, the leader first; none if it does not know (before the first one)."""

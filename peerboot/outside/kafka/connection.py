@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,8 @@ FRAME = 8 << 20
 TLS_ALERT = b"\x15\x03"
 """How a listener with TLS answers to somebody without."""
 CLOSE_SECONDS = 1.0
+ALL_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
+"""In the text of the error for a name with several addresses."""
 RENEW = 0.8
 """Of the time that a login holds; after that the next request gets a new connection (KIP-368)."""
 
@@ -82,6 +85,11 @@ class Connection:
         ended = self._writer.transport.is_closing() or self._reader.at_eof() or self._reader.exception() is not None
         return not ended and asyncio.get_running_loop().time() < self._ends
 
+    @property
+    def busy(self) -> bool:
+        """A call is under way."""
+        return self._busy.locked()
+
     def version(self, api: Api) -> int:
         """The highest that both sides know; raises ``KafkaError``: ``unsupported``."""
         low, high = self.server.ranges.get(api.key, (0, -1))
@@ -96,8 +104,17 @@ class Connection:
         self, api: Api, version: int, body: bytes, decode: Callable[[Reader], T], *, deadline: float, entries: int
     ) -> T:
         """Send one request and take its answer apart. Raises ``KafkaError``; ``sent`` if no whole answer came."""
-        async with self._busy:
+        try:
+            async with _until(deadline):
+                await self._busy.acquire()
+        except TimeoutError:
+            raise KafkaError("timeout", "no time left behind other calls") from None
+        try:
+            if self._writer.transport.is_closing():
+                raise KafkaError("refused", "the connection was closed by a call before this one")
             raw = await self._exchange(api, version, body, deadline)
+        finally:
+            self._busy.release()
         reader = Reader(raw, entries=entries)
         try:
             # ApiVersions keeps the header of version 0, so that every release can read it (KIP-511).
@@ -259,7 +276,7 @@ def _failed(error: OSError | UnicodeError, *, tls: bool = False, sent: bool = Fa
     if isinstance(error, ssl.SSLError):
         text = getattr(error, "verify_message", None) or error.reason or "no TLS"
         return KafkaError("tls", str(text).lower().replace("_", " ").rstrip("."), sent=sent)
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError) or ALL_REFUSED in str(error):
         return KafkaError("refused", "connection refused")
     if isinstance(error, ConnectionResetError):
         if tls and not sent:
