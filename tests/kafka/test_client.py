@@ -168,6 +168,18 @@ async def test_a_change_that_cannot_have_arrived_goes_to_the_next_server() -> No
             assert there.calls() == [81]
 
 
+@pytest.mark.parametrize("answer", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+async def test_a_change_goes_on_from_a_server_that_was_only_greeted(answer: Answer) -> None:
+    """What went wrong before the change was sent does not put it in doubt."""
+    async with (
+        fake({18: answer, 81: DONE}) as one,
+        fake({81: DONE}) as other,
+        Kafka([one.address, other.address], kind="broker", bounds=SHORT) as kafka,
+    ):
+        await remove(kafka)
+        assert (one.calls(), other.calls()) == ([], [81])
+
+
 async def test_a_change_that_never_left_says_so() -> None:
     """It may be tried again without looking first."""
     with no_one() as dead:

@@ -31,8 +31,6 @@ MAX_ADDRESSES = 32
 """Servers that one call tries at most."""
 MAX_OPEN = 4
 """Connections that are kept."""
-ANYBODY = (requests.API_VERSIONS, requests.DESCRIBE_CLUSTER)
-"""What a server answers whether it leads or not."""
 FINAL = ("answered", "unsupported")
 """Outcomes that another server would only repeat."""
 TELLING = ("not-leader", "sasl", "tls", "protocol", "timeout", "refused")
@@ -80,7 +78,7 @@ class Kafka:
         self._bounds = bounds or Bounds()
         self._open: dict[Address, Connection] = {}
         self._opening = asyncio.Lock()
-        self._leader: Address | None = None
+        self._last: Address | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,9 +193,9 @@ class Kafka:
         )
 
     async def _ask(self, api: Api, once: Once[T]) -> T:
-        """Try who led the last time, then the others, then those that they name."""
+        """Try who answered the last time, then the others, then those that they name."""
         deadline = _now() + self._bounds.call
-        waiting = list(dict.fromkeys((*filter(None, [self._leader]), *self._servers)))
+        waiting = list(dict.fromkeys((*filter(None, [self._last]), *self._servers)))
         tried: dict[Address, KafkaError] = {}
         while waiting and len(tried) < MAX_ADDRESSES and _now() < deadline:
             address = waiting.pop(0)
@@ -211,8 +209,7 @@ class Kafka:
                     named = await self._named(address, deadline)
                     waiting = [one for one in dict.fromkeys((*named, *waiting)) if one not in tried]
             else:
-                if api not in ANYBODY:
-                    self._leader = address
+                self._last = address
                 return found
         raise self._nobody(api, tried)
 

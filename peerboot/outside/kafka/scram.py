@@ -82,7 +82,7 @@ class Scram:
         _, fields = _fields(answer)
         if "e" in fields:
             raise KafkaError("sasl", f"the login was not accepted: {fields['e'][:100]}")
-        if not self._server_proof or not hmac.compare_digest(_base64(fields.get("v", "")), self._server_proof):
+        if not hmac.compare_digest(_base64(fields.get("v", "")), self._server_proof):
             raise _bad("no proof that it knows the password: another server, or other credentials")
 
     def _mac(self, key: bytes, said: bytes) -> bytes:
@@ -111,7 +111,7 @@ def _base64(text: str) -> bytes:
         found = b""
     if not found:
         raise _bad("no base64 where some has to be")
-    return found
+    return found  # never empty, so never equal to a proof that was not computed yet
 
 
 def _bad(say: str) -> KafkaError:
