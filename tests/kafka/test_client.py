@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, wire
+from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, client, requests, wire
+from peerboot.outside.kafka.connection import connect
 from peerboot.outside.kafka.errors import CODES, answered, check
 from peerboot.outside.kafka.requests import UNREGISTER_BROKER
 from peerboot.outside.kafka.values import Endpoint
+from peerboot.outside.kafka.wire import Reader
 from tests.doors.hostile import no_one
 from tests.kafka.fake import Answer, Fake, fake, goodbye, in_turn, raw, say, silence
 from tests.kafka.vectors import find
@@ -37,6 +39,11 @@ def named(leader: int, *nodes: Address) -> Answer:
 def remove(kafka: Kafka) -> Awaitable[None]:
     """Some change."""
     return kafka.remove_voter(CLUSTER, 1, DIRECTORY)
+
+
+def plain(read: Reader) -> None:
+    """An answer of which nothing is read."""
+    read.take(read.left)
 
 
 async def why_not(call: Awaitable[object]) -> KafkaError:
@@ -231,6 +238,47 @@ async def test_the_time_of_a_call_is_that_of_all_servers_together() -> None:
     assert str(error).startswith(
         f"DescribeQuorum: no broker did it: {one.address}: no answer in time; {two.address}: no"
     )
+
+
+async def test_a_call_without_time_asks_nobody() -> None:
+    """It has not been sent, and says so."""
+    async with fake() as there, Kafka([there.address], kind="broker", bounds=Bounds(call=0)) as kafka:
+        error = await why_not(remove(kafka))
+    assert (error.outcome, error.sent, str(error), there.asked) == (
+        "timeout",
+        False,
+        "RemoveRaftVoter: no time left",
+        [],
+    )
+
+
+async def test_a_request_is_not_sent_when_its_time_is_over() -> None:
+    """Also where its connection is there already."""
+    async with fake({55: QUORUM}) as there:
+        now = asyncio.get_running_loop().time()
+        connection = await connect(there.address, deadline=now + 10)
+        error = await why_not(connection.call(UNREGISTER_BROKER, 0, b"", plain, deadline=now, entries=1))
+        await connection.close()
+    assert (error.outcome, error.sent, there.calls()) == ("timeout", False, [])
+
+
+async def test_so_many_servers_are_tried_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names others, and none of them leads: it ends at a number."""
+    monkeypatch.setattr(client, "MAX_ADDRESSES", 3)
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(fake({55: FOLLOWER})) for _ in range(6)]
+        for number, node in enumerate(nodes):
+            node.answers[60] = named(-1, *(one.address for one in nodes[number + 1 :]))
+        async with Kafka([nodes[0].address], kind="controller") as kafka:
+            await why_not(kafka.describe_quorum())
+    assert sum(node.calls().count(55) for node in nodes) == 3
+
+
+async def test_controllers_are_not_asked_for_fenced_brokers() -> None:
+    """They refuse the question as a whole."""
+    async with fake({60: named(0)}) as there, Kafka([there.address], kind="controller") as kafka:
+        await kafka.describe_cluster(fenced=True)
+        assert there.asked[-1].body == requests.describe_cluster(2, 2, fenced=False)
 
 
 async def test_few_connections_are_kept() -> None:

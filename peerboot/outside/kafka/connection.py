@@ -110,6 +110,8 @@ class Connection:
         except TimeoutError:
             raise KafkaError("timeout", "no time left behind other calls") from None
         try:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise KafkaError("timeout", "no time left")
             if self._writer.transport.is_closing():
                 raise KafkaError("refused", "the connection was closed by a call before this one")
             raw = await self._exchange(api, version, body, deadline)
