@@ -15,7 +15,7 @@ from peerboot.outside.kafka.requests import UNREGISTER_BROKER
 from peerboot.outside.kafka.values import Endpoint
 from peerboot.outside.kafka.wire import Reader
 from tests.doors.hostile import no_one
-from tests.kafka.fake import Answer, Fake, fake, goodbye, in_turn, raw, say, silence
+from tests.kafka.fake import Answer, Fake, Request, fake, goodbye, in_turn, raw, say, silence
 from tests.kafka.vectors import find
 
 QUORUM = say(find("DescribeQuorumResponse", "a dynamic quorum").raw)
@@ -165,6 +165,44 @@ async def test_a_change_that_may_have_arrived_is_not_sent_again(answer: Answer) 
         async with Kafka([one.address, other.address], kind="broker", bounds=SHORT) as kafka:
             error = await why_not(remove(kafka))
         assert (error.sent, one.calls(), other.calls()) == (True, [81], [])
+
+
+async def test_a_change_on_a_kept_connection_that_dies_under_it_is_not_sent_again() -> None:
+    """Nor to the same server."""
+    async with fake({55: QUORUM, 81: goodbye}) as there, Kafka([there.address], kind="broker") as kafka:
+        await kafka.describe_quorum()
+        error = await why_not(remove(kafka))
+        assert (error.outcome, error.sent, there.calls()) == ("refused", True, [55, 81])
+
+
+async def test_a_new_connection_that_is_closed_is_not_made_again() -> None:
+    """A server that closes it at the first call, as one that wants a login does, would do so again."""
+    async with fake({55: goodbye}) as there, Kafka([there.address], kind="broker") as kafka:
+        await why_not(kafka.describe_quorum())
+        assert there.calls() == [55]
+
+
+async def test_a_connection_in_use_is_not_closed_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change waits for its answer while a read goes elsewhere, and gets it."""
+    monkeypatch.setattr(client, "MAX_OPEN", 1)
+    answered = asyncio.Event()
+
+    async def late(request: Request, writer: asyncio.StreamWriter) -> None:
+        await answered.wait()
+        await DONE(request, writer)
+
+    bounds = Bounds(open=5, read=0.2, call=10)
+    async with (
+        fake({81: late}) as one,
+        fake({55: QUORUM}) as other,
+        Kafka([one.address, other.address], kind="broker", bounds=bounds) as kafka,
+    ):
+        change = asyncio.create_task(kafka.remove_voter(CLUSTER, 1, DIRECTORY))
+        await one.called.wait()
+        await kafka.describe_quorum()
+        answered.set()
+        await change
+        assert (one.calls(), other.calls()) == ([81], [55])
 
 
 async def test_a_change_that_cannot_have_arrived_goes_to_the_next_server() -> None:

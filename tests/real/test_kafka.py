@@ -65,26 +65,3 @@ async def test_the_next_leader_is_followed_when_one_is_killed(tmp_path: Path) ->
         sorted({1, 2, 3} - {dead.id}),
     )
     assert seen <= {"not-leader", "refused", "timeout"}
-
-
-async def test_a_broker_that_is_killed_is_fenced_and_can_be_forgotten(tmp_path: Path) -> None:
-    """It stays registered until somebody unregisters it; asked for unfenced ones only, a broker does not name it."""
-    network = Network()
-    ours = make_certificates(tmp_path, "ours", network.fixed(0))
-    async with real_kafka(VERSIONS[-1], tmp_path, network, ours, ours) as there, there.place.brokers() as kafka:
-        await there.kill(2)
-        for _ in range(2 * TRIES):
-            nodes = {node.id: node.fenced for node in (await kafka.describe_cluster(fenced=True)).nodes}
-            if nodes[2]:
-                break
-            await asyncio.sleep(there.place.pause)
-        unfenced = [node.id for node in (await kafka.describe_cluster()).nodes]
-        async with there.place.ask() as controllers:
-            await controllers.unregister_broker(2)
-        for _ in range(TRIES):
-            rest = [node.id for node in (await kafka.describe_cluster(fenced=True)).nodes]
-            if rest == [1]:
-                break
-            await asyncio.sleep(there.place.pause)
-    network.close()
-    assert (nodes, unfenced, rest) == ({1: False, 2: True}, [1], [1])
