@@ -12,7 +12,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kubernetes test-fast lint docs bench servers image node lock clean
+.PHONY: help setup demo test test-real test-scenarios test-kubernetes test-kafka test-fast lint docs bench servers image node lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ test-scenarios: setup servers ## further long scenarios: DNS, people's words, ki
 PODS := tests/image tests/kubernetes
 test-kubernetes: setup servers node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
 	$(PY) -m pytest $(PODS) || $(PY) -m pytest $(PODS) --last-failed --last-failed-no-failures=none
+
+test-kafka: setup ## the client for Kafka against real ones of three releases (a JDK and Maven)
+	$(PY) -m pytest tests/real/test_kafka.py
 
 test-fast: setup ## the tests without real servers
 	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab
