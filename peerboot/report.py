@@ -53,10 +53,10 @@ def _with_cause(facts: Facts, decision: Decision) -> str:
 
 def answers(facts: Facts, ready: bool) -> str:
     """The second line of status.txt, for ``peerboot-probe``."""
-    # A server that runs after its permit was withdrawn is still this Pod's own, and so is every one where peerboot only
-    # observes. Any other that holds the lock is a former Pod's: it does not open the gate of this one.
-    own = facts.permit_was_given or facts.mode == "observe"
-    startup = facts.permit != "absent" or (own and facts.disk.running and facts.disk.kind in DATA_KINDS)
+    # One that only observes is nobody's gate. A server that runs after its permit was withdrawn is still this Pod's
+    # own; any other that holds the lock is a former Pod's, and does not open the gate of this one.
+    runs = facts.permit_was_given and facts.disk.running and facts.disk.kind in DATA_KINDS
+    startup = facts.mode == "observe" or facts.permit != "absent" or runs
     return f"startup={'yes' if startup else 'no'} ready={'yes' if ready else 'no'}"
 
 

@@ -40,7 +40,7 @@ def register(commands: Any) -> None:
     add("--no-rbac", action="store_true", help="no rights in the Kubernetes API; says what is lost")
     add("--events", action="store_true", help="tell each change of decision in the Pod's events")
     add("--guaranteed", action="store_true", help="limits equal requests: QoS class Guaranteed")
-    add("--with-secret", action="store_true", help="embed a random census key; do not commit it")
+    add("--with-secret", action="store_true", help="embed a random census key, another each time; do not commit it")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
     kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
