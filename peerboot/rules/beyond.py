@@ -11,6 +11,9 @@ def more_pods(facts: Facts) -> str:
     if unclear := unclear_pods(facts):
         return unclear
     silent = silent_pods(facts, () if first_day(facts) else wanted_pods(facts))
+    unlooked = facts.anchor.state == "empty" and facts.anchor.older is None
+    if silent and unlooked and facts.live.ordered and facts.live.claims:
+        return "it was not looked for yet whether Pods beyond the expected have been here before"
     return say_silent(facts, silent) if silent else ""
 
 

@@ -163,7 +163,8 @@ def form(facts: Facts) -> Decision | None:
             "wait",
             "form",
             refused.reason,
-            waits_for=("DNS, and the word of every pod that this set has",),
+            # A claim that was found meanwhile is another thing to know, so the log tells it too.
+            waits_for=("DNS, and the word of every pod that this set has", *filter(None, (facts.anchor.older,))),
         )
     why = "This is the only expected pod and its disk is blank: it"
     if facts.identity.others:

@@ -200,6 +200,7 @@ async def test_one_by_one_ordinal_0_forms_alone_on_its_first_day_only(tmp_path: 
         await w.still(60, lambda: len(w.clusters.by_id) == 1)
         decision = w.pods[0].live.decision
         assert (decision.rule, "PersistentVolumeClaim data-db-1 exists" in decision.reason) == ("form", True)
+        assert "PersistentVolumeClaim data-db-1 exists" in w.pods[0].log
         assert "--cascade=orphan" in decision.reason
         w.api.ordered = False
         for pod in w.pods[1:]:
