@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts
+from peerboot.rules.unwanted import unwanted_pods
 from peerboot.rules.words import (
     DATA_KINDS,
     allowed,
     clusters_seen,
     in_range,
-    not_wanted,
     own_cluster_holders,
     quorum_of,
     refuse,
@@ -237,7 +237,7 @@ def own_data(facts: Facts) -> Decision | None:
             f"This disk is {where}: the server starts with its data. The servers that answer have no quorum now; "
             "peerboot changes no membership until they do."
         )
-        if unwanted := not_wanted(facts):
+        if unwanted := unwanted_pods(facts):
             are = "is a member" if len(unwanted) == 1 else "are members"
             reason += (
                 f" The StatefulSet has {replicas(facts)}, but {', '.join(unwanted)} {are} too: scale it up so that all "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from peerboot.model import Facts, Member
-from peerboot.rules.words import is_serving, replicas, stands_without, statement_of
+from peerboot.rules.words import is_serving, list_of, replicas, stands_without, statement_of
 
 FRESH = 30.0
 """Seconds for which an answer of the API is good enough to remove a member by."""
@@ -16,9 +18,22 @@ def shrinks(facts: Facts) -> bool:
 
 
 def unwanted(facts: Facts) -> list[Member]:
-    """Members whose pods are of this set and ought not to exist."""
+    """Those of the linearizable list whose pods are of this set and ought not to exist."""
+    return _not_wanted(facts, facts.cluster.members)
+
+
+def unwanted_pods(facts: Facts) -> tuple[str, ...]:
+    """The pods that servers list as members of this disk's cluster, with a quorum or without, although the StatefulSet
+    does not want them now.
+    """
+    if facts.live.state != "known":
+        return ()
+    return tuple(sorted({member.pod for member in _not_wanted(facts, list_of(facts, facts.disk.cluster))}))
+
+
+def _not_wanted(facts: Facts, members: Iterable[Member]) -> list[Member]:
     found = []
-    for member in facts.cluster.members:
+    for member in members:
         ordinal = facts.identity.ordinal_of(member.pod)
         if ordinal is not None and not facts.live.wants(ordinal):
             found.append(member)

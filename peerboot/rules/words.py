@@ -87,17 +87,6 @@ def replicas(facts: Facts) -> str:
     return "1 replica" if count == 1 else f"{count} replicas"
 
 
-def not_wanted(facts: Facts) -> tuple[str, ...]:
-    """The pods that servers list as members of this disk's cluster although the StatefulSet does not want them now."""
-    if facts.live.state != "known":
-        return ()
-    who = facts.identity
-    ordinals = {m.pod: who.ordinal_of(m.pod) for m in list_of(facts, facts.disk.cluster) if m.pod}
-    return tuple(
-        sorted(pod for pod, ordinal in ordinals.items() if ordinal is not None and not facts.live.wants(ordinal))
-    )
-
-
 def quorum_of(voters: int) -> int:
     """The smallest majority."""
     return voters // 2 + 1

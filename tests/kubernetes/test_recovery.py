@@ -15,6 +15,7 @@ import yaml
 from tests.kubernetes.conftest import Measure
 from tests.kubernetes.kube import Object
 from tests.kubernetes.sets import EtcdSet
+from tests.kubernetes.writer import Writer
 
 PAGE = Path(__file__).parents[2] / "docs/recovery.md"
 MakeSet = Callable[..., EtcdSet]
@@ -52,12 +53,7 @@ def _volume_of(db: EtcdSet, ordinal: int) -> str:
 @pytest.mark.node
 def test_a_volume_is_put_back(new_set: MakeSet, measure: Measure) -> None:
     """One of the two lost volumes was kept: its Pod is the member that it was, and the third joins as a new one."""
-    db = new_set()
-    db.apply()
-    db.wait_ready()
-    ids = db.wait_voters()
-    with db.writer("back") as writer:
-        time.sleep(1)
+    db, ids, writer = _written(new_set)
     old = _volume_of(db, 1)
     db.lose_disk(1, 2)
     _until_lost(db)
@@ -72,12 +68,7 @@ def test_a_volume_is_put_back(new_set: MakeSet, measure: Measure) -> None:
 
 def test_what_is_left_becomes_a_cluster_of_one(new_set: MakeSet, measure: Measure) -> None:
     """The third has its data and its member; the two others join it as new ones."""
-    db = new_set()
-    db.apply()
-    db.wait_ready()
-    ids = db.wait_voters()
-    with db.writer("kept") as writer:
-        time.sleep(1)
+    db, ids, writer = _written(new_set)
     db.lose_disk(1, 2)
     _until_lost(db)
     began = time.monotonic()
@@ -87,6 +78,17 @@ def test_what_is_left_becomes_a_cluster_of_one(new_set: MakeSet, measure: Measur
     assert [ids[name] == after[name] for name in db.pods] == [True, False, False]
     assert writer.lost() == set()
     measure("two disks lost: a cluster of one by docs/recovery.md", time.monotonic() - began)
+
+
+def _written(new_set: MakeSet) -> tuple[EtcdSet, dict[str, str], Writer]:
+    """A set that serves, its voters, and what was written to it."""
+    db = new_set()
+    db.apply()
+    db.wait_ready()
+    ids = db.wait_voters()
+    with db.writer("written") as writer:
+        time.sleep(1)
+    return db, ids, writer
 
 
 def _until_lost(db: EtcdSet) -> None:
