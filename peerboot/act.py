@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from peerboot.model import (
     MoveAside,
     Plan,
     RecordBirth,
+    RecordClaim,
     RecordPermit,
     RecordSeal,
     Removal,
@@ -137,12 +138,14 @@ async def perform(action: Action, doors: Doors) -> Done:
             doors.state.record_birth(birth)
         case RecordPermit():
             doors.state.record_permit()
+        case RecordClaim(claim=claim):
+            doors.state.record_claim(claim)
         case RecordSeal(seal=seal):
             doors.state.record_seal(seal)
         case Renew(why=why):
             doors.state.renew(why)
-        case MoveAside():
-            where = doors.system.move_aside(doors.stamp)
+        case MoveAside(part=part):
+            where = doors.system.move_aside(doors.stamp, part)
             return Done(action=action, ok=True, say=f"the data is kept at {where}")
         case WriteAnchor():
             return await _anchor(action, doors)
@@ -153,6 +156,21 @@ async def perform(action: Action, doors: Doors) -> Done:
         case Call():
             return await _call(action, doors)
     return Done(action=action, ok=True)
+
+
+def read_files(output_dir: Path, names: Iterable[str]) -> tuple[dict[str, str], str]:
+    """The content of those files that are there, and what was wrong with one. A file that cannot be read counts as
+    there and empty: a permit may let a server start whether peerboot can read it or not.
+    """
+    texts, problem = {}, ""
+    for name in names:
+        try:
+            content = files.read_small(output_dir / name, 1 << 20)
+        except files.FilesError as error:
+            content, problem = b"", str(error)
+        if content is not None:
+            texts[name] = content.decode("utf-8", "replace")
+    return texts, problem
 
 
 def was_withdrawn(output_dir: Path, name: str) -> bool:
@@ -204,6 +222,8 @@ def describe(action: Action) -> str:
             return f"recorded birth {birth.token}"
         case RecordPermit():
             return "recorded that the server may run"
+        case RecordClaim(claim=claim):
+            return f"recorded that this disk joins cluster {claim.cluster}"
         case RecordSeal(seal=seal):
             return f"remembered cluster {seal.cluster}, member {seal.member}"
         case Renew():

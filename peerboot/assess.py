@@ -115,6 +115,12 @@ def is_serving(facts_disk: Disk, view: ClusterView, pod: str) -> bool:
     return own is not None and own.healthy and not own.learner and own.member == facts_disk.member
 
 
+def is_ready(facts_disk: Disk, view: ClusterView, pod: str) -> bool:
+    """Whether it serves, clients too."""
+    own = view.view_of(pod)
+    return own is not None and own.open and is_serving(facts_disk, view, pod)
+
+
 def merge_holds(own: tuple[Hold, ...], heard: tuple[Hold, ...]) -> tuple[Hold, ...]:
     """Holds of the set spread by word of mouth; an ended one stays ended. The newest sixteen are kept."""
     merged = {hold.id: hold for hold in own}

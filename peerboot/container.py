@@ -17,7 +17,7 @@ from peerboot.errors import PeerbootError, SettingsError, bug
 from peerboot.model import Identity
 from peerboot.outside import files
 from peerboot.outside.clock import Clock, SystemClock, process_age
-from peerboot.settings import Setting, Settings, as_mapping, config_path, read
+from peerboot.settings import Setting, Settings, config_path, read
 
 if TYPE_CHECKING:
     from peerboot.log import Log
@@ -52,9 +52,10 @@ def _text(path: str) -> str:
 
 def set_up(environ: Mapping[str, str]) -> SetUp:
     """Settings, identity and system; nothing is written. Raises ``SettingsError``."""
+    config_file = config_path(environ)
     settings = read(
         environ,
-        _yaml_file("PEERBOOT_CONFIG_FILE", config_path(environ)),
+        _yaml(*_text_of("PEERBOOT_CONFIG_FILE", config_file)) if config_file else {},
         _known_settings(),
         hostname=socket.gethostname(),
         namespace_file=_text(NAMESPACE_FILE),
@@ -63,7 +64,9 @@ def set_up(environ: Mapping[str, str]) -> SetUp:
     who = identities.derive(settings, resolv, _text("/etc/hosts"))
     system = systems.find(settings.system)
     data_dir = systems.data_dir_of(settings, system.default_data_dir)
-    prepared = system.prepare(settings, who, _yaml_file("PEERBOOT_BASE_CONFIG_FILE", settings.base_config_file))
+    base_file = settings.base_config_file
+    base = system.parse_base(*_text_of("PEERBOOT_BASE_CONFIG_FILE", base_file)) if base_file else {}
+    prepared = system.prepare(settings, who, base)
     nameservers = settings.nameservers or identities.nameservers(resolv)
     api = {name: value for name, value in environ.items() if name.startswith("KUBERNETES_SERVICE_")}
     return SetUp(settings, who, prepared, data_dir, nameservers, api)
@@ -80,24 +83,23 @@ def _known_settings() -> dict[str, tuple[Setting, ...]]:
     return known
 
 
-def _yaml_file(name: str, path: str) -> Mapping[str, object]:
-    """A YAML file with a mapping, empty when ``path`` is; raises ``SettingsError``."""
-    if not path:
-        return {}
-    from peerboot.outside import yaml
-
+def _text_of(name: str, path: str) -> tuple[str, str]:
+    """The text of a file that a setting names, and how to call it in an error; raises ``SettingsError``."""
     try:
         content = files.read_small(Path(path), 1 << 20)
         if content is None:
             raise SettingsError(f"{name}={path} is not there: mount the file")
-        loaded = yaml.load(content.decode("utf-8"))
+        return content.decode("utf-8"), f"{name}={path}"
     except files.FilesError as error:
         raise SettingsError(f"{name}: {error}: mount a file that the Pod's user may read") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{name}={path} is not text in UTF-8: write it anew") from None
-    except yaml.YamlError as error:
-        raise SettingsError(f"{name}={path} is not YAML that can be used: {error}: correct it there") from None
-    return as_mapping(f"{name}={path}", loaded)
+
+
+def _yaml(text: str, source: str) -> Mapping[str, object]:
+    from peerboot.outside.yaml import settings_of
+
+    return settings_of(text, source)
 
 
 def secrets_of(settings: Settings, complain: Callable[[str], None]) -> Callable[[], tuple[bytes, ...]]:

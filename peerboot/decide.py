@@ -40,6 +40,7 @@ TABLE: tuple[Rule, ...] = (
     serving.remove_by_word,
     leaving.clean_up,
     serving.peer_url_differs,
+    serving.former_self,
     serving.reap_learner,
     serving.promote_learner,
     serving.serving,
@@ -80,7 +81,7 @@ HELD_KINDS = ("form", "join", "replace", "renew", "leave")
 HELD_WAITS = ("anchor-forbids",)
 """Waits that act before they wait: they set aside what a person allowed to be set aside."""
 
-HELD_RULES = ("remove_by_word", "clean_up", "peer_url_differs", "reap_learner", "promote_learner")
+HELD_RULES = ("remove_by_word", "clean_up", "peer_url_differs", "former_self", "reap_learner", "promote_learner")
 
 
 @dataclass(frozen=True)

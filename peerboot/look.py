@@ -22,6 +22,7 @@ from peerboot.model import (
     Facts,
     MoveAside,
     RecordBirth,
+    RecordClaim,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -129,6 +130,8 @@ def would(action: Action) -> str:
             return f"record birth {action.birth.token} of {', '.join(sorted(action.birth.members))}"
         case RecordPermit():
             return "record that the server may run"
+        case RecordClaim():
+            return f"record that this disk joins cluster {action.claim.cluster}"
         case RecordSeal():
             return f"remember cluster {action.seal.cluster}, member {action.seal.member}"
         case Renew():

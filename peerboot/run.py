@@ -108,7 +108,7 @@ class Node:
     def ready(self) -> bool:
         """This member is in the cluster and healthy, by the server's own word."""
         view = assess.fresh_view(self.memory.view, self.doors.clock.now())
-        return assess.is_serving(self.memory.disk, view, self.identity.pod)
+        return assess.is_ready(self.memory.disk, view, self.identity.pod)
 
     def add_removal(self, pod: str, member: str, who: str) -> None:
         """A person's word that this member of a pod is gone for good."""
@@ -271,7 +271,11 @@ class Node:
         return not record.problem and not record.foreign and self.memory.disk.kind != "unknown"
 
     def _facts(self, now: float) -> Facts:
-        system, text = self.doors.system, self._permit()
+        system = self.doors.system
+        texts, problem = act.read_files(self.output_dir, system.files)
+        if problem:
+            self._say_once("files", f"{problem}. It is tried again.", self.doors.log.error)
+        text = texts.get(system.permit_name)
         facts = assess.facts_of(
             self.identity,
             self.memory,
@@ -280,26 +284,18 @@ class Node:
                 "fingerprint": system.fingerprint,
                 "consents": frozenset(self.words.consents),
                 "removals": tuple(removal for removal, _ in self.words.removals.values()),
-                "files": {} if text is None else {system.permit_name: text},
+                "files": texts,
                 "permit": system.permit_kind(text),
                 "permit_was_given": text is not None or act.was_withdrawn(self.output_dir, system.permit_name),
                 "own_urls": system.own_urls,
                 "limits": system.limits,
+                "traits": system.traits,
             },
             now=now,
             wall=self.doors.clock.wall(),
             patience=self.pace.patience,
         )
         return msgspec.structs.replace(facts, predicted_cluster=system.predicted_cluster(facts))
-
-    def _permit(self) -> str | None:
-        """The content of the permit file, None when there is none. One that cannot be read may let a server start."""
-        try:
-            content = files.read_small(self.output_dir / self.doors.system.permit_name, 1 << 20)
-        except files.FilesError as error:
-            self._say_once("permit", f"{error}. It is tried again.", self.doors.log.error)
-            return ""
-        return content.decode("utf-8", "replace") if content is not None else None
 
     async def _confirmed(self, decision: Decision) -> tuple[Facts, Decision, Plan]:
         """Before anything that is hard to take back: look once more. A plan only if the verdict is the same then."""

@@ -89,7 +89,7 @@ class Settings:
 
 NOTHING: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
 """The value of a setting without default that was not given, by kind; for the others the empty text."""
-LATER_SYSTEMS = ("kafka", "postgres", "patroni")
+LATER_SYSTEMS = ("postgres", "patroni")
 OWN_PREFIXES = ("PEERBOOT_TEST_", "PEERBOOT_LAB_")
 """Names by which the project's own tests and lab steer themselves. No setting begins like this."""
 

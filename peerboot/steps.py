@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 from peerboot import birth
 from peerboot.model import (
@@ -34,7 +35,9 @@ def withdraw(facts: Facts, permit_name: str) -> tuple[Action, ...]:
     return (WithdrawPermit(name=permit_name),) if facts.permit != "absent" else ()
 
 
-def become_blank(facts: Facts, decision: Decision, permit_name: str) -> tuple[Action, ...]:
+def become_blank(
+    facts: Facts, decision: Decision, permit_name: str, *, part: Literal["all", "member"] = "all"
+) -> tuple[Action, ...]:
     """Permit back, data aside, new nonce: killed in between, each rest is a state that the rules know.
 
     Data goes before the nonce is renewed: a birth without data is looked into, data without a birth
@@ -42,7 +45,7 @@ def become_blank(facts: Facts, decision: Decision, permit_name: str) -> tuple[Ac
     """
     steps: tuple[Action, ...] = withdraw(facts, permit_name)
     if facts.disk.kind != "blank":
-        steps += (MoveAside(why=decision.rule),)
+        steps += (MoveAside(why=decision.rule, part=part),)
     return (*steps, Renew(why=decision.rule), *spend(facts, decision))
 
 

@@ -15,6 +15,7 @@ from peerboot.model.actions import (
     MoveAside,
     Plan,
     RecordBirth,
+    RecordClaim,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -32,6 +33,7 @@ from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
 from peerboot.model.facts import Anchor, Facts, Limits, Removal
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
+from peerboot.model.traits import Traits
 
 __all__ = [
     "SCHEMA",
@@ -60,6 +62,7 @@ __all__ = [
     "Anchor",
     "Removal",
     "Limits",
+    "Traits",
     "Facts",
     "Kind",
     "Decision",
@@ -67,6 +70,7 @@ __all__ = [
     "WithdrawPermit",
     "RecordBirth",
     "RecordPermit",
+    "RecordClaim",
     "RecordSeal",
     "Renew",
     "MoveAside",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from peerboot.model.base import Value
-from peerboot.model.disk import Birth, Seal
+from peerboot.model.disk import Birth, Claim, Seal
 
 
 class WriteFile(Value, frozen=True, kw_only=True, tag="write"):
@@ -38,6 +40,12 @@ class RecordSeal(Value, frozen=True, kw_only=True, tag="seal"):
     seal: Seal
 
 
+class RecordClaim(Value, frozen=True, kw_only=True, tag="claim"):
+    """Make it durable that this blank disk is to join a cluster. Where a call has to add it first, ``Call.claim``."""
+
+    claim: Claim
+
+
 class Renew(Value, frozen=True, kw_only=True, tag="renew"):
     """Give the disk a new nonce; birth, seal and claim go aside with the old one."""
 
@@ -48,6 +56,8 @@ class MoveAside(Value, frozen=True, kw_only=True, tag="aside"):
     """Rename the data aside under the server's own lock; refuses while a server runs."""
 
     why: str
+    part: Literal["all", "member"] = "all"
+    """``member``: where a system can tell them apart, only what makes it a member of its cluster."""
 
 
 class WriteAnchor(Value, frozen=True, kw_only=True, tag="anchor"):
@@ -88,6 +98,7 @@ Action = (
     | RecordBirth
     | RecordPermit
     | RecordSeal
+    | RecordClaim
     | Renew
     | MoveAside
     | WriteAnchor

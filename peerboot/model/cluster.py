@@ -38,6 +38,8 @@ class ServerView(Value, frozen=True, kw_only=True):
     healthy: bool = False
     """It is in the cluster and serves, by its own word."""
     learner: bool = False
+    open: bool = True
+    """False for the own server: it is in the cluster, but does not serve clients yet."""
 
 
 class ClusterView(Value, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ from typing import Literal
 
 from peerboot.model.base import Value
 
-DiskKind = Literal["blank", "interrupted", "bootstrap", "data", "corrupt", "unknown"]
+DiskKind = Literal["blank", "interrupted", "partial", "bootstrap", "data", "corrupt", "unknown"]
 """What the system's own reader says of the data directory.
 
 ``blank``: nothing there. ``interrupted``: an incarnation began to be written and holds nothing, not
-even its first entries. ``bootstrap``: only the first configuration entries, nothing a client was ever told.
+even its first entries. ``partial``: what made it a member is gone, while other data of the same server is left (one of
+several directories was lost). ``bootstrap``: only the first configuration entries, nothing a client was ever told.
 ``data``: in doubt, data. ``corrupt``: cannot be read. ``unknown``: could not be looked at.
 """
 
@@ -34,10 +35,11 @@ class Seal(Value, frozen=True, kw_only=True):
 
 
 class Claim(Value, frozen=True, kw_only=True):
-    """A member id that was added for this blank disk and that has not run yet."""
+    """A member id that was added for this disk and that has not run yet, or the cluster that it is to join."""
 
     cluster: str
     member: str
+    """Empty where the server starts before it is added, for then nobody knows its id yet."""
     nonce: str
 
 

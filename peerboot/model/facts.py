@@ -12,6 +12,7 @@ from peerboot.model.discovery import Finding, PeerSet
 from peerboot.model.disk import Disk, Record
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
+from peerboot.model.traits import Traits
 
 
 class Anchor(Value, frozen=True, kw_only=True):
@@ -90,6 +91,7 @@ class Facts(Value, frozen=True, kw_only=True):
     own_urls: tuple[str, ...] = ()
     """The peer URLs that this Pod's server ought to be listed with."""
     limits: Limits = Limits()
+    traits: Traits = Traits()
     predicted_cluster: str = ""
     """The cluster id that the own birth leads to, where the system lets it be computed."""
     looked: bool = True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from peerboot.errors import SettingsError
+from peerboot.settings import as_mapping
 
 LIMIT = 1 << 20
 """Characters of a document."""
@@ -10,6 +14,14 @@ LIMIT = 1 << 20
 
 class YamlError(Exception):
     """One line: what is wrong, and where."""
+
+
+def settings_of(text: str, source: str) -> Mapping[str, object]:
+    """Names with values; raises ``SettingsError`` that names the ``source``."""
+    try:
+        return as_mapping(source, load(text))
+    except YamlError as error:
+        raise SettingsError(f"{source} is not YAML that can be used: {error}: correct it there") from None
 
 
 def load(text: str) -> object:

@@ -227,11 +227,15 @@ def _too_few_have_data(facts: Facts) -> str:
     have = f"only {', '.join(holders)} {'has' if alone else 'have'} any"
     leave = f"Leave {'it and its volume as they are' if alone else 'them as they are'}"
     lost = "1 lost volume" if lacking == 1 else f"{lacking} lost volumes"
-    return (
+    back = (
         f"A quorum needs {needed} disks with its data, and all pods have said that {have}: no more come by themselves. "
-        f"{leave}. Put {lost} back (`kubectl get pv`), or restore a backup; where neither can be had, a person makes "
-        "what is left a cluster of one, which the others join. For each of the three peerboot's docs/recovery.md has "
-        "the commands."
+        f"{leave}. Put {lost} back (`kubectl get pv`), or restore a backup"
+    )
+    if not facts.traits.cluster_of_one:
+        return f"{back}: peerboot's docs/recovery.md has the commands."
+    return (
+        f"{back}; where neither can be had, a person makes what is left a cluster of one, which the others join. For "
+        "each of the three peerboot's docs/recovery.md has the commands."
     )
 
 

@@ -9,6 +9,7 @@ from peerboot.rules.words import (
     empty,
     list_of,
     lost_to_another,
+    own_entry,
     refuse,
     say,
     statement_of,
@@ -53,7 +54,7 @@ def first_permit(facts: Facts) -> Decision | None:
     """When: a permit to form or to join was given, it is in place, and the server has not started yet.
     Then: it stands.
     """
-    if facts.disk.kind != "blank" or facts.permit != "first" or facts.record.permitted_wall is None:
+    if facts.disk.kind not in ("blank", "partial") or facts.permit != "first" or facts.record.permitted_wall is None:
         return None
     if facts.record.birth is not None and not lost_to_another(facts):
         return say(
@@ -74,6 +75,9 @@ def _claim_stands(facts: Facts) -> bool:
 def _claim_unstarted(facts: Facts) -> bool:
     """The claim's cluster lists its member as one that never published itself: it ran nowhere."""
     claim = facts.record.claim
+    if claim is not None and facts.traits.admits == "started-first":
+        # Its server is listed once it runs, and then its disk has data. A voter of this Pod is its former self.
+        return facts.cluster.quorum and facts.cluster.cluster == claim.cluster and own_entry(facts) is None
     return claim is not None and any(
         member.id == claim.member and not member.started for member in list_of(facts, claim.cluster)
     )
@@ -90,16 +94,16 @@ def may_hold_nothing(facts: Facts) -> bool:
 
 
 def birth_lost(facts: Facts) -> Decision | None:
-    """When: the disk is blank, a cluster has quorum, and this volume was born or was a member: its server may have
-    run, or the cluster is not the one of its birth, or it no longer lists this Pod.
+    """When: the disk is blank, or what made it a member is gone, a cluster has quorum, and this volume was born or was
+    a member: its server may have run, or the cluster is not the one of its birth, or it no longer lists this Pod.
     Then: the disk gets a new nonce and joins as new.
     """
-    record = facts.record
-    if facts.disk.kind != "blank" or not facts.cluster.quorum or (record.birth is None and record.seal is None):
+    record, kind = facts.record, facts.disk.kind
+    if kind not in ("blank", "partial") or not facts.cluster.quorum or (record.birth is None and record.seal is None):
         return None
     if record.seal is not None:
         why = f"was a member of cluster {record.seal.cluster}, and its data is gone"
-    elif record.permitted_wall is not None:
+    elif record.permitted_wall is not None or kind == "partial":
         why = "was born, but its server may have run before"
     elif lost_to_another(facts):
         why = "was born, but that birth cannot enter it"
@@ -109,7 +113,7 @@ def birth_lost(facts: Facts) -> Decision | None:
         facts,
         "renew",
         "birth-lost",
-        f"Cluster {facts.cluster.cluster} serves, this disk is blank and {why}: it takes a new nonce and joins as a "
+        f"Cluster {facts.cluster.cluster} serves, this disk is {kind} and {why}: it takes a new nonce and joins as a "
         "new member.",
     )
 
@@ -139,9 +143,12 @@ def lost_waits(facts: Facts) -> Decision | None:
     Then: wait for its cluster; a consent takes it as a new disk, for all data may be gone.
     """
     record, disk = facts.record, facts.disk
-    if not empty(facts) or disk.running or facts.cluster.quorum or record.birth is not None:
+    born = record.birth is not None and disk.kind != "partial"
+    if not empty(facts) or disk.running or facts.cluster.quorum or born:
         return None
-    if record.seal is not None:
+    if disk.kind == "partial":
+        why = f"{disk.reason}."
+    elif record.seal is not None:
         why = f"This volume was member {record.seal.member} of cluster {record.seal.cluster}, and its data is gone."
     elif disk.kind == "interrupted":
         why = "The first start on this disk was cut off before anything was written."
@@ -191,7 +198,8 @@ def born(facts: Facts) -> Decision | None:
 
 
 def claimed(facts: Facts) -> Decision | None:
-    """When: a member id was added for this very disk, the cluster lists it, and its server never ran.
+    """When: a member id was added for this very disk, the cluster lists it, and its server never ran; or this disk is
+    to join, and its server starts before it is added.
     Then: start with it.
     """
     claim = facts.record.claim
@@ -209,11 +217,14 @@ def claimed(facts: Facts) -> Decision | None:
             waits_for=facts.cluster.unresolved,
             target=claim.member,
         )
+    what = f"Member {claim.member} was added to cluster {claim.cluster} for this disk and never ran: it starts."
+    if not claim.member:
+        what = f"This disk joins cluster {claim.cluster}: its server starts as an observer and is added once in sync."
     return say(
         facts,
         "join",
         "claimed",
-        f"Member {claim.member} was added to cluster {claim.cluster} for this disk and never ran: it starts.",
+        what,
         may_run=True,
         target=claim.member,
     )

@@ -121,7 +121,8 @@ def foreign_cluster(facts: Facts) -> Decision | None:
     Then: refuse, for which one is right cannot be known; a consent moves this data aside and joins.
     """
     theirs = facts.cluster
-    if not _has_data(facts) or not theirs.quorum or theirs.cluster == facts.disk.cluster or not facts.disk.cluster:
+    holds = _has_data(facts) or facts.disk.kind == "partial"
+    if not holds or not theirs.quorum or theirs.cluster == facts.disk.cluster or not facts.disk.cluster:
         return None
     if allowed(facts, "foreign-cluster"):
         return say(
@@ -161,7 +162,7 @@ def removed_member(facts: Facts) -> Decision | None:
     """
     found = _removed(facts)
     entry = facts.cluster.entry_of(facts.identity.pod)
-    if not found or not in_range(facts) or (entry is not None and entry.started):
+    if not found or not in_range(facts) or (entry is not None and entry.started) or _starts_first(facts):
         return None
     if facts.disk.running:
         return say(
@@ -185,7 +186,7 @@ def scaled_down(facts: Facts) -> Decision | None:
     """When: the disk's member was removed and this Pod is not one of the expected.
     Then: refuse: this Pod is scaled down.
     """
-    if not _removed(facts) or in_range(facts):
+    if in_range(facts) or not (_removed(facts) or _observes(facts)):
         return None
     if facts.live.state == "known":
         return refuse(
@@ -193,7 +194,7 @@ def scaled_down(facts: Facts) -> Decision | None:
             "scaled-down",
             f"The StatefulSet has {replicas(facts)} now, {facts.identity.pod} is not one of them, and its member "
             "has left: it is scaled down, and its data stays on the volume. When the set is scaled up again, this Pod "
-            "joins as a new member, and that data is set aside.",
+            + ("is added again." if _starts_first(facts) else "joins as a new member, and that data is set aside."),
         )
     return refuse(
         facts,
@@ -208,7 +209,7 @@ def taken_over(facts: Facts) -> Decision | None:
     Then: refuse, for another process may run as this Pod; a consent moves the data aside and joins anew.
     """
     entry = facts.cluster.entry_of(facts.identity.pod)
-    if not _removed(facts) or entry is None or not entry.started or facts.disk.running:
+    if not _removed(facts) or entry is None or not entry.started or facts.disk.running or _starts_first(facts):
         return None
     if allowed(facts, "taken-over"):
         return say(
@@ -230,7 +231,9 @@ def own_data(facts: Facts) -> Decision | None:
     if not _has_data(facts):
         return None
     where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
-    if facts.cluster.quorum:
+    if facts.cluster.quorum and _removed(facts):
+        reason = f"This disk is {where}, which does not list it now: it starts with its data, as an observer."
+    elif facts.cluster.quorum:
         reason = f"This disk is {where}, which lists it: the server starts with its data."
     elif facts.cluster.views:
         reason = (
@@ -322,6 +325,17 @@ def _own_id(facts: Facts) -> str:
         return facts.record.seal.member
     entry = facts.cluster.entry_of(facts.identity.pod)
     return entry.id if entry else ""
+
+
+def _starts_first(facts: Facts) -> bool:
+    """A server that is not listed is an observer: it starts with its data and is added again."""
+    return facts.traits.admits == "started-first"
+
+
+def _observes(facts: Facts) -> bool:
+    """The disk's server is listed as an observer, though it was a voter and left, or never was one."""
+    entry = next((member for member in facts.cluster.members if member.id == facts.disk.member), None)
+    return _starts_first(facts) and _has_data(facts) and entry is not None and entry.learner
 
 
 def _removed(facts: Facts) -> bool:

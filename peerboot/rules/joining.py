@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
+from peerboot.rules.serving import learner_stalls
 from peerboot.rules.words import (
     empty,
     listed_without_quorum,
@@ -20,7 +21,7 @@ def join_waits(facts: Facts) -> Decision | None:
     entry = own_entry(facts)
     if not empty(facts) or not facts.cluster.quorum:
         return None
-    learner = next((m for m in facts.cluster.members if m.learner and m.pod != facts.identity.pod), None)
+    learner = _joiner(facts)
     if entry is None and learner is not None:
         return say(
             facts,
@@ -51,6 +52,20 @@ def join_waits(facts: Facts) -> Decision | None:
     return None
 
 
+def _joiner(facts: Facts) -> Member | None:
+    """Another pod's learner that has to be promoted before the next one joins."""
+    others = [m for m in facts.cluster.members if m.learner and m.pod != facts.identity.pod]
+    if facts.traits.admits == "started-first":
+        # An observer blocks nobody: one that makes no progress, or has left, is waited for no longer.
+        others = [m for m in others if not learner_stalls(facts, m) and _is_wanted(facts, m)]
+    return next(iter(others), None)
+
+
+def _is_wanted(facts: Facts, member: Member) -> bool:
+    ordinal = facts.identity.ordinal_of(member.pod)
+    return facts.live.state != "known" or ordinal is None or facts.live.wants(ordinal)
+
+
 def _before(facts: Facts) -> str:
     """The pod with a lower ordinal that is joining too, by its own fresh word; empty when there is none."""
     # Pods beyond PEERBOOT_REPLICAS take their turn as well: the set may have grown since it formed.
@@ -70,15 +85,17 @@ def _before(facts: Facts) -> str:
 
 def join(facts: Facts) -> Decision | None:
     """When: the disk is blank, a cluster with quorum does not list this Pod, and it is its turn.
-    Then: it is added as a learner; the next look starts it.
+    Then: it is added as a learner and the next look starts it, or it starts and is added once it has caught up.
     """
     if not empty(facts) or not facts.cluster.quorum or own_entry(facts) is not None:
         return None
+    starts_first = facts.traits.admits == "started-first"
+    how = "it starts as an observer and is added once it has caught up" if starts_first else "it is added as a learner"
     return say(
         facts,
         "join",
         "join",
-        f"This disk is blank and cluster {facts.cluster.cluster} lives without this Pod: it is added as a learner.",
+        f"This disk is {facts.disk.kind} and cluster {facts.cluster.cluster} lives without this Pod: {how}.",
     )
 
 
@@ -132,8 +149,8 @@ def replace_lost(facts: Facts) -> Decision | None:
         facts,
         "replace",
         "replace-lost",
-        f"The disk of {facts.identity.pod} was lost: it is blank, but cluster {facts.cluster.cluster} lists it as "
-        f"member {entry.id}. That member is removed, then this Pod joins as a new one.",
+        f"The disk of {facts.identity.pod} was lost: it is {facts.disk.kind}, but cluster {facts.cluster.cluster} "
+        f"lists it as member {entry.id}. That member is removed, then this Pod joins as a new one.",
         target=entry.id,
     )
 

@@ -37,10 +37,12 @@ def stays(facts: Facts) -> str:
 
 def has_left(facts: Facts) -> bool:
     """Whether a linearizable list of the cluster shows that no member of this Pod is left."""
-    theirs = facts.cluster
+    theirs, observers = facts.cluster, facts.traits.admits == "started-first"
     if not theirs.quorum or (facts.disk.cluster and theirs.cluster != facts.disk.cluster):
         return False
-    return all(m.id != facts.disk.member and m.pod != facts.identity.pod for m in theirs.members)
+    # A removed server that still runs is an observer there, which is no member.
+    members = [member for member in theirs.members if not (member.learner and observers)]
+    return all(m.id != facts.disk.member and m.pod != facts.identity.pod for m in members)
 
 
 def leave_waits(facts: Facts) -> Decision | None:
@@ -83,7 +85,7 @@ def hand_over(facts: Facts) -> Decision | None:
     election.
     """
     own, view = _leaver(facts), facts.cluster.view_of(facts.identity.pod)
-    if own is None or view is None or view.leader != own.id:
+    if own is None or view is None or view.leader != own.id or not facts.traits.hands_over:
         return None
     heir = _heir(facts, own)
     if heir is None:
@@ -104,7 +106,7 @@ def leave(facts: Facts) -> Decision | None:
     Then: the others remove its member; its data stays on the volume.
     """
     own = _leaver(facts)
-    if own is None:
+    if own is None or has_left(facts):
         return None
     return say(
         facts,

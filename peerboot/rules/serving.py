@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.unwanted import left_behind
-from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, say, stands_without
+from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, in_range, say, stands_without
 
 IN_SYNC = 0.9
 """The part of the leader's log with which etcd promotes a learner."""
@@ -72,11 +72,12 @@ def remove_by_word(facts: Facts) -> Decision | None:
 
 
 def promote_learner(facts: Facts) -> Decision | None:
-    """When: a learner is listed, and this Pod's is the first healthy voter or the learner itself.
+    """When: a learner is listed, and this Pod's is the first healthy voter or the learner itself; of servers that start
+    before they are added, the learner itself.
     Then: ask for its promotion; the leader agrees when it is in sync.
     """
     own = own_member(facts)
-    if own is None:
+    if own is None or (facts.traits.admits == "started-first" and not _asks_itself(facts, own)):
         return None
     able = [m for m in facts.cluster.members if m.learner and m.started and not learner_stalls(facts, m)]
     learner = next((m for m in able if m.id == own.id or is_first(facts)), None)
@@ -93,12 +94,49 @@ def promote_learner(facts: Facts) -> Decision | None:
     )
 
 
+def _asks_itself(facts: Facts, own: Member) -> bool:
+    """An observer that may become a voter. Nobody asks for another: one that left is an observer until it stops."""
+    return own.learner and in_range(facts) and not facts.stopping
+
+
+def former_self(facts: Facts) -> Decision | None:
+    """When: this Pod's server runs as an observer while its cluster lists a voter of this Pod with another id: its disk
+    was lost, or its directory id changed.
+    Then: the old voter is removed while quorum stands without it; then this one is added.
+    """
+    own = own_member(facts)
+    if own is None or facts.traits.admits != "started-first" or not _asks_itself(facts, own):
+        return None
+    old = next((m for m in facts.cluster.members if m.pod == own.pod and not m.learner), None)
+    if old is None:
+        return None
+    if not stands_without(facts, old.id):
+        return say(
+            facts,
+            "idle",
+            "former-self",
+            f"This Pod's server is an observer, for voter {old.id} is listed for it, which is not this disk's. It has "
+            "to be removed first, but the voters that serve would be no majority without it.",
+            waits_for=("more voters to be healthy",),
+            may_run=True,
+        )
+    return say(
+        facts,
+        "idle",
+        "former-self",
+        f"This Pod's server is an observer, for voter {old.id} is listed for it, which is not this disk's: that one is "
+        "removed, then this one is added.",
+        may_run=True,
+        target=old.id,
+    )
+
+
 def reap_learner(facts: Facts) -> Decision | None:
     """When: a learner made no progress for a long time, and this Pod's is the first healthy voter.
     Then: it is removed, so that others can join; its Pod joins anew when it is back.
     """
     learner = next((m for m in facts.cluster.members if m.learner and learner_stalls(facts, m)), None)
-    if learner is None or not is_first(facts):
+    if learner is None or not is_first(facts) or facts.traits.admits == "started-first":
         return None
     return say(
         facts,
@@ -140,4 +178,8 @@ def serving(facts: Facts) -> Decision | None:
         reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."
     if remark := left_behind(facts):
         reason += f" {remark}"
-    return say(facts, "idle", "serving", reason, may_run=True)
+    waits_for: tuple[str, ...] = ()
+    if not view.open:
+        reason += " It does not serve clients yet."
+        waits_for = ("it to serve clients",)
+    return say(facts, "idle", "serving", reason, waits_for=waits_for, may_run=True)

@@ -42,7 +42,7 @@ def why_unheard(facts: Facts, pods: Iterable[str]) -> str:
 
 def empty(facts: Facts) -> bool:
     """Whether the disk holds nothing a server could start with by itself."""
-    return facts.disk.kind in ("blank", "interrupted")
+    return facts.disk.kind in ("blank", "interrupted", "partial")
 
 
 def own_entry(facts: Facts) -> Member | None:

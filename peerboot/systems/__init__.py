@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from peerboot.errors import SettingsError
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 
 if TYPE_CHECKING:
     from peerboot.manifest.server import Server
 
-BUILT_IN = ("etcd",)
+BUILT_IN = ("etcd", "kafka")
 
 
 class Prepared(Protocol):
@@ -30,10 +30,13 @@ class Prepared(Protocol):
 
     permit_name: str
     """Name of the file in the output directory without which the server cannot start."""
+    files: tuple[str, ...]
+    """Names of the files in the output directory that its plan compares; the permit is one of them."""
     own_urls: tuple[str, ...]
     fingerprint: str
     """Hash of the settings that all pods must share to form."""
     limits: Limits
+    traits: Traits
 
     def read_disk(self) -> Disk:
         """Look at the data directory; never changes it, never raises."""
@@ -61,8 +64,11 @@ class Prepared(Protocol):
     async def call(self, http: Http, call: Call, view: ClusterView, addresses: Mapping[str, tuple[str, ...]]) -> Done:
         """Carry out one admin call within its time-out; never raises."""
 
-    def move_aside(self, stamp: str) -> str:
-        """Rename the data aside under the server's own lock; returns where to. Raises ``OSError`` when busy."""
+    def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:
+        """Rename the data, or that part of it, aside under the server's own lock; returns where to.
+
+        Raises ``OSError`` when busy.
+        """
 
 
 class System(Protocol):
@@ -71,6 +77,9 @@ class System(Protocol):
     name: str
     settings: tuple[Setting, ...]
     default_data_dir: str
+
+    def parse_base(self, text: str, source: str) -> Mapping[str, object]:
+        """The user's own server settings, in the server's format; raises ``SettingsError`` for what is none."""
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Prepared:
         """Set it up for this Pod; raises ``SettingsError`` for what is wrong."""

@@ -10,7 +10,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
-    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9]
+    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed]
     quorum c1                           a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
@@ -51,8 +51,11 @@ from peerboot.model import (
     Sighting,
     Statement,
 )
+from peerboot.systems.etcd.spec import Etcd
+from peerboot.systems.kafka.prepared import Kafka
 
 NOW = 1000.0
+TRAITS = {"etcd": Etcd.traits, "kafka": Kafka.traits}
 
 
 def _words(parts: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -65,18 +68,19 @@ def _birth(start: int, nonces: str) -> Birth:
     return Birth(token=token_of(members), members=members)
 
 
-def parse(text: str) -> Facts:
-    """Facts of one case; raises ``ValueError`` for a line that it does not know."""
+def parse(text: str, system: str = "etcd") -> Facts:
+    """Facts of one case of a system; raises ``ValueError`` for a line that it does not know."""
     lines = [shlex.split(line, comments=True) for line in text.splitlines()]
     by_word: dict[str, list[list[str]]] = {}
     for parts in filter(None, lines):
         by_word.setdefault(parts[0], []).append(parts[1:])
-    identity = _identity(by_word.pop("self")[0])
+    identity = msgspec.structs.replace(_identity(by_word.pop("self")[0]), system=system)
     values: dict[str, Any] = {
         "now": NOW,
         "identity": identity,
         "started_at": 900.0,
-        "own_urls": (url_of(identity, identity.pod),),
+        "own_urls": (url_of(identity, identity.pod),) if system == "etcd" else (),
+        "traits": TRAITS[system],
     }
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
@@ -180,7 +184,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             namespace="prod",
             service="peers",
             statefulset="db",
-            system="etcd",
+            system=identity.system,
             pod=pod,
             boot=f"boot-{pod}",
             replicas=int(keys["of"]) if "of" in keys else identity.replicas,
@@ -230,6 +234,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
                 leader=member if "leader" in plain else "",
                 healthy="healthy" in plain,
                 learner="learner" in plain,
+                open="closed" not in plain,
                 applied=int(keys.get("applied", 0)),
                 members=tuple(members),
             )

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from peerboot import settings
-from peerboot.model import Decision, Facts, Plan
-from peerboot.systems.etcd import config
-from peerboot.systems.etcd.plan import plan
-from peerboot.systems.etcd.spec import SYSTEM
+from peerboot.model import Decision, Facts, Plan, WriteFile
+from peerboot.systems import find
+from peerboot.systems.kafka import launch
+
+STANDING = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME)
+"""Files that depend on settings alone and stand there from the first pass on: no case is about them."""
 
 
 def plan_for(facts: Facts, decision: Decision) -> Plan:
-    """etcd's plan with default settings."""
+    """The plan of the facts' system with default settings."""
+    system = find(facts.identity.system)
     environ = {
-        "PEERBOOT_SYSTEM": "etcd",
+        "PEERBOOT_SYSTEM": system.name,
         "PEERBOOT_SERVICE": "peers",
         "POD_NAME": facts.identity.pod,
         "POD_NAMESPACE": "prod",
         "PEERBOOT_CENSUS_AUTH": "none",
     }
-    parsed = settings.read(environ, systems={"etcd": SYSTEM.settings})
-    return plan(config.prepare(parsed, facts.identity, {}), facts, decision)
+    parsed = settings.read(environ, systems={system.name: system.settings})
+    plan = system.prepare(parsed, facts.identity, {}).plan(facts, decision)
+    kept = tuple(a for a in plan.actions if not (isinstance(a, WriteFile) and a.name in STANDING))
+    return msgspec.structs.replace(plan, actions=kept)

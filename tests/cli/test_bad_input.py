@@ -11,11 +11,11 @@ from tests.cli.rig import KEY, Pod, Result
 Changes = Mapping[str, str | None]
 
 BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
-    "no system": ({"PEERBOOT_SYSTEM": None}, "PEERBOOT_SYSTEM is not set: set it to etcd"),
-    "unknown system": ({"PEERBOOT_SYSTEM": "etdc"}, "PEERBOOT_SYSTEM='etdc' is not known: use etcd"),
+    "no system": ({"PEERBOOT_SYSTEM": None}, "PEERBOOT_SYSTEM is not set: set it to etcd or kafka"),
+    "unknown system": ({"PEERBOOT_SYSTEM": "etdc"}, "PEERBOOT_SYSTEM='etdc' is not known: use etcd or kafka"),
     "system of a later release": (
-        {"PEERBOOT_SYSTEM": "kafka"},
-        "PEERBOOT_SYSTEM='kafka' comes with a later release: use etcd",
+        {"PEERBOOT_SYSTEM": "postgres"},
+        "PEERBOOT_SYSTEM='postgres' comes with a later release: use etcd or kafka",
     ),
     "unknown mode": ({"PEERBOOT_MODE": "watch"}, "PEERBOOT_MODE='watch' is not known: use manage or observe"),
     "no pods": (

@@ -13,6 +13,7 @@ import pytest
 from peerboot import __version__
 from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.config import SETTINGS
+from peerboot.systems.kafka.config import SETTINGS as KAFKA_SETTINGS
 from tests.cli.rig import BOUND, Pod, Result, Zygote, command
 
 COMMANDS = (
@@ -68,7 +69,7 @@ def test_help_of_each_command_shows_an_example(zygote: Zygote, name: str) -> Non
         ),
         (["explain", "-n", "x"], "peerboot explain: argument -n: 'x' is not a number from 1 to 200: see"),
         (["remove"], "peerboot remove: the following arguments are required: POD: see `peerboot remove --help`"),
-        (["settings", "--system", "etdc"], "peerboot: the system 'etdc' is not known: use etcd"),
+        (["settings", "--system", "etdc"], "peerboot: the system 'etdc' is not known: use etcd or kafka"),
         (
             ["hold", "--for", "2"],
             "peerboot: --for='2' is not a duration: write it like 500ms, 10s, 2m or 1h",
@@ -118,9 +119,10 @@ def test_schema_knows_every_key_and_no_other(zygote: Zygote) -> None:
 
 def test_systems_are_listed(zygote: Zygote) -> None:
     """``peerboot systems``: a name a line; as JSON with the settings that are its own."""
-    assert Result(0, "etcd\n", "") == zygote.run(["systems"], {})
+    assert Result(0, "etcd\nkafka\n", "") == zygote.run(["systems"], {})
     found = json.loads(zygote.run(["systems", "--json"], {}).out)
-    assert [{"name": "etcd", "settings": [row.name for row in SETTINGS]}] == found
+    listed = {"etcd": SETTINGS, "kafka": KAFKA_SETTINGS}
+    assert [{"name": name, "settings": [row.name for row in rows]} for name, rows in listed.items()] == found
 
 
 @pytest.mark.parametrize("args", [["--help"], ["settings"], ["settings", "--json"]], ids=["help", "table", "json"])

@@ -148,7 +148,7 @@ def test_what_cannot_be_parsed_is_one_line(capsys: pytest.CaptureFixture[str], a
 def test_a_system_that_is_not_known_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The systems that there are, exit 2."""
     assert cli.main(["manifest", "etdc"]) == 2
-    assert capsys.readouterr() == ("", "peerboot: the system 'etdc' is not known: use etcd\n")
+    assert capsys.readouterr() == ("", "peerboot: the system 'etdc' is not known: use etcd or kafka\n")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_system_of_others_may_bring_none(tmp_path: Path, name: str, say: str) 
     (dist / "entry_points.txt").write_text(f"[peerboot.systems]\nstore = store_for_peerboot:SYSTEM\n{entries}")
     env = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     listed = command("-m", "peerboot", "systems", env=env)
-    assert (listed.code, listed.out.split()) == (0, ["etcd", "odd", "raising", "store"])
+    assert (listed.code, listed.out.split()) == (0, ["etcd", "kafka", "odd", "raising", "store"])
     asked = command("-m", "peerboot", "manifest", name, env=env)
     assert (asked.code, asked.out, asked.err) == (2, "", f"peerboot: {say}\n")
 

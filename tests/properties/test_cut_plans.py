@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from peerboot.model import (
     MoveAside,
     Plan,
     RecordBirth,
+    RecordClaim,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -29,10 +31,11 @@ from peerboot.model import (
     WriteAnchor,
     WriteFile,
 )
-from peerboot.systems.etcd.config import permit_kind
 from tests.cases.facts_text import parse
 from tests.cases.planners import plan_for
-from tests.cases.test_cases import CASES
+from tests.cases.test_cases import CASES, IDS
+from tests.properties import permits
+from tests.properties.permits import NAMES, may_have_voted, permit_kind
 from tests.properties.worlds import over_any_facts
 
 PASSES = 12
@@ -47,7 +50,7 @@ def after(found: Facts, action: Action) -> Facts:
     match action:
         case WriteFile(name=name, content=content):
             return replace(
-                found, files={**found.files, name: content}, permit=permit_kind(content), permit_was_given=True
+                found, files={**found.files, name: content}, permit=permit_kind(found, content), permit_was_given=True
             )
         case WithdrawPermit():
             return replace(found, files={}, permit="absent")
@@ -55,6 +58,8 @@ def after(found: Facts, action: Action) -> Facts:
             return replace(found, record=replace(record, birth=birth))
         case RecordPermit():
             return replace(found, record=replace(record, permitted_wall=record.permitted_wall or 1.0))
+        case RecordClaim(claim=claim):
+            return replace(found, record=replace(record, claim=claim, permitted_wall=None))
         case RecordSeal(seal=seal):
             return replace(found, record=replace(record, seal=seal))
         case Renew():
@@ -123,16 +128,15 @@ def states(found: Facts) -> Iterator[tuple[Facts, Decision, Plan]]:
 def end_of(found: Facts) -> tuple[str, str, bool, str]:
     """What it comes to: disk, permit, whether the server may run, and whether a first permit forms or joins."""
     last, decision, _ = list(states(found))[-1]
-    content = last.files.get("etcd.yaml", "")
-    how = "forms" if "initial-cluster-state: new" in content else "joins" if last.permit == "first" else ""
+    content = last.files.get(NAMES[found.identity.system], "")
+    how = "forms" if permits.forms(last, content) else "joins" if last.permit == "first" else ""
     return last.disk.kind, last.permit, decision.may_run, how
 
 
 def forms(found: Facts) -> bool:
     """Whether a birth or the file of one is written on the way."""
     return any(
-        isinstance(action, RecordBirth)
-        or (isinstance(action, WriteFile) and "initial-cluster-state: new" in action.content)
+        isinstance(action, RecordBirth) or (isinstance(action, WriteFile) and permits.forms(found, action.content))
         for _, _, plan in states(found)
         for action in plan.actions
     )
@@ -145,7 +149,7 @@ def starts_what_may_have_voted(found: Facts) -> bool:
     ran = found.disk.kind in ("data", "bootstrap", "corrupt") or found.record.permitted_wall is not None
     return ran and any(
         isinstance(action, WriteFile)
-        and permit_kind(action.content) == "first"
+        and may_have_voted(at, action.content)
         and at.record.nonce == found.record.nonce
         and at.record.claim == found.record.claim
         for at, _, plan in states(found)
@@ -175,10 +179,10 @@ def permit_noted_but_not_given(found: Facts) -> bool:
     return noted and (found.record.birth is not None or not found.cluster.quorum)
 
 
-@pytest.mark.parametrize("text", [text for _, _, text in CASES], ids=[f"{p.stem}-{n}" for p, n, _ in CASES])
-def test_a_case_cut_anywhere_ends_the_same(text: str) -> None:
+@pytest.mark.parametrize(("path", "text"), [(path, text) for path, _, text in CASES], ids=IDS)
+def test_a_case_cut_anywhere_ends_the_same(path: Path, text: str) -> None:
     """Killed after any action, the plan of each case goes on to the same end and does nothing that it would not."""
-    found = parse(text.partition("\n----\n")[0])
+    found = parse(text.partition("\n----\n")[0], path.parents[1].name)
     for count, rest in cuts(found):
         assert not starts_what_may_have_voted(rest), count
         assert forms(found) or not forms(rest), count
@@ -199,5 +203,6 @@ def test_no_cut_makes_a_plan_worse(found: Facts) -> None:
 
 def test_there_are_plans_to_cut() -> None:
     """The cases have plans of several actions, of births, joins and replacements."""
-    cut = [found for _, _, text in CASES for found in [parse(text.partition("\n----\n")[0])] if list(cuts(found))]
+    every = [parse(text.partition("\n----\n")[0], path.parents[1].name) for path, _, text in CASES]
+    cut = [found for found in every if list(cuts(found))]
     assert {"form", "join", "replace", "renew"} <= {decide(found).kind for found in cut}

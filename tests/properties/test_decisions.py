@@ -1,4 +1,4 @@
-"""The laws over any facts: whatever is observed, no verdict and no plan of etcd's breaks one."""
+"""The laws over any facts: whatever is observed, no verdict and no plan of any system breaks one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from peerboot.model import (
     MoveAside,
     Plan,
     RecordBirth,
+    RecordClaim,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -25,13 +26,12 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.rules.words import quorum_of
-from peerboot.systems.etcd.config import permit_kind
 from tests.cases.planners import plan_for
-from tests.properties.worlds import CASES, SECRET, over_any_facts
+from tests.properties.permits import forms, permit_kind
+from tests.properties.worlds import CASES, SECRET, id_of, over_any_facts
 
 LONGEST = 1500
 """Characters of a reason: it has to fit a termination message with room to spare."""
-FORMS = "initial-cluster-state: new"
 
 
 def planned(found: Facts) -> tuple[Decision, Plan]:
@@ -106,11 +106,22 @@ def test_only_when_all_have_said_it_is_a_disk_born(found: Facts) -> None:
 def test_only_a_recorded_birth_forms(found: Facts) -> None:
     """The file that forms is written only when the birth lies on the disk, which is blank and never had a permit."""
     for action in planned(found)[1].actions:
-        if isinstance(action, WriteFile) and FORMS in action.content:
+        if isinstance(action, WriteFile) and forms(found, action.content):
             event("forms")
             assert found.record.birth is not None
             assert found.record.permitted_wall is None
             assert found.disk.kind == "blank"
+
+
+@over_any_facts
+def test_only_a_disk_without_a_past_joins(found: Facts) -> None:
+    """A claim clears the note that a server may have run. So no disk that was born, or was a member, takes one: it
+    could be born again as what it was.
+    """
+    for action in planned(found)[1].actions:
+        if isinstance(action, RecordClaim) or (isinstance(action, Call) and action.claim):
+            event("claims")
+            assert (found.record.birth, found.record.seal) == (None, None)
 
 
 @over_any_facts
@@ -119,7 +130,7 @@ def test_a_first_permit_is_noted_before_it_is_given(found: Facts) -> None:
     noted = found.record.permitted_wall is not None
     for action in planned(found)[1].actions:
         noted = noted or isinstance(action, RecordPermit)
-        if isinstance(action, WriteFile) and permit_kind(action.content) == "first":
+        if isinstance(action, WriteFile) and permit_kind(found, action.content) == "first":
             event("permit")
             assert noted
 
@@ -195,7 +206,7 @@ def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
 def test_own_data_just_starts(found: Facts) -> None:
     """Data that is this volume's own starts while no quorum is seen, whatever DNS, pods, holds and the anchor say."""
     record = msgspec.structs.replace(found.record, foreign="", seal=None)
-    disk = Disk(kind="data", cluster="c1", member="m1")
+    disk = Disk(kind="data", cluster="c1", member=id_of(found.identity.system, 1))
     views = tuple(view for view in found.cluster.views if view.cluster in ("", "c1"))
     cluster = msgspec.structs.replace(found.cluster, quorum=False, members=(), views=views)
     assume(not found.twin or found.permit != "absent")
@@ -223,7 +234,7 @@ def test_a_hold_leaves_only_starting(found: Facts) -> None:
     # A first permit that stands was given before the hold; to take it back would throw a birth away.
     permitted = decision.rule == "first-permit"
     assert decision.kind in ("resume", "idle", "wait", "refuse") or permitted
-    forbidden = (RecordBirth, Call, MoveAside, WriteAnchor)
+    forbidden = (RecordBirth, RecordClaim, Call, MoveAside, WriteAnchor)
     assert not any(isinstance(action, forbidden) for action in plan.actions)
     assert all(action.why == "torn-state" for action in plan.actions if isinstance(action, Renew))
     if any(isinstance(action, WriteFile) for action in plan.actions):

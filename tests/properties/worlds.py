@@ -30,14 +30,15 @@ from peerboot.model import (
     ServerView,
     Statement,
 )
-from tests.cases.facts_text import parse
+from tests.cases.facts_text import TRAITS, parse
 from tests.cases.test_cases import blocks
+from tests.properties.permits import NAMES, a_permit
 
 NOW = 1000.0
 PODS = ("db-0", "db-1", "db-2", "db-3")
 SECRET = "hunter2"
 """Stands in a file of peerboot's and must never be told."""
-KINDS: Any = st.sampled_from(("blank", "blank", "interrupted", "bootstrap", "data", "corrupt", "unknown"))
+KINDS: Any = st.sampled_from(("blank", "blank", "interrupted", "partial", "bootstrap", "data", "corrupt", "unknown"))
 CLUSTERS = st.sampled_from(("", "c1", "c1", "c2"))
 NONCES = st.sampled_from(("n0", "n1", "n2", "n3"))
 AGES = st.sampled_from((0.0, 1.0, 40.0, 400.0))
@@ -49,7 +50,12 @@ def birth_of(replicas: int, extra: str = "") -> Birth:
     return Birth(token=token_of(members), members=members)
 
 
-def identities() -> st.SearchStrategy[Identity]:
+def id_of(system: str, number: int, more: str = "") -> str:
+    """The id of a pod's member as the system writes it; ``more``: of another disk."""
+    return f"{number}:d{more}" if system == "kafka" else f"m{number}{more}"
+
+
+def identities(system: str) -> st.SearchStrategy[Identity]:
     """Any Pod of a set of one to three, also one that is not expected, or an unknown number."""
     return st.builds(
         lambda i, replicas: Identity(
@@ -58,7 +64,7 @@ def identities() -> st.SearchStrategy[Identity]:
             statefulset="db",
             pod=PODS[i],
             ordinal=i,
-            system="etcd",
+            system=system,
             domain="cluster.local",
             replicas=replicas,
         ),
@@ -77,7 +83,7 @@ def statements(draw: st.DrawFn, pod: str, identity: Identity) -> Statement:
         namespace="prod",
         service="peers",
         statefulset="db",
-        system="etcd",
+        system=identity.system,
         pod=pod,
         boot="b1",
         replicas=draw(st.sampled_from((identity.replicas, identity.replicas, identity.replicas, 5))),
@@ -86,7 +92,7 @@ def statements(draw: st.DrawFn, pod: str, identity: Identity) -> Statement:
         token=born.token if born else "",
         permitted=draw(st.booleans()) if born or kind != "blank" else False,
         cluster=draw(CLUSTERS) if kind not in ("blank", "unknown") else "",
-        member=f"m{pod[-1]}",
+        member=id_of(identity.system, int(pod[-1])),
         serving=draw(st.booleans()) if kind == "data" else False,
         running=draw(st.booleans()),
         decision=draw(st.sampled_from(("wait", "join", "form"))),
@@ -107,11 +113,11 @@ def evidence(draw: st.DrawFn, identity: Identity) -> dict[str, Evidence]:
 
 
 @st.composite
-def views(draw: st.DrawFn) -> ClusterView:
+def views(draw: st.DrawFn, system: str) -> ClusterView:
     """What the servers say."""
     members = tuple(
         Member(
-            id=draw(st.sampled_from((f"m{i}", f"m{i}", f"m{i}x"))),
+            id=draw(st.sampled_from((id_of(system, i), id_of(system, i), id_of(system, i, "x")))),
             name=pod,
             pod=pod,
             peer_urls=(f"http://{pod}:2380",),
@@ -147,16 +153,18 @@ def views(draw: st.DrawFn) -> ClusterView:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> Record:
+def records(draw: st.DrawFn, system: str) -> Record:
     """What lies in the state directory."""
+    own = id_of(system, 1)
+    claimed = "" if system == "kafka" else id_of(system, 1, "x")
     nonce = draw(st.sampled_from(("n0", "n1", "n1", "n2", "")))
     problem = draw(st.sampled_from(("", "", "", "state.json is torn", "state.json is of a newer peerboot")))
     return Record(
         nonce=nonce,
         birth=draw(st.sampled_from((None, None, birth_of(3), birth_of(2)))),
         permitted_wall=draw(st.sampled_from((None, 1.0))),
-        seal=draw(st.sampled_from((None, None, Seal(cluster="c1", member="m1"), Seal(cluster="c2", member="m1")))),
-        claim=draw(st.sampled_from((None, None, Claim(cluster="c1", member="m1x", nonce=nonce)))),
+        seal=draw(st.sampled_from((None, None, Seal(cluster="c1", member=own), Seal(cluster="c2", member=own)))),
+        claim=draw(st.sampled_from((None, None, Claim(cluster="c1", member=claimed, nonce=nonce)))),
         foreign=draw(st.sampled_from(("", "", "", "prod/web-1"))),
         problem=problem,
         torn="torn" in problem,
@@ -181,16 +189,18 @@ LIVES = st.one_of(
 
 
 @st.composite
-def random_facts(draw: st.DrawFn) -> Facts:
-    """Facts whose parts were drawn without regard to each other."""
-    identity = draw(identities())
+def random_facts(draw: st.DrawFn, system: str) -> Facts:
+    """Facts of a system whose parts were drawn without regard to each other."""
+    identity = draw(identities(system))
     kind = draw(KINDS)
-    held = kind in ("interrupted", "bootstrap", "data")
+    held = kind in ("interrupted", "partial", "bootstrap", "data")
+    member = id_of(system, identity.ordinal)
     disk = Disk(
         kind=kind,
-        cluster=draw(CLUSTERS) if held else "",
-        member=draw(st.sampled_from((f"m{identity.ordinal}", "m9", ""))) if held else "",
-        reason="bad CRC" if kind in ("corrupt", "unknown") else "",
+        # Whoever reads Kafka's directories names cluster and member of every disk that can start.
+        cluster=(draw(CLUSTERS) or "c1" * (system == "kafka")) if held else "",
+        member=draw(st.sampled_from((member, id_of(system, 9), "" if system == "etcd" else member))) if held else "",
+        reason="bad CRC" if kind in ("corrupt", "unknown", "partial") else "",
         running=draw(st.sampled_from((False, False, True))),
         since=NOW - draw(st.sampled_from((0.5, 100.0))),
     )
@@ -198,31 +208,33 @@ def random_facts(draw: st.DrawFn) -> Facts:
     hold = Hold(id="h", scope=draw(st.sampled_from(("pod", "set"))), who="ann", why="", made_wall=1.0)
     anchors = (Anchor(), Anchor(), Anchor(state="empty"), Anchor(state="holds", token="t"), Anchor(state="unknown"))
     mark = "resume" if permit == "resume" else "first"
+    stalled = id_of(system, 2)
     return Facts(
         now=NOW,
         identity=identity,
         mode=draw(st.sampled_from(("manage", "manage", "manage", "observe"))),
         disk=disk,
-        record=draw(records()),
+        record=draw(records(system)),
         evidence=draw(evidence(identity)),
         twin=draw(st.sampled_from(("", "", "", "10.0.0.9"))),
-        cluster=draw(views()),
+        cluster=draw(views(system)),
         anchor=draw(st.sampled_from(anchors)),
         live=draw(LIVES),
         stopping=draw(st.booleans()),
         holds=draw(st.sampled_from(((), (), (hold,)))),
         removals=draw(st.sampled_from(((), (), (Removal(pod="db-2", who="ann", at=990.0),)))),
-        learners={"m2": LearnerTrack(member="m2", since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
-        files={} if permit == "absent" else {"etcd.yaml": f"# permit: {mark}\npassword: {SECRET}\n"},
+        learners={stalled: LearnerTrack(member=stalled, since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
+        files={} if permit == "absent" else {NAMES[system]: a_permit(system, mark, SECRET)},
+        traits=TRAITS[system],
         permit=permit,
         permit_was_given=permit != "absent" or draw(st.booleans()),
-        own_urls=(draw(st.sampled_from((f"http://{identity.pod}:2380", "http://other:2380"))),),
+        own_urls=(draw(st.sampled_from((f"http://{identity.pod}:2380", "http://other:2380"))),) * (system == "etcd"),
         predicted_cluster=draw(st.sampled_from(("", "c1"))),
         looked=draw(st.sampled_from((True, True, True, False))),
     )
 
 
-CASES = tuple(parse(text.partition("\n----\n")[0]) for _, _, text in blocks())
+CASES = tuple(parse(text.partition("\n----\n")[0], path.parents[1].name) for path, _, text in blocks())
 PARTS: tuple[str, ...] = (
     "mode",
     "disk",
@@ -247,7 +259,7 @@ def facts(draw: st.DrawFn) -> Facts:
     found: Facts = draw(st.sampled_from(CASES))
     parts = draw(st.sets(st.sampled_from((*PARTS, "permit")), max_size=3))
     if parts:
-        other = draw(random_facts())
+        other = draw(random_facts(found.identity.system))
         if len(parts) == 3 and draw(st.booleans()):
             found = other
         elif "permit" in parts:

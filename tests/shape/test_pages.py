@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from peerboot import systems
+from peerboot import identity, systems
 from peerboot.settings import OWN_PREFIXES, read
 from peerboot.settings_table import GENERAL
-from peerboot.systems.etcd.config import check_base
 from tests.shape import pages
 from tests.shape.pages import ROOT
 
@@ -51,11 +50,16 @@ def test_a_system_page_has_its_sections(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SYSTEM_PAGES, ids=_id)
 def test_base_config_examples_are_accepted(path: Path) -> None:
-    """A base config that etcd's page shows is one that peerboot takes."""
-    examples = pages.blocks((ROOT / path).read_text(), "yaml")
+    """A base config that a system's page shows, in its server's format, is one that peerboot takes."""
+    name = path.parent.name
+    system, text = systems.find(name), (ROOT / path).read_text()
+    examples = [example for syntax in ("yaml", "properties") for example in pages.blocks(text, syntax)]
     assert examples != []
+    environ = {"PEERBOOT_SYSTEM": name, "PEERBOOT_SERVICE": "db", "POD_NAME": "db-0", "POD_NAMESPACE": "default"}
+    environ |= {"PEERBOOT_CLUSTER_DOMAIN": "cluster.local", "PEERBOOT_CENSUS_AUTH": "none"}
+    settings = read(environ, systems={name: system.settings})
     for example in examples:
-        check_base(yaml.safe_load(example))
+        system.prepare(settings, identity.derive(settings, "", ""), system.parse_base(example, str(path)))
 
 
 def _peerboot(*words: str) -> subprocess.CompletedProcess[str]:

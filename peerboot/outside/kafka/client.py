@@ -67,8 +67,11 @@ class Kafka:
         tls: ssl.SSLContext | None = None,
         login: Login | None = None,
         bounds: Bounds | None = None,
+        follow: bool = True,
     ) -> None:
-        """``servers``: where to begin, in this order. ``kind``: whose listeners these are."""
+        """``servers``: where to begin, in this order. ``kind``: whose listeners these are. ``follow``: a controller
+        that does not lead is asked who does, and that one is tried.
+        """
         self._servers = tuple(dict.fromkeys(servers))
         if not self._servers:
             raise ValueError("no server to ask")
@@ -76,6 +79,7 @@ class Kafka:
         self._tls = tls
         self._login = login
         self._bounds = bounds or Bounds()
+        self._follow = follow
         self._open: dict[Address, Connection] = {}
         self._opening = asyncio.Lock()
         self._last: Address | None = None
@@ -205,7 +209,7 @@ class Kafka:
                 tried[address] = error
                 if error.outcome in FINAL or (api.change and error.sent):
                     raise error.at(f"{api.name} at {address}") from None
-                if error.outcome == "not-leader":
+                if error.outcome == "not-leader" and self._follow:
                     named = await self._named(address, deadline)
                     waiting = [one for one in dict.fromkeys((*named, *waiting)) if one not in tried]
             else:

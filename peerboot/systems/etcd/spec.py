@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from peerboot import birth
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 from peerboot.systems.etcd import assess, calls, config, datadir, lock
@@ -23,6 +23,8 @@ class Etcd:
     """etcd set up for one Pod; fulfils ``peerboot.systems.Prepared``."""
 
     permit_name = PERMIT_NAME
+    files: tuple[str, ...] = (PERMIT_NAME,)
+    traits = Traits()
 
     def __init__(self, made: config.EtcdConfig) -> None:
         self.config = made
@@ -94,7 +96,7 @@ class Etcd:
             return Done(action=call, ok=ok, say=f"{server.pod} says: {error}")
         return Done(action=call, ok=True, member=added)
 
-    def move_aside(self, stamp: str) -> str:
+    def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:  # noqa: ARG002 - it is one and the same
         return lock.move_aside(self.data_dir, self.wal_dir, stamp)
 
 
@@ -104,6 +106,11 @@ class EtcdSystem:
     name = "etcd"
     settings: tuple[Setting, ...] = config.SETTINGS
     default_data_dir = "/data/etcd"
+
+    def parse_base(self, text: str, source: str) -> Mapping[str, object]:
+        from peerboot.outside.yaml import settings_of
+
+        return settings_of(text, source)
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Etcd:
         return Etcd(config.prepare(settings, identity, base))

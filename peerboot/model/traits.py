@@ -1,0 +1,20 @@
+"""What differs by system in the rules."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from peerboot.model.base import Value
+
+
+class Traits(Value, frozen=True, kw_only=True):
+    """How a system's clusters take members. The defaults are etcd's."""
+
+    admits: Literal["listed-first", "started-first"] = "listed-first"
+    """``listed-first``: a member is added to the list, and only then its server starts (etcd). ``started-first``: a
+    server starts on its own as an observer, which has no vote, and is added once it has caught up (Kafka's KIP-853).
+    There a server that was removed is an observer again, with nothing to be put aside."""
+    hands_over: bool = True
+    """Leadership can be moved to a member by a call, before the leader leaves."""
+    cluster_of_one: bool = True
+    """A person can make one surviving member a cluster of its own, as docs/recovery.md tells."""

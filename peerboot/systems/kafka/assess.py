@@ -1,0 +1,274 @@
+"""Look at Kafka's controllers: which answer, of which cluster, who leads, who votes and who follows. Changes nothing.
+
+A controller that does not lead tells its cluster and little else; who votes, who only observes and who has caught up
+is the leader's word (DescribeQuorum). All its times are of the leader's clock, so they are compared with each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from peerboot.model import ClusterView, Member, ServerView
+from peerboot.systems.kafka import ids
+from peerboot.systems.kafka.config import KafkaConfig
+
+if TYPE_CHECKING:
+    from peerboot.outside.kafka.values import Quorum, Replica
+
+AT_ONCE = 16
+MAX_SERVERS = 64
+ALIVE_MS = 4000
+"""A voter that has fetched within this time is there; a follower fetches at least twice a second."""
+IN_SYNC_MS = 2000
+"""controller.quorum.fetch.timeout.ms: one that was not caught up for longer is not in sync."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the controller of one pod said."""
+
+    pod: str
+    address: str
+    cluster: str
+    """Empty while it has never seen a leader."""
+    leader: int = -1
+    """Node id, maybe of one that died seconds ago."""
+    quorum: Quorum | None = None
+    """By the leader only."""
+
+
+async def look(
+    config: KafkaConfig,
+    addresses: Mapping[str, tuple[str, ...]],
+    *,
+    rest: bool,
+    timeout: float,
+    now: float,
+    prefer: str,
+) -> ClusterView:
+    """Ask the controllers; at rest the own one, and the one that it says leads. Never raises.
+
+    ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer.
+    """
+    own = config.identity.pod
+    broker = asyncio.create_task(_broker_serves(config, addresses.get(own, ()), timeout))
+    try:
+        if rest and addresses.get(own):
+            few = await _own_and_leader(config, addresses, timeout)
+            found = _view(config, few, (), addresses, prefer, now)
+            if found.quorum:
+                return _with_broker(found, own, await broker)
+        seen, silent = await _everyone(config, addresses, timeout)
+        return _with_broker(_view(config, seen, silent, addresses, prefer, now), own, await broker)
+    finally:
+        broker.cancel()
+
+
+async def _everyone(
+    config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float
+) -> tuple[list[Seen], tuple[str, ...]]:
+    gate = asyncio.Semaphore(AT_ONCE)
+    own = config.identity.pod
+    pods = sorted(addresses, key=lambda p: (p != own, config.identity.ordinal_of(p) or 0, p))[:MAX_SERVERS]
+
+    async def ask(pod: str) -> Seen | None:
+        async with gate:
+            return await one_controller(config, pod, addresses[pod], timeout)
+
+    answers = await asyncio.gather(*(ask(pod) for pod in pods))
+    silent = tuple(pod for pod, seen in zip(pods, answers, strict=True) if seen is None)
+    return [seen for seen in answers if seen is not None], silent
+
+
+async def _own_and_leader(config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float) -> list[Seen]:
+    own = config.identity.pod
+    seen = await one_controller(config, own, addresses[own], timeout)
+    if seen is None or seen.quorum is not None:
+        return [seen] if seen is not None else []
+    leader = config.pod_of(seen.leader) if seen.leader >= 0 else ""
+    told = await one_controller(config, leader, addresses[leader], timeout) if leader in addresses else None
+    return [seen, told] if told is not None else [seen]
+
+
+async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str], timeout: float) -> Seen | None:
+    """What the controller of one pod says at the first of its addresses that answers, None when none does."""
+    from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+
+    bounds = Bounds(open=timeout, read=timeout, call=timeout)
+    for address in tuple(addresses)[:4]:
+        server = Address(address, config.controller_port)
+        async with Kafka([server], kind="controller", bounds=bounds, follow=False) as kafka:
+            try:
+                await kafka.versions()
+            except KafkaError:
+                continue
+            try:
+                nodes = await kafka.describe_cluster()
+            except KafkaError:
+                # It has not seen a leader since it started, and then it cannot say whose it is.
+                return Seen(pod, address, "")
+            try:
+                quorum = await kafka.describe_quorum()
+            except KafkaError:
+                quorum = None
+            return Seen(pod, address, nodes.cluster, nodes.controller, quorum)
+    return None
+
+
+async def _broker_serves(config: KafkaConfig, addresses: Iterable[str], timeout: float) -> bool:
+    """Whether this Pod's broker is registered and unfenced, by its own word; true where it is none."""
+    from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+
+    if not config.is_broker:
+        return True
+    bounds = Bounds(open=timeout, read=timeout, call=timeout)
+    for address in tuple(addresses)[:4]:
+        server = Address(address, config.broker_port)
+        async with Kafka([server], kind="broker", bounds=bounds, follow=False) as kafka:
+            try:
+                nodes = await kafka.describe_cluster()
+            except KafkaError:
+                continue
+            return any(node.id == config.node and not node.fenced for node in nodes.nodes)
+    return False
+
+
+def _with_broker(view: ClusterView, own: str, serves: bool) -> ClusterView:
+    """Note at the own server's view whether clients are served there."""
+    import msgspec
+
+    views = tuple(msgspec.structs.replace(one, open=serves) if one.pod == own else one for one in view.views)
+    return msgspec.structs.replace(view, views=views)
+
+
+def _view(
+    config: KafkaConfig,
+    seen: list[Seen],
+    silent: tuple[str, ...],
+    addresses: Mapping[str, tuple[str, ...]],
+    prefer: str,
+    now: float,
+) -> ClusterView:
+    leading = {one.cluster: one for one in seen if one.quorum is not None and _stands(one.quorum)}
+    cluster = prefer if prefer in leading else next(iter(leading), "") if len(leading) == 1 else ""
+    told = leading.get(cluster)
+    others = tuple(
+        ServerView(pod=one.pod, address=one.address, cluster=one.cluster) for one in seen if one.cluster != cluster
+    )
+    if told is None or told.quorum is None:
+        alone = tuple(ServerView(pod=one.pod, address=one.address, cluster=one.cluster) for one in seen)
+        return ClusterView(views=alone, unreachable=silent, at=now)
+    views = _views(config, told, addresses)
+    gone = {config.pod_of(voter.id) for voter in told.quorum.voters if not _alive(told.quorum, voter)}
+    return ClusterView(
+        quorum=True,
+        cluster=cluster,
+        members=members_of(config, told.quorum),
+        views=(*views, *others),
+        unreachable=tuple(sorted({*silent, *gone} - {view.pod for view in (*views, *others)})),
+        at=now,
+    )
+
+
+def _views(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]]) -> tuple[ServerView, ...]:
+    """Every controller that fetches, by the leader's word."""
+    quorum = told.quorum
+    if quorum is None:
+        return ()
+    lead = quorum.voter(quorum.leader)
+    leader = ids.member_id(lead.id, lead.directory) if lead else ""
+    views = []
+    for replica, observes in ((r, r in quorum.observers) for r in (*quorum.voters, *_observers(config, quorum))):
+        pod = config.pod_of(replica.id)
+        if not _alive(quorum, replica) or not pod:
+            continue
+        views.append(
+            ServerView(
+                pod=pod,
+                address=next(iter(addresses.get(pod, ())), ""),
+                cluster=told.cluster,
+                member=ids.member_id(replica.id, replica.directory),
+                leader=leader,
+                applied=max(replica.end_offset, 0),
+                healthy=_in_sync(quorum, replica),
+                learner=observes,
+            )
+        )
+    return tuple(views)
+
+
+def members_of(config: KafkaConfig, quorum: Quorum) -> tuple[Member, ...]:
+    """Voters, and as learners those observers that fetch and are controllers of this set.
+
+    A voter that was never seen to fetch by this leader counts as never started; a dead observer stays in the leader's
+    list for minutes and is left out.
+    """
+    hosts = {node.id: node.endpoints[0] for node in quorum.nodes if node.endpoints}
+    found = []
+    for replica, observes in ((r, r in quorum.observers) for r in (*quorum.voters, *_observers(config, quorum))):
+        pod = config.pod_of(replica.id)
+        endpoint = hosts.get(replica.id)
+        host = endpoint.host if endpoint else config.host_of(pod) if pod else ""
+        where = f"{host}:{endpoint.port if endpoint else config.controller_port}"
+        started = replica.id == quorum.leader or replica.fetched_ms > 0 or observes
+        found.append(
+            Member(
+                id=ids.member_id(replica.id, replica.directory),
+                name=pod,
+                pod=pod,
+                peer_urls=(where,),
+                client_urls=(where,) if started else (),
+                learner=observes,
+            )
+        )
+    return tuple(found)
+
+
+def _observers(config: KafkaConfig, quorum: Quorum) -> tuple[Replica, ...]:
+    """Observers that are controllers, alive, and no voter's own earlier entry."""
+    voters = {(voter.id, voter.directory) for voter in quorum.voters}
+    return tuple(
+        replica
+        for replica in quorum.observers
+        if config.pod_of(replica.id) and (replica.id, replica.directory) not in voters and _alive(quorum, replica)
+    )
+
+
+def _clock(quorum: Quorum) -> int:
+    """The leader's clock when it answered: it gives itself the time of the answer."""
+    return max((replica.fetched_ms for replica in (*quorum.voters, *quorum.observers)), default=-1)
+
+
+def _alive(quorum: Quorum, replica: Replica) -> bool:
+    if replica.id == quorum.leader and replica in quorum.voters:
+        return True
+    return replica.fetched_ms > 0 and _clock(quorum) - replica.fetched_ms <= ALIVE_MS
+
+
+def _in_sync(quorum: Quorum, replica: Replica) -> bool:
+    if replica.id == quorum.leader and replica in quorum.voters:
+        return True
+    return replica.caught_up_ms > 0 and _clock(quorum) - replica.caught_up_ms <= IN_SYNC_MS
+
+
+def _stands(quorum: Quorum) -> bool:
+    """Whether a majority of the voters follows this leader now: a deposed one knows that it is only seconds later."""
+    alive = sum(1 for voter in quorum.voters if _alive(quorum, voter))
+    leads = quorum.leader >= 0 and quorum.high_watermark >= 0
+    return leads and alive >= len(quorum.voters) // 2 + 1
+
+
+def hosts_of(config: KafkaConfig, view: ClusterView) -> tuple[str, ...]:
+    """Host names of the voters, own ones left out; addresses need no DNS."""
+    hosts = set()
+    for member in view.members:
+        if member.pod == config.identity.pod or member.learner:
+            continue
+        for where in member.peer_urls:
+            host = where.rpartition(":")[0].strip("[]").lower()
+            if host and ":" not in host and not host.replace(".", "").isdigit():
+                hosts.add(host)
+    return tuple(sorted(hosts))

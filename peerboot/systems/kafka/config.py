@@ -1,0 +1,342 @@
+"""Kafka's ``server.properties``, valid on 3.9 to 4.3: what peerboot owns, what the user may add. Pure.
+
+Sources: KafkaConfig.validateValues, QuorumConfig, KRaftConfigs. A file with ``controller.quorum.voters`` makes an empty
+disk of a dynamic cluster believe itself a voter (measured), so that key is never written and never accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from peerboot.errors import SettingsError
+from peerboot.model import Birth, Identity, Limits
+from peerboot.settings import Setting, Settings
+from peerboot.systems.kafka import ids, properties
+
+Roles = Literal["combined", "controller"]
+
+FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
+DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
+DEFAULT_DATA_DIR = "/var/lib/kafka/data/metadata"
+DEFAULT_LOG_DIRS = "/var/lib/kafka/data/logs"
+CONTROLLER, INTERNAL = "CONTROLLER", "INTERNAL"
+"""Names of the two listeners."""
+MOST_NODE = (1 << 31) - 1
+MOST_LOG_DIRS = 64
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "PEERBOOT_KAFKA_ROLES",
+        "text",
+        "combined",
+        "What each Pod's server is: broker and controller in one, or a controller only.",
+        choices=("combined", "controller"),
+        later=("broker",),
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_LOG_DIRS",
+        "text",
+        DEFAULT_LOG_DIRS,
+        "The broker's log directories, separated by commas, on the volume of the data directory, which holds the "
+        "controller's metadata and is none of them.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_NODE_ID_BASE",
+        "int",
+        "0",
+        "A Pod's node id is its ordinal plus this. Ids must be unique over all sets of one cluster.",
+        high=MOST_NODE,
+    ),
+    Setting("PEERBOOT_KAFKA_CONTROLLER_PORT", "int", "9093", "Port of the controllers' listener.", low=1, high=65535),
+    Setting("PEERBOOT_KAFKA_BROKER_PORT", "int", "9092", "Port of the brokers' listener.", low=1, high=65535),
+    Setting(
+        "PEERBOOT_KAFKA_HOST",
+        "text",
+        DEFAULT_HOST,
+        "Host that a server advertises. Fields: " + " ".join(f"{{{f}}}" for f in FIELDS) + ".",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_RACK",
+        "text",
+        "",
+        "The broker's rack, for example the zone of its node; replicas are spread over racks.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_CORRUPT_RECHECK",
+        "duration",
+        "30s",
+        "How long metadata must read as damaged before it is replaced; a slow mount looks the same.",
+        unit="duration",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_OBSERVER_STALL",
+        "duration",
+        "5m",
+        "An observer without progress for so long is waited for no longer by the next that wants to join.",
+        unit="duration",
+    ),
+)
+
+OWNED = (
+    "process.roles",
+    "node.id",
+    "broker.id",
+    "controller.quorum.bootstrap.servers",
+    "controller.listener.names",
+    "inter.broker.listener.name",
+    "security.inter.broker.protocol",
+    "listeners",
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "metadata.log.dir",
+    "log.dir",
+    "log.dirs",
+    "broker.rack",
+)
+UNSAFE = {
+    "controller.quorum.voters": "with it an empty disk of a dynamic cluster believes itself a voter, and two of them "
+    "elect a leader without data",
+    "controller.quorum.auto.join.enable": "a controller that was removed at scale-down would add itself again; "
+    "peerboot adds those that belong",
+    "broker.id.generation.enable": "node ids come from the ordinals",
+    "zookeeper.connect": "peerboot forms KRaft clusters only",
+    "zookeeper.metadata.migration.enable": "peerboot forms KRaft clusters only",
+}
+UNSAFE_VALUES = {
+    ("unclean.leader.election.enable", "true"): "a replica that lags would lead, and acknowledged records be lost",
+    ("controlled.shutdown.enable", "false"): "each restart would leave partitions without a leader for seconds",
+}
+
+
+@dataclass(frozen=True)
+class KafkaConfig:
+    """Kafka set up for one Pod: everything that the contents of the files depend on."""
+
+    identity: Identity
+    roles: Roles
+    metadata_dir: str
+    log_dirs: tuple[str, ...]
+    """Empty for a controller."""
+    node_base: int
+    bind: Literal["any", "pod"]
+    host: str
+    """Template."""
+    controller_port: int
+    broker_port: int
+    rack: str
+    base: Mapping[str, str]
+    limits: Limits
+
+    # ------------------------------------------------------------- names
+
+    @property
+    def node(self) -> int:
+        """This Pod's node id."""
+        return self.node_base + self.identity.ordinal
+
+    @property
+    def is_broker(self) -> bool:
+        """Whether clients are served here."""
+        return self.roles == "combined"
+
+    def node_of(self, pod: str) -> int:
+        """The node id of a pod of this set; raises ``ValueError`` for another."""
+        ordinal = self.identity.ordinal_of(pod)
+        if ordinal is None:
+            raise ValueError(f"{pod} is no pod of {self.identity.statefulset}")
+        return self.node_base + ordinal
+
+    def pod_of(self, node: int) -> str:
+        """The pod of this set with that node id, empty for an id below the base."""
+        ordinal = node - self.node_base
+        return f"{self.identity.statefulset}-{ordinal}" if ordinal >= 0 else ""
+
+    def host_of(self, pod: str) -> str:
+        """The host that a pod's server advertises."""
+        me = self.identity
+        return self.host.format(
+            pod=pod, ordinal=me.ordinal_of(pod), service=me.service, namespace=me.namespace, domain=me.domain
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what all pods must share, or their lists of voters would differ."""
+        shared = [self.host, self.controller_port, self.node_base, self.identity.domain, self.identity.service]
+        return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
+
+    def predicted_cluster(self, birth: Birth | None) -> str:
+        """The cluster id that a birth leads to."""
+        return ids.cluster_id(birth.token) if birth is not None else ""
+
+    def voters(self, birth: Birth) -> str:
+        """``id@host:port:directory`` of every pod of a birth, for ``kafka-storage format --initial-controllers``."""
+        return ",".join(
+            f"{self.node_of(pod)}@{_bracket(self.host_of(pod))}:{self.controller_port}:"
+            f"{ids.directory_id(birth.token, pod)}"
+            for pod in sorted(birth.members, key=self.node_of)
+        )
+
+    # ---------------------------------------------------------- contents
+
+    def properties(self) -> str:
+        """``server.properties``. It does not depend on who is there: the cluster's voters are in its own log."""
+        me = self.identity
+        bind, host = self._bind(), _bracket(self.host_of(me.pod))
+        listeners = {CONTROLLER: self.controller_port, **({INTERNAL: self.broker_port} if self.is_broker else {})}
+        owned = {
+            "process.roles": "broker,controller" if self.is_broker else "controller",
+            "node.id": str(self.node),
+            # One name for all: Kafka asks DNS again at each new connection, so the file stays as it is when the set
+            # grows or shrinks.
+            "controller.quorum.bootstrap.servers": f"{me.zone}:{self.controller_port}",
+            "controller.listener.names": CONTROLLER,
+            "listeners": ",".join(f"{name}://{bind}:{port}" for name, port in listeners.items()),
+            "advertised.listeners": ",".join(f"{name}://{host}:{port}" for name, port in listeners.items()),
+            "listener.security.protocol.map": f"{CONTROLLER}:PLAINTEXT,{INTERNAL}:PLAINTEXT",
+            "metadata.log.dir": self.metadata_dir,
+        }
+        if self.is_broker:
+            owned |= {"inter.broker.listener.name": INTERNAL, "log.dirs": ",".join(self.log_dirs)}
+            owned |= {"broker.rack": self.rack} if self.rack else {}
+        else:
+            # Without it a controller takes /tmp/kafka-logs for one of its directories.
+            owned["log.dirs"] = self.metadata_dir
+        first = "# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.\n"
+        return first + properties.render({**owned, **self._defaults(), **self.base})
+
+    def _defaults(self) -> dict[str, str]:
+        """Replication for as many brokers as there are; Kafka's own defaults keep one copy of everything."""
+        if not self.is_broker:
+            return {}
+        copies, in_sync = _copies(self.identity.replicas)
+        return {
+            "default.replication.factor": copies,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": copies,
+            "transaction.state.log.replication.factor": copies,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": copies,
+            "share.coordinator.state.topic.min.isr": in_sync,
+        }
+
+    def _bind(self) -> str:
+        if self.bind == "pod":
+            return _bracket(self.identity.ips[0])
+        only_v4 = bool(self.identity.ips) and all(":" not in ip for ip in self.identity.ips)
+        return "0.0.0.0" if only_v4 else "[::]"  # noqa: S104 - the Pod's own network
+
+
+def _copies(replicas: int | None) -> tuple[str, str]:
+    """Replication factor and min.insync.replicas: three and two, unless there are fewer brokers."""
+    brokers = 3 if replicas is None else replicas
+    return str(min(3, brokers)), "2" if brokers >= 3 else "1"
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) -> KafkaConfig:
+    """The config of this Pod; raises ``SettingsError``."""
+    extra = settings.extra
+    _check_host(extra["kafka_host"])
+    ports = extra["kafka_controller_port"], extra["kafka_broker_port"]
+    if ports[0] == ports[1]:
+        raise SettingsError("PEERBOOT_KAFKA_CONTROLLER_PORT and _BROKER_PORT must differ: give each its own")
+    most = identity.start + (identity.replicas or 1) - 1
+    node_base = extra["kafka_node_id_base"]
+    if node_base + max(most, identity.ordinal) > MOST_NODE:
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_NODE_ID_BASE={node_base} leads to node ids above {MOST_NODE}: choose a smaller one"
+        )
+    metadata_dir = settings.data_dir or DEFAULT_DATA_DIR
+    log_dirs = _log_dirs(extra["kafka_log_dirs"], metadata_dir) if extra["kafka_roles"] == "combined" else ()
+    return KafkaConfig(
+        identity=identity,
+        roles=extra["kafka_roles"],
+        metadata_dir=metadata_dir,
+        log_dirs=log_dirs,
+        node_base=node_base,
+        bind=settings.server_bind,
+        host=extra["kafka_host"],
+        controller_port=ports[0],
+        broker_port=ports[1],
+        rack=extra["kafka_rack"],
+        base=check_base(base, identity.replicas),
+        limits=Limits(corrupt_recheck=extra["kafka_corrupt_recheck"], learner_stall=extra["kafka_observer_stall"]),
+    )
+
+
+def _check_host(host: str) -> None:
+    fields = {"service": "b", "namespace": "c", "domain": "d"}
+    try:
+        first, second = (host.format(pod=f"a-{n}", ordinal=n, **fields) for n in (0, 1))
+    except (KeyError, IndexError, ValueError):
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_HOST={host!r} has an unknown field: use {', '.join(FIELDS)} in braces"
+        ) from None
+    if first == second:
+        raise SettingsError(f"PEERBOOT_KAFKA_HOST={host!r} is the same for every pod: use {{pod}} or {{ordinal}} in it")
+
+
+def _log_dirs(text: str, metadata_dir: str) -> tuple[str, ...]:
+    name = "PEERBOOT_KAFKA_LOG_DIRS"
+    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not found or len(found) > MOST_LOG_DIRS:
+        raise SettingsError(f"{name} has {len(found)} directories: name 1 to {MOST_LOG_DIRS}, separated by commas")
+    for path in found:
+        if not path.startswith("/"):
+            raise SettingsError(f"{name}: {path!r} is no absolute path: begin it with /")
+    if len(set(found)) < len(found):
+        raise SettingsError(f"{name} names a directory twice: name each once")
+    for path in found:
+        if _inside(path, metadata_dir) or _inside(metadata_dir, path):
+            raise SettingsError(
+                f"{name}: {path} and the data directory {metadata_dir} lie in each other: give each a directory of its "
+                "own, side by side, so that a lost one of them can be told from the other"
+            )
+    return found
+
+
+def _inside(path: str, other: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
+
+
+def check_base(base: Mapping[str, object], replicas: int | None) -> Mapping[str, str]:
+    """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
+    where = "PEERBOOT_BASE_CONFIG_FILE"
+    checked: dict[str, str] = {}
+    for key, value in base.items():
+        text = str(value)
+        if key in OWNED:
+            raise SettingsError(f"{key!r} in {where} belongs to peerboot, which has to know it: drop it there")
+        if key in UNSAFE:
+            raise SettingsError(f"{key!r} in {where} is refused: {UNSAFE[key]}")
+        if why := UNSAFE_VALUES.get((key, text.strip().lower())):
+            raise SettingsError(f"{key}={text.strip()} in {where} is refused: {why}")
+        checked[key] = text
+    _check_copies(checked, replicas, where)
+    return checked
+
+
+def _check_copies(base: Mapping[str, str], replicas: int | None, where: str) -> None:
+    """More copies than brokers: topics could not be made, and consumers would wait for ever."""
+    for key in _factors(base):
+        text = base[key].strip()
+        if not (text.isascii() and text.isdigit()) and text != "-1":
+            raise SettingsError(f"{key}={text!r} in {where} is not a whole number: write one")
+        if replicas is not None and text.isdigit() and int(text) > replicas:
+            raise SettingsError(
+                f"{key}={text} in {where} is more than the {replicas} brokers of PEERBOOT_REPLICAS: no such topic "
+                "could be made; lower it, or raise PEERBOOT_REPLICAS"
+            )
+
+
+def _factors(base: Mapping[str, Any]) -> Iterable[str]:
+    names = ("default.replication.factor", "min.insync.replicas")
+    ends = (".topic.replication.factor", "log.replication.factor")
+    return [key for key in base if key in names or key.endswith(ends)]

@@ -1,0 +1,165 @@
+"""Decision to files and calls, for Kafka. Pure.
+
+The permit is ``run.ok``, for which ``launch.sh`` waits in the server's container. A *first* permit names one plan,
+which formats the directories once: with all voters of a birth, or as an observer. A *resume* permit names the cluster
+and the directory id that the metadata directory must have, and formats at most log directories that were lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from peerboot import steps
+from peerboot.model import Action, Call, Claim, Decision, Facts, Plan, RecordClaim, RecordPermit, Renew, WriteFile
+from peerboot.systems.kafka import ids, launch
+from peerboot.systems.kafka.config import KafkaConfig
+
+PERMIT_NAME = launch.PERMIT_NAME
+FILES = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME, PERMIT_NAME)
+
+
+def plan(config: KafkaConfig, facts: Facts, decision: Decision) -> Plan:
+    """The actions that follow, in order. Empty in observe mode: it never writes, calls or renames."""
+    if facts.mode == "observe":
+        return Plan()
+    return Plan(actions=(*_standing(config, facts), *_actions(config, facts, decision)))
+
+
+def _standing(config: KafkaConfig, facts: Facts) -> tuple[Action, ...]:
+    """Files that depend on settings only; the script is there before any permit, so that it says what it waits for."""
+    return (
+        *_file(facts, launch.PROPERTIES_NAME, config.properties()),
+        *_file(facts, launch.LAUNCH_NAME, launch.script()),
+    )
+
+
+def _actions(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    match decision.kind, decision.rule:
+        case "form", "form":
+            # A permit that stands here is none of this birth's: it was left by something else.
+            return (*steps.withdraw(facts, PERMIT_NAME), *steps.be_born(facts), *steps.spend(facts, decision))
+        case "form", "born":
+            return (*steps.before_first_permit(facts), RecordPermit(), *_form(config, facts, decision))
+        case "join", "join":
+            claim = Claim(cluster=facts.cluster.cluster, member="", nonce=facts.record.nonce)
+            return (*steps.withdraw(facts, PERMIT_NAME), RecordClaim(claim=claim))
+        case (("form" | "join"), "first-permit"):
+            return ()
+        case "join", "claimed" if decision.may_run:
+            return (RecordPermit(), *_join(config, facts, decision))
+        case (("resume" | "idle"), _):
+            return _resume(config, facts, decision)
+        case "renew", "birth-lost" if facts.disk.kind == "partial":
+            # A new member of its own cluster; its broker's log directories stay.
+            return (*steps.withdraw(facts, PERMIT_NAME), Renew(why=decision.rule))
+        case (("replace" | "renew"), _):
+            if decision.target:
+                return (*steps.withdraw(facts, PERMIT_NAME), Call(name="remove", member=decision.target))
+            return steps.become_blank(facts, decision, PERMIT_NAME, part=_part(facts))
+        case "leave", "leave":
+            return (Call(name="remove", member=decision.target),)
+        case "wait", "anchor-forbids":
+            return steps.forget_anchor(facts, decision)
+    return () if decision.may_run else steps.withdraw(facts, PERMIT_NAME)
+
+
+def _part(facts: Facts) -> Literal["all", "member"]:
+    """In its own cluster a broker's log directories stay: only what made it a controller is replaced."""
+    same = facts.cluster.quorum and facts.cluster.cluster == facts.disk.cluster
+    return "member" if same else "all"
+
+
+def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    born = facts.record.birth
+    if born is None:
+        raise ValueError("forming needs a birth")
+    return _permit(
+        facts,
+        decision,
+        launch.Permit(
+            kind="first",
+            plan=_plan_id("form", born.token, facts.record.nonce),
+            cluster=ids.cluster_id(born.token),
+            node=config.node,
+            directory=ids.directory_id(born.token, facts.identity.pod),
+            form="initial",
+            voters=config.voters(born),
+            metadata=config.metadata_dir,
+            logs=config.log_dirs,
+        ),
+    )
+
+
+def _join(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    claim = facts.record.claim
+    if claim is None:
+        raise ValueError("joining needs a claim")
+    return _permit(
+        facts,
+        decision,
+        launch.Permit(
+            kind="first",
+            plan=_plan_id("join", claim.cluster, claim.nonce),
+            cluster=claim.cluster,
+            node=config.node,
+            form="join",
+            metadata=config.metadata_dir,
+            logs=config.log_dirs,
+        ),
+    )
+
+
+def _resume(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    permit = launch.Permit(
+        kind="resume",
+        plan=_plan_id("resume", facts.disk.cluster, facts.disk.member),
+        cluster=facts.disk.cluster,
+        node=config.node,
+        directory=ids.split_member(facts.disk.member)[1],
+        form="join",
+        metadata=config.metadata_dir,
+        logs=config.log_dirs,
+        repair=True,
+    )
+    # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
+    mend = (Renew(why="torn-state"),) if facts.record.torn else ()
+    sealed = (*steps.seal(facts), *steps.spend(facts, decision))
+    # The permit comes first: what cannot be written down of a volume keeps no member from starting.
+    return (
+        *_permit(facts, decision, permit),
+        *mend,
+        *sealed,
+        *_duty(facts, decision),
+        *steps.remember(facts, decision),
+    )
+
+
+def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """What a serving member does for the set: at most one membership change."""
+    match decision.rule:
+        case "promote-learner":
+            return (Call(name="promote", member=decision.target),)
+        case "former-self" if decision.target:
+            return (Call(name="remove", member=decision.target),)
+        case "clean-up":
+            return (Call(name="remove", member=decision.target),)
+        case "remove-by-word":
+            return (Call(name="remove", member=decision.target),) if decision.target else steps.end_removals(facts)
+    return ()
+
+
+def _plan_id(*parts: str) -> str:
+    """Names one plan: another disk, another birth or another cluster is another plan."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _permit(facts: Facts, decision: Decision, permit: launch.Permit) -> tuple[Action, ...]:
+    """Write the permit unless one for the very same stands there; the words in it may be of an earlier decision."""
+    if launch.read_permit(facts.files.get(PERMIT_NAME, "")) == permit:
+        return ()
+    return (WriteFile(name=PERMIT_NAME, content=launch.permit_text(permit, decision.reason), permit=True),)
+
+
+def _file(facts: Facts, name: str, content: str) -> tuple[Action, ...]:
+    return () if facts.files.get(name) == content else (WriteFile(name=name, content=content),)

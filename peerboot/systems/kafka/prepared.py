@@ -1,0 +1,88 @@
+"""Kafka set up for one Pod: the other files of this folder, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from peerboot import birth
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
+from peerboot.outside.http import Http
+from peerboot.systems.kafka import assess, calls, config, launch, lock, logdirs
+from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
+
+
+class Kafka:
+    """Kafka set up for one Pod; fulfils ``peerboot.systems.Prepared``."""
+
+    permit_name = PERMIT_NAME
+    files: tuple[str, ...] = FILES
+    own_urls: tuple[str, ...] = ()
+    """A controller whose own endpoint changed tells the others itself (UpdateRaftVoter)."""
+    traits = Traits(admits="started-first", hands_over=False, cluster_of_one=False)
+
+    def __init__(self, made: config.KafkaConfig, output_dir: Path) -> None:
+        self.config = made
+        self.metadata_dir = Path(made.metadata_dir)
+        self.log_dirs = tuple(Path(path) for path in made.log_dirs)
+        self.fingerprint = made.fingerprint
+        self.limits: Limits = made.limits
+        self._output_dir = output_dir
+        self._own_cluster = ""
+
+    def read_disk(self) -> Disk:
+        disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
+        self._own_cluster = disk.cluster
+        return disk
+
+    def is_running(self) -> bool:
+        return lock.is_locked((self.metadata_dir, *self.log_dirs))
+
+    def permit_kind(self, content: str | None) -> Literal["absent", "first", "resume"]:
+        """A first permit whose plan was carried out lets a server start with its data only, as a resume permit does."""
+        if content is None:
+            return "absent"
+        permit = launch.read_permit(content)
+        used = permit is not None and (self._output_dir / launch.marker_name(permit.plan)).exists()
+        return "resume" if used or (permit is not None and permit.kind == "resume") else "first"
+
+    def predicted_cluster(self, facts: Facts) -> str:
+        return self.config.predicted_cluster(facts.record.birth or birth.may_be_born(facts).birth)
+
+    async def look(
+        self,
+        http: Http,  # noqa: ARG002 - Kafka speaks its own protocol
+        addresses: Mapping[str, tuple[str, ...]],
+        *,
+        rest: bool,
+        timeout: float,
+        now: float,
+    ) -> ClusterView:
+        return await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster)
+
+    def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
+        return assess.hosts_of(self.config, view)
+
+    def plan(self, facts: Facts, decision: Decision) -> Plan:
+        return plan(self.config, facts, decision)
+
+    async def call(
+        self,
+        http: Http,  # noqa: ARG002 - Kafka speaks its own protocol
+        call: Call,
+        view: ClusterView,
+        addresses: Mapping[str, tuple[str, ...]],  # noqa: ARG002 - the view has the leader's
+    ) -> Done:
+        """Ask the leader: no other controller carries a change out, and none forwards it."""
+        leader = next((v for v in view.views if v.cluster == view.cluster and v.leader and v.member == v.leader), None)
+        if leader is None or not leader.address:
+            return Done(action=call, ok=False, say="the leader's address is not known")
+        try:
+            await calls.change(self.config, leader.address, call.name, call.member, view.cluster)
+        except calls.CallError as error:
+            return Done(action=call, ok=error.already, say=f"{leader.pod} says: {error}")
+        return Done(action=call, ok=True)
+
+    def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:
+        return lock.move_aside(self.metadata_dir, self.log_dirs, stamp, part)
