@@ -40,8 +40,8 @@ PODS := tests/image tests/kubernetes
 test-kubernetes: setup servers node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
 	$(PY) -m pytest $(PODS) || $(PY) -m pytest $(PODS) --last-failed --last-failed-no-failures=none
 
-test-kafka: setup ## the client for Kafka against real ones of three releases (a JDK and Maven)
-	$(PY) -m pytest tests/real/test_kafka.py
+test-kafka: setup ## real Kafkas of three releases: sets of Pods, the client, what lies on disks (a JDK and Maven; 10 minutes)
+	$(PY) -m pytest $(wildcard tests/real/test_kafka*.py)
 
 test-fast: setup ## the tests without real servers
 	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab

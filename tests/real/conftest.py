@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from peerboot.lab import jars
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.container import Timing
 from peerboot.lab.servers import VERSIONS, Server, find
@@ -30,6 +31,18 @@ def etcd() -> Server:
 def every_etcd(request: pytest.FixtureRequest) -> Server:
     """A real etcd of every release in turn."""
     return find(request.param)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Server:
+    """The newest Kafka."""
+    return jars.find(jars.VERSIONS[-1])
+
+
+@pytest.fixture(params=jars.VERSIONS)
+def every_kafka(request: pytest.FixtureRequest) -> Server:
+    """A real Kafka of every release in turn."""
+    return jars.find(request.param)
 
 
 @pytest.fixture
