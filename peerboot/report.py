@@ -272,10 +272,17 @@ def _own_record(record: Record) -> str:
             if given is not None
             else "",
             f"cluster {record.seal.cluster}, member {record.seal.member}" if record.seal else "",
-            f"member {record.claim.member} was added for it" if record.claim else "",
+            _claimed(record),
         )
         or "nothing yet"
     )
+
+
+def _claimed(record: Record) -> str:
+    claim = record.claim
+    if claim is None:
+        return ""
+    return f"member {claim.member} was added for it" if claim.member else f"to join cluster {claim.cluster}"
 
 
 def _dns(facts: Facts) -> Piece:

@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peerboot.lab.errors import LabError
+
+if TYPE_CHECKING:
+    from peerboot.lab.servers import Server
 
 DNS_MODES = ("ok", "servfail", "refused", "nxdomain", "silent", "garbage", "truncated", "endless")
 KILLS = {
@@ -33,6 +36,7 @@ ENDING = 30.0
 MOST_SECONDS = 3600
 MOST_PATH = 107 - len("/pods/db-9-99999/run/admin.sock")
 """Bytes of the lab's directory: the path of a Unix socket has 107."""
+KAFKAS = ("3.9.2", "4.1.2", "4.3.1")
 EXAMPLE = "Example: peerboot lab up etcd && peerboot lab wipe db-0 && peerboot lab exec db-1 status"
 
 
@@ -46,12 +50,15 @@ def register(commands: Any) -> None:
     sub = lab.add_subparsers(dest="lab_command", required=True, metavar="COMMAND")
 
     up = sub.add_parser("up", help="start a cluster and wait until it is healthy", epilog=EXAMPLE)
-    up.add_argument("system", choices=("etcd",))
+    up.add_argument("system", choices=("etcd", "kafka"))
     up.add_argument(
         "--replicas", type=int, default=3, choices=range(1, 10), metavar="N", help="how many Pods, 1 to 9 (3)"
     )
     up.add_argument(
         "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
+    )
+    up.add_argument(
+        "--kafka", choices=KAFKAS, default="", help="which release (default: the newest); it needs a JDK and Maven"
     )
     up.add_argument(
         "--cache", type=seconds, default=0.0, metavar="SECONDS", help="DNS keeps answers so long, 30 as old Corefiles"
@@ -188,17 +195,18 @@ def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mappi
 
 def _up(args: argparse.Namespace, root: Path) -> int:
     from peerboot.lab.network import Network
-    from peerboot.lab.servers import best, find
 
+    releases = {"etcd": args.etcd, "kafka": args.kafka}
+    if wrong := [f"--{name}" for name, release in releases.items() if release and name != args.system]:
+        raise LabError(f"{wrong[0]} names no release of {args.system}: drop it")
     if _runs(root):
         raise LabError(f"a lab runs in {root} already: `{_call(root)} down` ends it")
     # Before minutes go into building a server: is there a network?
     Network().close()
-    server, remark = (find(args.etcd, print), "") if args.etcd else best(print)
-    if remark:
-        print(remark)
+    server, release = _server(args.system, releases[args.system])
     plan = {
-        "server": args.etcd or server.version.rpartition(".")[0],
+        "system": args.system,
+        "server": release,
         "replicas": args.replicas,
         "cache": args.cache,
         "init": args.init,
@@ -214,7 +222,7 @@ def _up(args: argparse.Namespace, root: Path) -> int:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
     pods = "one Pod" if args.replicas == 1 else f"{args.replicas} Pods"
-    print(f"etcd {server.version} ({server.origin}), {pods}, in {root}", flush=True)
+    print(f"{args.system} {server.version} ({server.origin}), {pods}, in {root}", flush=True)
     try:
         return _until_up(process, root, wait=not args.no_wait)
     except BaseException as error:
@@ -225,6 +233,19 @@ def _up(args: argparse.Namespace, root: Path) -> int:
         if isinstance(error, KeyboardInterrupt):
             print("Interrupted. The lab has ended, nothing is left behind.", flush=True)
         raise
+
+
+def _server(system: str, release: str) -> tuple[Server, str]:
+    """The server of that release, or the newest that can be had here, made now; and its release for the daemon."""
+    from peerboot.lab import jars, servers
+
+    if system == "kafka":
+        release = release or jars.VERSIONS[-1]
+        return jars.find(release, print), release
+    server, remark = (servers.find(release, print), "") if release else servers.best(print)
+    if remark:
+        print(remark)
+    return server, release or server.version.rpartition(".")[0]
 
 
 def _runs(root: Path) -> bool:

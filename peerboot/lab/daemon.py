@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from peerboot.errors import PeerbootError
+from peerboot.lab import jars, servers
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.errors import LabError
-from peerboot.lab.servers import find
 
 REQUEST_LIMIT = 64 * 1024
 MADE = ("volumes", "pods", "secrets", "logs", "hosts", "lab.json", "control.sock")
@@ -172,6 +172,7 @@ def _remove(root: Path, keep: Collection[str] = ()) -> None:
 
 async def main(root: Path, plan: Mapping[str, Any]) -> None:
     """Keep a lab until told to stop."""
+    find = jars.find if plan["system"] == "kafka" else servers.find
     spec = LabSpec(
         root=root, server=find(plan["server"]), replicas=plan["replicas"], cache=plan["cache"],
         style="init" if plan["init"] else "native",

@@ -231,8 +231,8 @@ def own_data(facts: Facts) -> Decision | None:
     if not _has_data(facts):
         return None
     where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
-    if facts.cluster.quorum and _removed(facts):
-        reason = f"This disk is {where}, which does not list it now: it starts with its data, as an observer."
+    if facts.cluster.quorum and _starts_first(facts) and all(m.id != facts.disk.member for m in facts.cluster.members):
+        reason = f"This disk is {where}, which does not list it now: the server starts with its data, as an observer."
     elif facts.cluster.quorum:
         reason = f"This disk is {where}, which lists it: the server starts with its data."
     elif facts.cluster.views:

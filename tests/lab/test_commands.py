@@ -107,6 +107,7 @@ WRONG = {
     "no such fault": (("dns", "odd"), "invalid choice"),
     "a delay of minus one": (("dns", "ok", "--delay", "-1"), "between 0 and 3600 seconds"),
     "no such release": (("up", "etcd", "--etcd", "2.3"), "invalid choice"),
+    "release of another system": (("up", "kafka", "--etcd", "3.6"), "--etcd names no release of kafka: drop it"),
     "no replicas": (("up", "etcd", "--replicas", "0"), "invalid choice"),
 }
 
