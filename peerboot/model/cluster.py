@@ -39,7 +39,7 @@ class ServerView(Value, frozen=True, kw_only=True):
     """It is in the cluster and serves, by its own word."""
     learner: bool = False
     open: bool = True
-    """False for the own server: it is in the cluster, but does not serve clients yet."""
+    """False for the own server: it is in the cluster, but does not serve clients now."""
 
 
 class ClusterView(Value, frozen=True, kw_only=True):

@@ -180,6 +180,6 @@ def serving(facts: Facts) -> Decision | None:
         reason += f" {remark}"
     waits_for: tuple[str, ...] = ()
     if not view.open:
-        reason += " It does not serve clients yet."
+        reason += " It does not serve clients now."
         waits_for = ("it to serve clients",)
     return say(facts, "idle", "serving", reason, waits_for=waits_for, may_run=True)
