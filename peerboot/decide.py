@@ -27,6 +27,8 @@ TABLE: tuple[Rule, ...] = (
     data.looking,
     data.foreign_data,
     data.cloned_data,
+    data.unmanaged_cluster,
+    data.log_lost,
     begun.renew,
     leaving.leave_waits,
     leaving.hand_over,

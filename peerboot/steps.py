@@ -21,7 +21,7 @@ from peerboot.model import (
     WriteAnchor,
 )
 from peerboot.rules.serving import is_first
-from peerboot.rules.words import consent_nonce
+from peerboot.rules.words import consent_nonce, is_observer
 
 
 def spend(facts: Facts, decision: Decision) -> tuple[Action, ...]:
@@ -68,7 +68,7 @@ def remember(facts: Facts, decision: Decision) -> tuple[Action, ...]:
     """Write an anchor that is empty although a cluster serves: it was made anew, or is younger than the cluster. The
     first healthy voter does it, with the birth that it knows, or with a token of the cluster.
     """
-    if decision.rule != "serving" or facts.anchor.state != "empty" or not is_first(facts):
+    if decision.rule != "serving" or facts.anchor.state != "empty" or facts.holds or not is_first(facts):
         return ()
     born = facts.record.birth
     return (WriteAnchor(token=born.token if born else hashlib.sha256(facts.disk.cluster.encode()).hexdigest()[:32]),)
@@ -83,7 +83,7 @@ def seal(facts: Facts) -> tuple[Action, ...]:
     """Remember whose data this is, once there is data."""
     disk, old = facts.disk, facts.record.seal
     unwritable = facts.record.foreign or (facts.record.problem and not facts.record.torn)
-    if disk.kind != "data" or not disk.cluster or not disk.member or unwritable:
+    if disk.kind != "data" or not disk.logged or not disk.cluster or not disk.member or unwritable:
         return ()
     adopted = facts.record.birth is None and facts.record.claim is None
     if old is not None and (old.cluster, old.member) == (disk.cluster, disk.member):
@@ -93,4 +93,9 @@ def seal(facts: Facts) -> tuple[Action, ...]:
 
 def end_removals(facts: Facts) -> tuple[Action, ...]:
     """Removals whose pod is no longer a member."""
-    return tuple(EndRemoval(pod=r.pod) for r in facts.removals if facts.cluster.entry_of(r.pod) is None)
+    gone = [
+        removal.pod
+        for removal in facts.removals
+        if (entry := facts.cluster.entry_of(removal.pod)) is None or is_observer(facts, entry)
+    ]
+    return tuple(EndRemoval(pod=pod) for pod in gone)

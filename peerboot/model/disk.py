@@ -78,5 +78,7 @@ class Disk(Value, frozen=True, kw_only=True):
     term: int = 0
     index: int = 0
     """Where the log of a disk with data ended when it was read; for a person who has to compare disks."""
+    logged: bool = True
+    """What makes it a member holds entries. False: it was only formatted, or its log was lost."""
     since: float = 0.0
     """When this kind was first seen in a row."""

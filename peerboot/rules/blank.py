@@ -9,6 +9,7 @@ from peerboot.rules.words import (
     allowed,
     clusters_seen,
     empty,
+    formed_without,
     in_range,
     listed_without_quorum,
     lost_to_another,
@@ -147,7 +148,7 @@ def form(facts: Facts) -> Decision | None:
     verdict = birth.may_be_born(facts)
     if verdict.kind != "born-now" or verdict.birth is None:
         return None
-    if lost_to_another(facts) or _other_clusters(facts, verdict.birth.token):
+    if lost_to_another(facts) or formed_without(facts) or _other_clusters(facts, verdict.birth.token):
         return None
     alone = not facts.identity.others
     who = "This is the only expected pod and its disk is" if alone else "All expected pods say that their disks are"
@@ -218,7 +219,12 @@ def cluster_exists(facts: Facts) -> Decision | None:
 def _too_few_have_data(facts: Facts) -> str:
     """What a person has to do once all pods have said that too few of their disks have data for a quorum."""
     words = {pod: statement_of(facts, pod) for pod in facts.identity.others}
-    holders = sorted(pod for pod, word in words.items() if word is None or birth.holds_something(word))
+    # One that has only its bootstrap can vote as well.
+    holders = sorted(
+        pod
+        for pod, word in words.items()
+        if word is None or birth.holds_something(word) or (word.disk == "bootstrap" and word.cluster)
+    )
     voters = [member for member in listed_without_quorum(facts) if not member.learner]
     needed = quorum_of(len(voters) or len(facts.identity.expected))
     if not holders or len(holders) >= needed:
@@ -232,7 +238,7 @@ def _too_few_have_data(facts: Facts) -> str:
         f"{leave}. Put {lost} back (`kubectl get pv`), or restore a backup"
     )
     if not facts.traits.cluster_of_one:
-        return f"{back}: peerboot's docs/recovery.md has the commands."
+        return f"{back}. peerboot's docs/recovery.md shows with etcd how a volume is put back."
     return (
         f"{back}; where neither can be had, a person makes what is left a cluster of one, which the others join. For "
         "each of the three peerboot's docs/recovery.md has the commands."

@@ -7,6 +7,7 @@ from peerboot.model import Decision, Facts
 from peerboot.rules.words import (
     allowed,
     empty,
+    formed_without,
     list_of,
     lost_to_another,
     own_entry,
@@ -105,7 +106,7 @@ def birth_lost(facts: Facts) -> Decision | None:
         why = f"was a member of cluster {record.seal.cluster}, and its data is gone"
     elif record.permitted_wall is not None or kind == "partial":
         why = "was born, but its server may have run before"
-    elif lost_to_another(facts):
+    elif lost_to_another(facts) or formed_without(facts):
         why = "was born, but that birth cannot enter it"
     else:
         return None
@@ -186,7 +187,7 @@ def born(facts: Facts) -> Decision | None:
     record = facts.record
     if facts.disk.kind != "blank" or record.birth is None or record.permitted_wall is not None:
         return None
-    if lost_to_another(facts):
+    if lost_to_another(facts) or formed_without(facts):
         return None
     return say(
         facts,
@@ -207,7 +208,7 @@ def claimed(facts: Facts) -> Decision | None:
         return None
     if not _claim_unstarted(facts):
         return None
-    if facts.cluster.unresolved:
+    if facts.cluster.unresolved and facts.traits.admits == "listed-first":
         return say(
             facts,
             "wait",

@@ -90,6 +90,35 @@ def cloned_data(facts: Facts) -> Decision | None:
     )
 
 
+def log_lost(facts: Facts) -> Decision | None:
+    """When: this volume was seen as this very member with a log, and now the log holds nothing.
+    Then: it would vote for whoever lags, so it never starts as what it was: it goes aside and this Pod joins as new,
+    while the cluster has quorum without it; else wait.
+    """
+    disk, seal, theirs = facts.disk, facts.record.seal, facts.cluster
+    if not _has_data(facts) or disk.logged or disk.running or seal is None:
+        return None
+    if (seal.cluster, seal.member) != (disk.cluster, disk.member):
+        return None
+    what = f"This disk is member {disk.member} of cluster {disk.cluster}, and its log is gone"
+    if theirs.quorum and theirs.cluster == disk.cluster and in_range(facts) and stands_without(facts, disk.member):
+        return say(
+            facts,
+            "replace",
+            "log-lost",
+            f"{what}: with an empty log it would vote for one that lacks what was committed. The cluster has quorum "
+            "without it: what is left of the member goes aside and this Pod joins as a new one.",
+        )
+    return say(
+        facts,
+        "wait",
+        "log-lost",
+        f"{what}: with an empty log it would vote for one that lacks what was committed, so it does not start. Bring "
+        "its log back, or the other members: once they have quorum without it, this Pod joins as a new member.",
+        waits_for=("the cluster's quorum without this member",),
+    )
+
+
 def stale_birth(facts: Facts) -> Decision | None:
     """When: the disk holds nothing beyond the bootstrap of one cluster, while another cluster has quorum.
     Then: that birth came to nothing: the data goes aside, once its server has stopped, and this Pod joins as new.
@@ -113,6 +142,19 @@ def stale_birth(facts: Facts) -> Decision | None:
         "stale-birth",
         f"This disk holds only the bootstrap of cluster {ours.cluster}, nothing anybody was told, while cluster "
         f"{theirs.cluster} serves: it goes aside and this Pod joins as a new member.",
+    )
+
+
+def unmanaged_cluster(facts: Facts) -> Decision | None:
+    """When: the cluster that has quorum is of a kind whose members peerboot cannot add and remove.
+    Then: refuse: a server that is started in it by peerboot's files would be no member of it.
+    """
+    if not facts.cluster.unmanaged or facts.disk.running:
+        return None
+    return refuse(
+        facts,
+        "unmanaged-cluster",
+        f"The cluster that serves {facts.cluster.unmanaged}. This Pod's server is not started, and nothing is changed.",
     )
 
 

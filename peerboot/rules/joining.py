@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
-from peerboot.rules.serving import learner_stalls
 from peerboot.rules.words import (
     empty,
     listed_without_quorum,
@@ -40,7 +39,7 @@ def join_waits(facts: Facts) -> Decision | None:
             f"{before} has a blank disk too and a lower ordinal: it joins cluster {facts.cluster.cluster} first.",
             waits_for=(f"{before} to join",),
         )
-    if facts.cluster.unresolved:
+    if facts.cluster.unresolved and facts.traits.admits == "listed-first":
         return say(
             facts,
             "wait",
@@ -56,9 +55,14 @@ def _joiner(facts: Facts) -> Member | None:
     """Another pod's learner that has to be promoted before the next one joins."""
     others = [m for m in facts.cluster.members if m.learner and m.pod != facts.identity.pod]
     if facts.traits.admits == "started-first":
-        # An observer blocks nobody: one that makes no progress, or has left, is waited for no longer.
-        others = [m for m in others if not learner_stalls(facts, m) and _is_wanted(facts, m)]
+        # An observer blocks nobody for long: one that is not added in time, or has left, is waited for no longer.
+        others = [m for m in others if _is_recent(facts, m) and _is_wanted(facts, m)]
     return next(iter(others), None)
+
+
+def _is_recent(facts: Facts, member: Member) -> bool:
+    track = facts.learners.get(member.id)
+    return track is None or facts.now - track.since < facts.limits.learner_stall
 
 
 def _is_wanted(facts: Facts, member: Member) -> bool:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.unwanted import left_behind
-from peerboot.rules.words import DATA_KINDS, clusters_seen, healthy_voters, in_range, say, stands_without
+from peerboot.rules.words import (
+    DATA_KINDS,
+    clusters_seen,
+    healthy_voters,
+    in_range,
+    is_observer,
+    say,
+    stands_without,
+)
 
 IN_SYNC = 0.9
 """The part of the leader's log with which etcd promotes a learner."""
@@ -55,7 +63,7 @@ def remove_by_word(facts: Facts) -> Decision | None:
         return None
     for removal in facts.removals:
         entry = facts.cluster.entry_of(removal.pod)
-        if entry is None:
+        if entry is None or is_observer(facts, entry):
             return say(
                 facts, "idle", "remove-by-word", f"{removal.pod} is not, or no longer, a member: done.", may_run=True
             )

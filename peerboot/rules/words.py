@@ -50,6 +50,11 @@ def own_entry(facts: Facts) -> Member | None:
     return facts.cluster.entry_of(facts.identity.pod)
 
 
+def is_observer(facts: Facts, member: Member) -> bool:
+    """Where servers start before they are added, one without a vote is no member, and there is nothing to remove."""
+    return member.learner and facts.traits.admits == "started-first"
+
+
 def listed_without_quorum(facts: Facts) -> tuple[Member, ...]:
     """The longest list that a server gives by itself."""
     return max((view.members for view in facts.cluster.views), key=len, default=())
@@ -70,6 +75,18 @@ def lost_to_another(facts: Facts) -> bool:
         return True
     entry = own_entry(facts)
     return entry is None or entry.learner or entry.started
+
+
+def formed_without(facts: Facts) -> bool:
+    """Where servers start before they are added: the cluster that a birth leads to serves already, or another pod has
+    its data. A disk that is late is then never formatted as what it was born as. That its entry never ran is known to
+    the leader of the moment only, and it could be the id of a disk that did.
+    """
+    if facts.traits.admits != "started-first":
+        return False
+    words = (statement_of(facts, pod) for pod in facts.identity.others)
+    ours = facts.predicted_cluster
+    return facts.cluster.quorum or any(word and word.disk == "data" and word.cluster == ours != "" for word in words)
 
 
 def in_range(facts: Facts) -> bool:

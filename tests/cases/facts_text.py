@@ -3,7 +3,7 @@
 Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
-    disk data cluster=c1 member=m1 [running] [for=40] [reason="…"] [warning="…"]
+    disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
            [foreign="…"] [problem="…" [torn]]
     permit first                        absent (default), first, resume, withdrawn
@@ -16,7 +16,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
-    looked no     allowed     observe     stopping
+    looked no     allowed     observe     stopping     unmanaged "…"
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def _disk(parts: list[str]) -> Disk:
         running="running" in plain,
         reason=keys.get("reason", ""),
         warning=keys.get("warning", ""),
+        logged="unlogged" not in plain,
         since=NOW - float(keys.get("for", 100)),
     )
 
@@ -246,6 +247,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         views=tuple(views),
         unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),
         unreachable=tuple(parts[0] for parts in by_word.pop("unreachable", [])),
+        unmanaged=by_word.pop("unmanaged", [[""]])[0][0],
         at=NOW - 0.1,
     )
 

@@ -197,9 +197,14 @@ def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
         by_consent = any(isinstance(action, UseConsent) for action in plan.actions)
         assert not found.disk.running or found.record.foreign or by_consent
         assert found.disk.kind in ("interrupted", "bootstrap") or found.cluster.quorum or by_consent
-        if found.disk.kind == "data" and not by_consent:
+        if decision.rule == "log-lost":
+            seal = found.record.seal
+            assert seal is not None
+            assert (found.disk.logged, found.disk.member, found.cluster.quorum) == (False, seal.member, True)
+        elif found.disk.kind == "data" and not by_consent:
             assert all(m.id != found.disk.member for m in found.cluster.members)
             assert decision.rule == "removed-member"
+            assert found.identity.system == "etcd"
 
 
 @over_any_facts
@@ -208,7 +213,7 @@ def test_own_data_just_starts(found: Facts) -> None:
     record = msgspec.structs.replace(found.record, foreign="", seal=None)
     disk = Disk(kind="data", cluster="c1", member=id_of(found.identity.system, 1))
     views = tuple(view for view in found.cluster.views if view.cluster in ("", "c1"))
-    cluster = msgspec.structs.replace(found.cluster, quorum=False, members=(), views=views)
+    cluster = msgspec.structs.replace(found.cluster, quorum=False, members=(), views=views, unmanaged="")
     assume(not found.twin or found.permit != "absent")
     own = msgspec.structs.replace(found, record=record, disk=disk, cluster=cluster, looked=True)
     decision, plan = planned(own)

@@ -202,6 +202,7 @@ def random_facts(draw: st.DrawFn, system: str) -> Facts:
         member=draw(st.sampled_from((member, id_of(system, 9), "" if system == "etcd" else member))) if held else "",
         reason="bad CRC" if kind in ("corrupt", "unknown", "partial") else "",
         running=draw(st.sampled_from((False, False, True))),
+        logged=kind != "bootstrap" or system == "etcd",
         since=NOW - draw(st.sampled_from((0.5, 100.0))),
     )
     permit: Any = draw(st.sampled_from(("absent", "absent", "first", "resume")))

@@ -26,6 +26,12 @@ IN_SYNC_MS = 2000
 """controller.quorum.fetch.timeout.ms: one that was not caught up for longer is not in sync."""
 
 
+STATIC = (
+    "has a static quorum (its voters have no directory ids), which this release of peerboot does not manage. Raise it "
+    "to a dynamic one first (`kafka-features.sh upgrade --feature kraft.version=1`, 4.1 or later)"
+)
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the controller of one pod said."""
@@ -152,7 +158,8 @@ def _view(
     prefer: str,
     now: float,
 ) -> ClusterView:
-    leading = {one.cluster: one for one in seen if one.quorum is not None and _stands(one.quorum)}
+    static = [one for one in seen if one.quorum is not None and one.quorum.voters and not one.quorum.dynamic]
+    leading = {one.cluster: one for one in seen if one.quorum is not None and one not in static and _stands(one.quorum)}
     cluster = prefer if prefer in leading else next(iter(leading), "") if len(leading) == 1 else ""
     told = leading.get(cluster)
     others = tuple(
@@ -160,7 +167,7 @@ def _view(
     )
     if told is None or told.quorum is None:
         alone = tuple(ServerView(pod=one.pod, address=one.address, cluster=one.cluster) for one in seen)
-        return ClusterView(views=alone, unreachable=silent, at=now)
+        return ClusterView(views=alone, unreachable=silent, unmanaged=STATIC if static else "", at=now)
     views = _views(config, told, addresses)
     gone = {config.pod_of(voter.id) for voter in told.quorum.voters if not _alive(told.quorum, voter)}
     return ClusterView(

@@ -111,7 +111,9 @@ def _read(metadata_dir: Path, log_dirs: tuple[Path, ...], node: int, running: bo
         damage = (
             f"{own.path} has no directory.id, and a voter without that line silently stops being one: bring it back"
         )
-    damage = damage or _contradiction(metas)
+    if contradiction := _contradiction(metas):
+        # Which directory is the wrong one is for a person to see: nothing goes aside for it.
+        raise NotOursError(contradiction)
     end = _log_end(metadata_dir / QUORUM_LOG)
     if not damage and own is None and (end.used or end.voted):
         # A server ran with it. Formatted again, it would start with this log under another id.
@@ -136,6 +138,7 @@ def _read(metadata_dir: Path, log_dirs: tuple[Path, ...], node: int, running: bo
         running=running,
         term=end.term,
         index=end.index,
+        logged=end.held,
     )
 
 

@@ -42,6 +42,9 @@ def _actions(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Act
         case "form", "born":
             return (*steps.before_first_permit(facts), RecordPermit(), *_form(config, facts, decision))
         case "join", "join":
+            if facts.record.permitted_wall is not None:
+                # A plan is good for one format: this disk has to be another one before it joins again.
+                return (*steps.withdraw(facts, PERMIT_NAME), Renew(why="claimed-before"))
             claim = Claim(cluster=facts.cluster.cluster, member="", nonce=facts.record.nonce)
             return (*steps.withdraw(facts, PERMIT_NAME), RecordClaim(claim=claim))
         case (("form" | "join"), "first-permit"):
@@ -66,7 +69,8 @@ def _actions(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Act
 
 def _part(facts: Facts) -> Literal["all", "member"]:
     """In its own cluster a broker's log directories stay: only what made it a controller is replaced."""
-    same = facts.cluster.quorum and facts.cluster.cluster == facts.disk.cluster
+    sealed = facts.record.seal.cluster if facts.record.seal else ""
+    same = facts.cluster.quorum and facts.cluster.cluster == (facts.disk.cluster or sealed)
     return "member" if same else "all"
 
 
