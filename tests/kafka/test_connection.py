@@ -259,6 +259,23 @@ async def test_a_server_that_the_ca_signed_is_trusted(certificates: Certificates
         assert (await kafka.describe_quorum()).leader == 1000
 
 
+async def test_the_name_of_a_certificate_may_be_told(certificates: Certificates, server_tls: ssl.SSLContext) -> None:
+    """A server that is asked by its address shows the certificate of its name: that one has to be in it, and only
+    that one.
+    """
+    trust = ssl.create_default_context(cafile=str(certificates.ca))
+    async with fake({55: say(QUORUM)}, server_tls) as there:
+        by_name = Address("localhost", there.address.port)
+        async with Kafka([by_name], kind="broker", tls=trust, tls_name="127.0.0.1") as kafka:
+            assert (await kafka.describe_quorum()).leader == 1000
+        for named in ("", "kafka-0.kafka"):
+            asked = by_name if not named else there.address
+            async with Kafka([asked], kind="broker", tls=trust, tls_name=named, bounds=LONG) as kafka:
+                with pytest.raises(KafkaError) as caught:
+                    await kafka.describe_quorum()
+            assert (caught.value.outcome, "mismatch" in str(caught.value)) == ("tls", True)
+
+
 async def test_a_server_of_another_ca_is_not(server_tls: ssl.SSLContext, tmp_path: Path) -> None:
     """Nothing is sent to it, no login either."""
     trust = ssl.create_default_context(cafile=str(make_certificates(tmp_path, "other").ca))

@@ -65,18 +65,21 @@ class Kafka:
         *,
         kind: Kind,
         tls: ssl.SSLContext | None = None,
+        tls_name: str = "",
         login: Login | None = None,
         bounds: Bounds | None = None,
         follow: bool = True,
     ) -> None:
-        """``servers``: where to begin, in this order. ``kind``: whose listeners these are. ``follow``: a controller
-        that does not lead is asked who does, and that one is tried.
+        """``servers``: where to begin, in this order. ``kind``: whose listeners these are. ``tls_name``: what every
+        certificate has to name instead of the host that is asked. ``follow``: a controller that does not lead is asked
+        who does, and that one is tried.
         """
         self._servers = tuple(dict.fromkeys(servers))
         if not self._servers:
             raise ValueError("no server to ask")
         self._kind = kind
         self._tls = tls
+        self._tls_name = tls_name
         self._login = login
         self._bounds = bounds or Bounds()
         self._follow = follow
@@ -244,6 +247,7 @@ class Kafka:
             found = await connect(
                 address,
                 tls=self._tls,
+                tls_name=self._tls_name,
                 login=self._login,
                 deadline=min(deadline, _now() + self._bounds.open),
                 limit=self._bounds.frame,

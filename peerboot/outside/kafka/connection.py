@@ -239,18 +239,20 @@ async def connect(
     address: Address,
     *,
     tls: ssl.SSLContext | None = None,
+    tls_name: str = "",
     login: Login | None = None,
     deadline: float,
     limit: int = FRAME,
 ) -> Connection:
     """An open connection that knows the server's versions and is logged in, by ``deadline`` (the loop's time).
 
-    ``tls``: whom to trust; the certificate's name is ``address.host``. Raises ``KafkaError``.
+    ``tls``: whom to trust; the certificate has to name ``tls_name``, or else ``address.host``. Raises ``KafkaError``.
     """
+    name = (tls_name or address.host) if tls is not None else None
     try:
         async with _until(deadline):
             # The limit is that of the reader's buffer, beyond which it stops to read: not that of a frame.
-            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=name)
     except TimeoutError:
         raise KafkaError("timeout", "no connection in time") from None
     except (OSError, UnicodeError) as error:

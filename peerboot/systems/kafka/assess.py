@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from peerboot.model import ClusterView, Member, ServerView
 from peerboot.systems.kafka import ids
 from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.connect import connect
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka.values import Quorum, Replica
@@ -101,12 +102,11 @@ async def _own_and_leader(config: KafkaConfig, addresses: Mapping[str, tuple[str
 
 async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str], timeout: float) -> Seen | None:
     """What the controller of one pod says at the first of its addresses that answers, None when none does."""
-    from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+    from peerboot.outside.kafka import Bounds, KafkaError
 
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
     for address in tuple(addresses)[:4]:
-        server = Address(address, config.controller_port)
-        async with Kafka([server], kind="controller", bounds=bounds, follow=False) as kafka:
+        async with connect(config, pod, address, "controller", bounds) as kafka:
             try:
                 await kafka.versions()
             except KafkaError:
@@ -126,14 +126,13 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
 
 async def _broker_serves(config: KafkaConfig, addresses: Iterable[str], timeout: float) -> bool:
     """Whether this Pod's broker is registered and unfenced, by its own word; true where it is none."""
-    from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+    from peerboot.outside.kafka import Bounds, KafkaError
 
     if not config.is_broker:
         return True
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
     for address in tuple(addresses)[:4]:
-        server = Address(address, config.broker_port)
-        async with Kafka([server], kind="broker", bounds=bounds, follow=False) as kafka:
+        async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
             try:
                 nodes = await kafka.describe_cluster()
             except KafkaError:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING
-
 from peerboot.systems.kafka import ids
 from peerboot.systems.kafka.config import CONTROLLER, KafkaConfig
-
-if TYPE_CHECKING:
-    from peerboot.outside.kafka import Login
+from peerboot.systems.kafka.connect import connect
 
 CHANGE_TIMEOUT = 8.0
 """A change that lost a race may never be answered; after this the list is read again."""
@@ -24,28 +19,17 @@ class CallError(Exception):
         self.already = already
 
 
-async def change(
-    config: KafkaConfig,
-    host: str,
-    name: str,
-    member: str,
-    cluster: str,
-    *,
-    tls: ssl.SSLContext | None = None,
-    login: Login | None = None,
-) -> None:
-    """``promote`` (AddRaftVoter) or ``remove`` (RemoveRaftVoter) one member, by the leader at ``host``.
+async def change(config: KafkaConfig, pod: str, address: str, name: str, member: str, cluster: str) -> None:
+    """``promote`` (AddRaftVoter) or ``remove`` (RemoveRaftVoter) one member, by the leader: ``pod`` at ``address``.
 
     The leader dials the host that is named for a new voter, and takes it only with this directory id and in sync.
     Raises ``CallError``.
     """
-    from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+    from peerboot.outside.kafka import Bounds, KafkaError
     from peerboot.outside.kafka.values import Endpoint
 
     node, directory = ids.split_member(member)
-    bounds = Bounds(call=CHANGE_TIMEOUT)
-    leader = Address(host, config.controller_port)
-    async with Kafka([leader], kind="controller", tls=tls, login=login, bounds=bounds, follow=False) as kafka:
+    async with connect(config, pod, address, "controller", Bounds(call=CHANGE_TIMEOUT)) as kafka:
         try:
             if name == "promote":
                 where = config.host_of(config.pod_of(node))

@@ -79,7 +79,7 @@ class Kafka:
         if leader is None or not leader.address:
             return Done(action=call, ok=False, say="the leader's address is not known")
         try:
-            await calls.change(self.config, leader.address, call.name, call.member, view.cluster)
+            await calls.change(self.config, leader.pod, leader.address, call.name, call.member, view.cluster)
         except calls.CallError as error:
             return Done(action=call, ok=error.already, say=f"{leader.pod} says: {error}")
         return Done(action=call, ok=True)

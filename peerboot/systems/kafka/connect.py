@@ -1,0 +1,23 @@
+"""Every connection of peerboot's to a broker or controller of this set begins here, so that all are made alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from peerboot.systems.kafka.config import KafkaConfig
+
+if TYPE_CHECKING:
+    from peerboot.outside.kafka import Bounds, Kafka
+
+Kind = Literal["controller", "broker"]
+
+
+def connect(config: KafkaConfig, pod: str, address: str, kind: Kind, bounds: Bounds | None = None) -> Kafka:
+    """A client of one server, by the address of its pod; use it with ``async with``.
+
+    With TLS the certificate has to name the host that the pod advertises, not the address.
+    """
+    from peerboot.outside.kafka import Address, Kafka
+
+    port = config.controller_port if kind == "controller" else config.broker_port
+    return Kafka([Address(address, port)], kind=kind, tls_name=config.host_of(pod), bounds=bounds, follow=False)
