@@ -55,6 +55,7 @@ TABLE: tuple[Rule, ...] = (
     born.first_permit,
     begun.interrupted_listed,
     blank.out_of_range,
+    blank.quorum_elsewhere,
     begun.interrupted_aside,
     born.birth_lost,
     blank.anchor_forbids,

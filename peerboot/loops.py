@@ -46,6 +46,8 @@ LOST_AFTER, ALONE_AFTER = 3.0, 4.0
 """Seconds without this Pod's record, or with no other's, until the cause is looked for: it is told within ten."""
 API_ROUND = 10.0
 """The same of one question to the API."""
+MOST_ELSEWHERE = 8
+"""Names beyond this set that a system may ask for."""
 
 Places = dict[str, tuple[tuple[str, int], ...]]
 
@@ -91,6 +93,7 @@ class Loops:
         self.due: dict[str, float] = {}
         """By loop, when its next round has to be over at the latest, if it is alive."""
         self._turn = 0
+        self._others: dict[str, tuple[str, ...]] = {}
         self._diagnosed_at = 0.0
         self._own_seen_at: float | None = None
 
@@ -249,8 +252,9 @@ class Loops:
     async def look(self) -> None:
         """One bounded look at the servers; names that a joining server needs are resolved too."""
         clock, system, knew = self.doors.clock, self.doors.system, self.memory.asked_dns
+        addresses = self.addresses() | await self._elsewhere()
         view = await system.look(
-            self.doors.http, self.addresses(), rest=self.resting, timeout=self.pace.look_timeout, now=clock.now()
+            self.doors.http, addresses, rest=self.resting, timeout=self.pace.look_timeout, now=clock.now()
         )
         if view.quorum and self.memory.disk.kind not in DATA_KINDS:
             view = msgspec.structs.replace(view, unresolved=await self._unresolved(system.hosts_to_resolve(view)))
@@ -261,6 +265,17 @@ class Loops:
         self.memory.asked_servers = asked
         if msgspec.structs.replace(before, at=view.at) != view or self.decision.kind == "wait":
             self.news.set()
+
+    async def _elsewhere(self) -> dict[str, tuple[str, ...]]:
+        """Addresses behind the names of other sets. At rest those known are good enough; DNS that is silent keeps
+        them, and a name that is gone has none.
+        """
+        names = () if self.resting and self._others else self.doors.system.also_resolve[:MOST_ELSEWHERE]
+        replies = await asyncio.gather(*(self.doors.dns.addresses(name) for name in names))
+        for name, reply in zip(names, replies, strict=True):
+            if reply.outcome != "unknown":
+                self._others[name] = reply.addresses
+        return {name: found for name, found in self._others.items() if found}
 
     async def _unresolved(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
         known = {self.identity.name_of(pod) for pod, s in self.memory.peers.sightings.items() if s.addresses}

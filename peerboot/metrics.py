@@ -47,6 +47,9 @@ def _decision(node: Node, up: bool) -> list[Metric]:
 
 def _cluster(node: Node) -> list[Metric]:
     view = assess.fresh_view(node.memory.view, node.doors.clock.now())
+    if node.doors.system.traits.quorum_of:
+        # Whose quorum it is tells of its voters.
+        return [_gauge("quorum", "1 when a linearizable member list was obtained lately.", view.quorum)]
     voters = sum(not member.learner for member in view.members)
     known = node.facts is not None and node.facts.cluster.quorum and view.quorum
     margin = len(healthy_voters(node.facts)) - quorum_of(voters) if node.facts is not None and known else None

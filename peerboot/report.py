@@ -13,7 +13,7 @@ import msgspec
 from peerboot.model import Decision, Disk, Facts, Member, Record, ServerView
 from peerboot.outside import files
 from peerboot.printing import one_line
-from peerboot.rules.words import DATA_KINDS, why_unheard
+from peerboot.rules.words import DATA_KINDS, role_of, why_unheard
 
 if TYPE_CHECKING:
     from peerboot.log import Log
@@ -111,7 +111,8 @@ class Report:
         own, answer = cluster.view_of(identity.pod), facts.peers.answer
         # Unknown is not absent.
         silent = "unknown" if answer is None or answer.outcome == "unknown" else "missing"
-        role = "" if own is None else "learner" if own.learner else "leader" if own.leader == own.member else "voter"
+        leads = own is not None and own.leader == own.member
+        role = role_of(facts, learner=own.learner, leads=leads) if own is not None else ""
         return {
             "pod": identity.pod,
             "system": identity.system,
@@ -226,7 +227,7 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
     found += [Piece(view.pod, f"server {view.address}", age, _server(view)) for view in facts.cluster.views]
     found += [Piece(pod, "server", age, "does not answer") for pod in facts.cluster.unreachable]
     if facts.cluster.quorum:
-        found += [Piece(m.pod or m.name or m.id, "member list", age, _member(m)) for m in facts.cluster.members]
+        found += [Piece(m.pod or m.name or m.id, "member list", age, _member(facts, m)) for m in facts.cluster.members]
     if facts.anchor.state != "none":
         anchor = facts.anchor
         found.append(Piece("anchor", anchor.where, 0.0, f"{anchor.state} {anchor.token or anchor.reason}".strip()))
@@ -326,10 +327,10 @@ def _server(view: ServerView) -> str:
     )
 
 
-def _member(member: Member) -> str:
+def _member(facts: Facts, member: Member) -> str:
     return _joined(
         f"member {member.id}",
-        "learner" if member.learner else "voter",
+        role_of(facts, learner=member.learner),
         "" if member.started else "never started",
         " ".join(member.peer_urls),
     )

@@ -14,7 +14,7 @@ from peerboot.model import Hold
 from peerboot.outside.files import FilesError
 from peerboot.printing import ago
 from peerboot.report import answers, sentence
-from peerboot.rules.words import consent_nonce, is_serving, stands_without
+from peerboot.rules.words import consent_nonce, is_serving, role_of, stands_without
 
 if TYPE_CHECKING:
     from peerboot.run import Node
@@ -151,15 +151,9 @@ class NodeView:
             member = members.get(pod)
             at = node.memory.view.view_of(pod)
             index = max(at.applied if at else 0, word.applied if word else 0)
-            role = (
-                "-"
-                if member is None
-                else "learner"
-                if member.learner
-                else "leader"
-                if member.id in leaders
-                else "voter"
-            )
+            role = "-"
+            if member is not None and node.facts is not None:
+                role = role_of(node.facts, learner=member.learner, leads=member.id in leaders)
             heard = (
                 "self"
                 if own
@@ -282,7 +276,12 @@ class NodeView:
             raise SettingsError(f"{pod} is no member of cluster {facts.cluster.cluster}")
         if pod == node.identity.pod:
             raise SettingsError(f"ask another pod's peerboot to remove {pod}: a member is not removed by itself")
-        stands, role = entry.learner or stands_without(facts, entry.id), "learner" if entry.learner else "voter"
+        if facts.traits.quorum_of:
+            raise SettingsError(
+                f"{pod} has no vote in cluster {facts.cluster.cluster}, so there is no member to remove: scale the "
+                "StatefulSet down"
+            )
+        stands, role = entry.learner or stands_without(facts, entry.id), role_of(facts, learner=entry.learner)
         plan = [
             f"remove member {entry.id} ({pod}, {role}) from cluster {facts.cluster.cluster}",
             "quorum stands without it"

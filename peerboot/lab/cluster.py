@@ -50,6 +50,8 @@ class LabSpec:
     """Further settings for every Pod's peerboot."""
     peerboot: Sequence[str] = (sys.executable, "-m", "peerboot")
     timing: Timing = field(default_factory=Timing)
+    beside: Lab | None = None
+    """Another StatefulSet of the same cluster and system: these Pods find its Pods by name."""
 
 
 class Lab:
@@ -78,6 +80,10 @@ class Lab:
         mounts = spec.names and not self.system.reads_hosts
         self._prefix = namespace_command(self.hosts.path) if mounts else None
         self._addresses: dict[str, str] = {}
+        self._changed: list[Callable[[], None]] = []
+        if spec.beside is not None:
+            self.dns.beside.append(spec.beside.dns.zone)
+            spec.beside._changed.append(self._write_hosts)
         self._made = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -202,8 +208,18 @@ class Lab:
             self._write_hosts()
 
     def _write_hosts(self) -> None:
-        zone = f"{self.spec.service}.{self.spec.namespace}.svc.{self.spec.domain}"
-        self.hosts.write({f"{pod}.{zone}": address for pod, address in sorted(self._addresses.items())}, zone)
+        lines, services = self._host_lines(), [self.dns.zone.name]
+        if self.spec.beside is not None:
+            lines |= self.spec.beside._host_lines()
+            services.append(self.spec.beside.dns.zone.name)
+        self.hosts.write(lines, services)
+        for changed in self._changed:
+            changed()
+
+    def _host_lines(self) -> dict[str, list[str]]:
+        """Addresses by name: of each Pod, and of the Service, which stands for all of them."""
+        zone, found = self.dns.zone.name, sorted(self._addresses.items())
+        return {**{f"{pod}.{zone}": [address] for pod, address in found}, zone: [address for _, address in found]}
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def run() -> None:

@@ -81,6 +81,8 @@ class LabDns:
     ) -> None:
         """``cache``: keep answers so many seconds at most, found or not, as CoreDNS does with a plain ``cache 30``."""
         self.zone = Zone(service, namespace, domain, port_name, port, ttl)
+        self.beside: list[Zone] = []
+        """Other Services of the same cluster; their Pods are listed elsewhere."""
         self._cache = cache
         self._now = now
         self._host = "127.0.0.1"
@@ -275,17 +277,23 @@ class LabDns:
         """The zone's answer, or the one in this endpoint's cache with what is left of its TTL."""
         name, kind = query.question[0].name, query.question[0].rdtype
         if self._cache <= 0:
-            return self.zone.answer(name, kind, who)
+            return self._answer(name, kind, who)
         cache = self._endpoints[who].cache
         bits = bool(query.ednsflags & dns.flags.DO), bool(query.flags & dns.flags.CD)
         key, now = (name.to_text().lower(), int(kind), *bits), self._now()
         at, lasts, records = cache.get(key, (0.0, 0.0, None))
         if records is None or now - at >= lasts:
-            records = self.zone.answer(name, kind, who)
+            records = self._answer(name, kind, who)
             ttl = min((rrset.ttl for rrset in records.every), default=0)
             at, lasts = now, min(max(float(ttl), MIN_CACHED), self._cache)
             cache[key] = at, lasts, records
         return aged(records, name, int(lasts) - int(now - at))
+
+    def _answer(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, who: str) -> Records:
+        """By the Service that the name belongs to; what belongs to none is for the own one to deny."""
+        text = f".{name.to_text(omit_final_dot=True).lower()}"
+        zone = next((zone for zone in self.beside if text.endswith(f".{zone.name}")), self.zone)
+        return zone.answer(name, kind, who)
 
     def _garbage(self, who: str, query: dns.message.Message) -> bytes:
         endpoint = self._endpoints[who]

@@ -14,7 +14,7 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from peerboot.lab.errors import LabError
@@ -88,13 +88,18 @@ class Hosts:
         self._written = b""
         self.write({})
 
-    def write(self, names: Mapping[str, str], service: str = "") -> None:
-        """Address by full name of each Pod; ``service`` stands for all of them. What is not in it does not resolve."""
+    def write(self, names: Mapping[str, Sequence[str]], services: Collection[str] = ()) -> None:
+        """Addresses by full name; those of Pods are known by their first label too. What is not in it does not
+        resolve.
+        """
         lines = [
             "127.0.0.1 localhost",
-            *(f"{address} {name} {name.partition('.')[0]}" for name, address in names.items()),
             # Several lines of one name are several addresses, to Go's resolver, Java's and the C library's.
-            *(f"{address} {service}" for address in names.values() if service),
+            *(
+                f"{address} {name}" + ("" if name in services else f" {name.partition('.')[0]}")
+                for name, found in names.items()
+                for address in found
+            ),
         ]
         text = ("\n".join(lines) + "\n").encode()
         if text == self._written:

@@ -55,6 +55,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Pods that were asked and whose server did not answer."""
     unresolved: tuple[str, ...] = ()
     """Host names of listed peers that DNS does not know: a joining server may stall on them."""
+    elsewhere: str = ""
+    """Where the quorum is another set's and none is seen: who of it was asked, and what came of it."""
     unmanaged: str = ""
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
     at: float = 0.0

@@ -18,3 +18,7 @@ class Traits(Value, frozen=True, kw_only=True):
     """Leadership can be moved to a member by a call, before the leader leaves."""
     cluster_of_one: bool = True
     """A person can make one surviving member a cluster of its own, as docs/recovery.md tells."""
+    quorum_of: str = ""
+    """Not empty: these servers have no vote, as Kafka's brokers that are a set of their own. The quorum is that of the
+    servers behind the headless Service of this name; this set forms nothing, joins it, and its members are those of it
+    that are there now."""

@@ -98,7 +98,7 @@ def stuck_bootstrap(facts: Facts) -> Decision | None:
     """
     disk, record = facts.disk, facts.record
     stands = disk.kind == "bootstrap" and not facts.cluster.quorum and record.seal is None and record.claim is None
-    if not stands or _others_hold_something(facts):
+    if not stands or facts.traits.quorum_of or _others_hold_something(facts):
         return None
     how = "Restart this Pod's server container: then"
     waits_for = ("this Pod's server to stop",)

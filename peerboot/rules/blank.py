@@ -54,6 +54,28 @@ def out_of_range(facts: Facts) -> Decision | None:
     )
 
 
+def quorum_elsewhere(facts: Facts) -> Decision | None:
+    """When: the disk holds nothing, the quorum of its cluster is another set's, and none is seen.
+    Then: wait for it: this set never forms one.
+    """
+    theirs = facts.traits.quorum_of
+    if not empty(facts) or not theirs or facts.cluster.quorum or facts.disk.running:
+        return None
+    reason = (
+        f"This disk is {facts.disk.kind}, and its cluster is formed by the servers of {theirs}, none of which has "
+        "shown a quorum yet"
+    )
+    if facts.cluster.elsewhere:
+        reason += f" ({facts.cluster.elsewhere})"
+    return say(
+        facts,
+        "wait",
+        "quorum-elsewhere",
+        f"{reason}: this Pod forms nothing and joins them when they have one.",
+        waits_for=(f"the quorum of {theirs}",),
+    )
+
+
 def anchor_forbids(facts: Facts) -> Decision | None:
     """When: this disk is blank, no cluster serves, and the anchor holds another birth than this disk's. One that is
     not born yet hears all the others first, those that the set has beyond the expected too.
@@ -143,7 +165,7 @@ def form(facts: Facts) -> Decision | None:
     no other cluster is seen than the one that this birth leads to, which lists this Pod as never started.
     Then: this disk is born, late if need be.
     """
-    if facts.disk.kind != "blank" or facts.record.birth is not None:
+    if facts.disk.kind != "blank" or facts.record.birth is not None or facts.traits.quorum_of:
         return None
     verdict = birth.may_be_born(facts)
     if verdict.kind != "born-now" or verdict.birth is None:

@@ -219,7 +219,9 @@ def claimed(facts: Facts) -> Decision | None:
             target=claim.member,
         )
     what = f"Member {claim.member} was added to cluster {claim.cluster} for this disk and never ran: it starts."
-    if not claim.member:
+    if facts.traits.quorum_of:
+        what = f"This disk joins cluster {claim.cluster}: its server starts."
+    elif not claim.member:
         what = f"This disk joins cluster {claim.cluster}: its server starts as an observer and is added once in sync."
     return say(
         facts,

@@ -96,7 +96,7 @@ def log_lost(facts: Facts) -> Decision | None:
     while the cluster has quorum without it; else wait.
     """
     disk, seal, theirs = facts.disk, facts.record.seal, facts.cluster
-    if not _has_data(facts) or disk.logged or disk.running or seal is None:
+    if not _has_data(facts) or disk.logged or disk.running or seal is None or facts.traits.quorum_of:
         return None
     if (seal.cluster, seal.member) != (disk.cluster, disk.member):
         return None
@@ -228,7 +228,7 @@ def scaled_down(facts: Facts) -> Decision | None:
     """When: the disk's member was removed and this Pod is not one of the expected.
     Then: refuse: this Pod is scaled down.
     """
-    if in_range(facts) or not (_removed(facts) or _observes(facts)):
+    if in_range(facts) or facts.traits.quorum_of or not (_removed(facts) or _observes(facts)):
         return None
     if facts.live.state == "known":
         return refuse(
@@ -273,7 +273,10 @@ def own_data(facts: Facts) -> Decision | None:
     if not _has_data(facts):
         return None
     where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
-    if facts.cluster.quorum and _starts_first(facts) and all(m.id != facts.disk.member for m in facts.cluster.members):
+    listed = any(m.id == facts.disk.member for m in facts.cluster.members)
+    if facts.cluster.quorum and facts.traits.quorum_of:
+        reason = f"This disk is {where}, which serves: the server starts with its data."
+    elif facts.cluster.quorum and _starts_first(facts) and not listed:
         reason = f"This disk is {where}, which does not list it now: the server starts with its data, as an observer."
     elif facts.cluster.quorum:
         reason = f"This disk is {where}, which lists it: the server starts with its data."

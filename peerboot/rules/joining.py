@@ -14,11 +14,12 @@ from peerboot.rules.words import (
 
 
 def join_waits(facts: Facts) -> Decision | None:
-    """When: the disk is blank, a cluster with quorum does not list this Pod, and it is not this Pod's turn.
+    """When: the disk is blank, a cluster with quorum does not list this Pod, and it is not this Pod's turn. Servers
+    without a vote need no turn.
     Then: wait: one joins at a time, the lowest ordinal first, when every listed name resolves.
     """
     entry = own_entry(facts)
-    if not empty(facts) or not facts.cluster.quorum:
+    if not empty(facts) or not facts.cluster.quorum or facts.traits.quorum_of:
         return None
     learner = _joiner(facts)
     if entry is None and learner is not None:
@@ -95,6 +96,8 @@ def join(facts: Facts) -> Decision | None:
         return None
     starts_first = facts.traits.admits == "started-first"
     how = "it starts as an observer and is added once it has caught up" if starts_first else "it is added as a learner"
+    if facts.traits.quorum_of:
+        how = "it starts as one of its servers"
     return say(
         facts,
         "join",

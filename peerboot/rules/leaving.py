@@ -22,6 +22,8 @@ def stays(facts: Facts) -> str:
     live = facts.live
     if facts.mode == "observe":
         return "PEERBOOT_MODE=observe changes nothing"
+    if facts.traits.quorum_of:
+        return "its server has no vote, so there is none to give up"
     if live.state != "known":
         return f"the Kubernetes API has not said how many replicas there are ({live.reason or 'not asked'})"
     if facts.now - live.at > FRESH:
@@ -137,7 +139,7 @@ def clean_up(facts: Facts) -> Decision | None:
     Then: it is removed while quorum stands without it, the highest ordinal first.
     """
     live = facts.live
-    if not shrinks(facts) or not live.settled or own_member(facts) is None:
+    if facts.traits.quorum_of or not shrinks(facts) or not live.settled or own_member(facts) is None:
         return None
     gone = [member for member in unwanted(facts) if not is_there(facts, member)]
     # The API counts Pods without naming them: those beyond the wanted ones must all be some that are seen.

@@ -181,6 +181,12 @@ def serving(facts: Facts) -> Decision | None:
     voters = sum(1 for m in facts.cluster.members if not m.learner)
     role = "a learner" if own.learner else ("the leader" if view.leader == own.id else "a voter")
     reason = f"Member {own.id} serves in cluster {facts.cluster.cluster} as {role}, one of {voters} voters."
+    if facts.traits.quorum_of:
+        servers = "1 server" if voters == 1 else f"{voters} servers"
+        reason = (
+            f"Server {own.id} serves in cluster {facts.cluster.cluster}, whose quorum is that of "
+            f"{facts.traits.quorum_of}; {servers} of this set {'is' if voters == 1 else 'are'} there."
+        )
     seen = [c for c in clusters_seen(facts) if c != facts.disk.cluster]
     if seen:
         reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."

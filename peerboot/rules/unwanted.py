@@ -69,6 +69,9 @@ def uncounted(facts: Facts) -> int:
 def left_behind(facts: Facts) -> str:
     """Who is listed although its pod is not wanted, and what keeps it so, for a person; empty when nobody is."""
     live, listed = facts.live, unwanted(facts)
+    if facts.traits.quorum_of:
+        # What is listed of such a set is what is there now: it ends with its server.
+        return ""
     if live.state != "known" or live.deleting or live.replicas == 0 or not listed:
         return ""
     member = max(listed, key=lambda m: ordinal_of(facts, m))

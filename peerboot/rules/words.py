@@ -55,6 +55,11 @@ def is_observer(facts: Facts, member: Member) -> bool:
     return member.learner and facts.traits.admits == "started-first"
 
 
+def role_of(facts: Facts, *, learner: bool, leads: bool = False) -> str:
+    """What a server of this set is, in one word."""
+    return "server" if facts.traits.quorum_of else "learner" if learner else "leader" if leads else "voter"
+
+
 def listed_without_quorum(facts: Facts) -> tuple[Member, ...]:
     """The longest list that a server gives by itself."""
     return max((view.members for view in facts.cluster.views), key=len, default=())
@@ -138,6 +143,8 @@ def is_serving(facts: Facts, member: Member) -> bool:
 
 def stands_without(facts: Facts, member_id: str) -> bool:
     """Whether the voters that serve keep a majority after this member is removed."""
+    if facts.traits.quorum_of:
+        return facts.cluster.quorum
     others = [m for m in facts.cluster.members if not m.learner and m.id != member_id]
     return bool(others) and len(healthy_voters(facts, without=member_id)) >= quorum_of(len(others))
 

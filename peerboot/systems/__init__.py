@@ -37,6 +37,8 @@ class Prepared(Protocol):
     """Hash of the settings that all pods must share to form."""
     limits: Limits
     traits: Traits
+    also_resolve: tuple[str, ...]
+    """Host names beyond this set that a look needs: servers of another set that are the quorum. At most 8."""
 
     def read_disk(self) -> Disk:
         """Look at the data directory; never changes it, never raises."""
@@ -53,7 +55,10 @@ class Prepared(Protocol):
     async def look(
         self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
     ) -> ClusterView:
-        """Ask the servers; never changes anything, never raises. ``rest``: own server first, and alone if it serves."""
+        """Ask the servers; never changes anything, never raises. ``rest``: own server first, and alone if it serves.
+
+        ``addresses``: by pod, and by each name of ``also_resolve`` that DNS knows.
+        """
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         """Host names of listed members that a joining server must be able to resolve."""

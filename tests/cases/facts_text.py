@@ -16,7 +16,8 @@ Facts, one a line (order does not matter, what is not said is absent):
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
-    looked no     allowed     observe     stopping     unmanaged "…"
+    looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
+    quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def parse(text: str, system: str = "etcd") -> Facts:
         "own_urls": (url_of(identity, identity.pod),) if system == "etcd" else (),
         "traits": TRAITS[system],
     }
+    if elsewhere := by_word.pop("quorum-of", None):
+        values["traits"] = msgspec.structs.replace(TRAITS[system], quorum_of=elsewhere[0][0])
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
     permit = by_word.pop("permit", [["absent"]])[0][0]
@@ -248,6 +251,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),
         unreachable=tuple(parts[0] for parts in by_word.pop("unreachable", [])),
         unmanaged=by_word.pop("unmanaged", [[""]])[0][0],
+        elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
         at=NOW - 0.1,
     )
 

@@ -109,7 +109,7 @@ def test_observers() -> None:
         ("3:d3", False, 10),
     ]
     low = made(identity("kafka-1"), PEERBOOT_KAFKA_NODE_ID_BASE="1")
-    assert [m.id for m in assess.members_of(low, quorum(observers=(replica(0, "b"),)))] == ["0:d0"]
+    assert [m.id for m in assess.members_of(low, quorum(observers=(replica(0, "b"),)), ADDRESSES)] == ["0:d0"]
 
 
 def test_of_two_clusters_the_own_one_counts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def identity(pod: str = "kafka-0", replicas: int | None = 3, ips: tuple[str, ...
 
 
 def made(
-    who: Identity | None = None, /, *, base: Mapping[str, object] | None = None, **environ: str
+    who: Identity | None = None, /, *, base: Mapping[str, Any] | None = None, **environ: Any
 ) -> config.KafkaConfig:
     """The config that these settings lead to."""
     who = who or identity()
@@ -60,7 +61,7 @@ def test_a_combined_node() -> None:
 
 
 def test_a_controller_has_no_broker_s_keys() -> None:
-    """It has one directory and one listener, and ids from the base of its set."""
+    """It has one directory and one listener, ids from the base of its set, and gives topics their copies."""
     written = made(PEERBOOT_KAFKA_ROLES="controller", PEERBOOT_KAFKA_NODE_ID_BASE="1000").properties()
     assert properties.parse(written) == {
         "process.roles": "controller",
@@ -72,6 +73,8 @@ def test_a_controller_has_no_broker_s_keys() -> None:
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT",
         "metadata.log.dir": "/var/lib/kafka/data/metadata",
         "log.dirs": "/var/lib/kafka/data/metadata",
+        "default.replication.factor": "3",
+        "min.insync.replicas": "2",
     }
 
 
@@ -218,3 +221,89 @@ def test_a_birth_predicts_its_cluster() -> None:
     there = made()
     found = [there.predicted_cluster(born) for born in (one, two, None)]
     assert (found[0] != found[1], len(found[0]), found[2]) == (True, 22, "")
+
+
+def test_a_broker_of_a_set_of_its_own() -> None:
+    """It has one listener and no vote, and finds its controllers by the name of their Service."""
+    found = properties.parse(
+        made(
+            identity("kafka-1"), PEERBOOT_KAFKA_ROLES="broker", PEERBOOT_KAFKA_CONTROLLERS="ctl.other",
+            PEERBOOT_KAFKA_NODE_ID_BASE="100",
+        ).properties()
+    )  # fmt: skip
+    expected = {
+        "process.roles": "broker",
+        "node.id": "101",
+        "controller.quorum.bootstrap.servers": "ctl.other.svc.cluster.local:9093",
+        "listeners": "INTERNAL://[::]:9092",
+        "advertised.listeners": "INTERNAL://kafka-1.kafka.prod.svc.cluster.local:9092",
+        "log.dirs": "/var/lib/kafka/data/logs",
+        "default.replication.factor": "3",
+    }
+    assert expected == {key: found[key] for key in expected}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        pytest.param({}, ("3", "2"), id="not-told"),
+        pytest.param({"PEERBOOT_KAFKA_BROKERS": "2"}, ("2", "1"), id="two"),
+        pytest.param({"PEERBOOT_KAFKA_BROKERS": "9"}, ("3", "2"), id="nine"),
+    ],
+)
+def test_a_controller_gives_topics_their_copies(told: dict[str, Any], expected: tuple[str, str]) -> None:
+    """A topic that names no number gets the controllers' default, so they are told how many brokers there are."""
+    found = properties.parse(made(identity(), PEERBOOT_KAFKA_ROLES="controller", **told).properties())
+    assert expected == (found["default.replication.factor"], found["min.insync.replicas"])
+    assert "offsets.topic.replication.factor" not in found
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param(
+            {"PEERBOOT_KAFKA_ROLES": "broker"},
+            "PEERBOOT_KAFKA_CONTROLLERS='' is no name of a Service: with PEERBOOT_KAFKA_ROLES=broker it names the "
+            "controllers' headless one, as kafka-controllers or kafka-controllers.other-namespace",
+            id="none",
+        ),
+        pytest.param(
+            {"PEERBOOT_KAFKA_ROLES": "broker", "PEERBOOT_KAFKA_CONTROLLERS": "kafka"},
+            "PEERBOOT_KAFKA_CONTROLLERS=kafka is this set's own Service: name that of the controllers' StatefulSet",
+            id="own",
+        ),
+        pytest.param(
+            {"PEERBOOT_KAFKA_CONTROLLERS": "ctl"},
+            "PEERBOOT_KAFKA_CONTROLLERS=ctl is for PEERBOOT_KAFKA_ROLES=broker, and this is combined, whose own "
+            "Service is the controllers': drop it, or set the roles",
+            id="combined",
+        ),
+        pytest.param(
+            {"PEERBOOT_KAFKA_BROKERS": "3"},
+            "PEERBOOT_KAFKA_BROKERS is for PEERBOOT_KAFKA_ROLES=controller, and this is combined: here the brokers "
+            "are PEERBOOT_REPLICAS; drop it",
+            id="brokers",
+        ),
+        pytest.param(
+            {"PEERBOOT_KAFKA_ROLES": "broker", "PEERBOOT_KAFKA_CONTROLLERS": "ctl", "PEERBOOT_ANCHOR": "file:/a"},
+            "PEERBOOT_ANCHOR remembers the birth of a cluster, and brokers of a set of their own form none: set it "
+            "for the controllers",
+            id="anchor",
+        ),
+    ],
+)
+def test_sets_that_contradict(environ: dict[str, Any], expected: str) -> None:
+    """Each is one line: what, why, what to do."""
+    with pytest.raises(SettingsError) as caught:
+        made(**environ)
+    assert expected == str(caught.value)
+
+
+def test_more_copies_than_brokers_elsewhere() -> None:
+    """A set of controllers knows the number of brokers by a setting of its own."""
+    with pytest.raises(SettingsError) as caught:
+        made(base={"default.replication.factor": "3"}, PEERBOOT_KAFKA_ROLES="controller", PEERBOOT_KAFKA_BROKERS="2")
+    assert str(caught.value) == (
+        "default.replication.factor=3 in PEERBOOT_BASE_CONFIG_FILE is more than the 2 brokers of "
+        "PEERBOOT_KAFKA_BROKERS: no such topic could be made; lower it, or raise PEERBOOT_KAFKA_BROKERS"
+    )

@@ -130,7 +130,8 @@ async def test_the_service_is_a_name_of_every_published_pod(root: Path) -> None:
 def test_a_reader_finds_no_rest_of_the_former_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is changed in place; before it is cut, its end is empty lines, not the half of an address."""
     hosts = Hosts(tmp_path / "hosts")
-    hosts.write({f"db-{n}.{ZONE}": f"127.1.2.{n}" for n in range(9)}, ZONE)
+    all_nine = [f"127.1.2.{n}" for n in range(9)]
+    hosts.write({**{f"db-{n}.{ZONE}": [one] for n, one in enumerate(all_nine)}, ZONE: all_nine})
     seen = []
     cut = os.ftruncate
 
@@ -139,7 +140,7 @@ def test_a_reader_finds_no_rest_of_the_former_hosts(tmp_path: Path, monkeypatch:
         cut(fd, length)
 
     monkeypatch.setattr(os, "ftruncate", truncate)
-    hosts.write({f"db-0.{ZONE}": "127.1.2.9"}, ZONE)
+    hosts.write({f"db-0.{ZONE}": ["127.1.2.9"], ZONE: ["127.1.2.9"]})
     assert [text.split() for text in seen] == [hosts.path.read_text().split()]
     assert (len(seen[0]) > len(hosts.path.read_text()), hosts.path.read_text().count("\n")) == (True, 3)
 

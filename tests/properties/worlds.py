@@ -226,7 +226,9 @@ def random_facts(draw: st.DrawFn, system: str) -> Facts:
         removals=draw(st.sampled_from(((), (), (Removal(pod="db-2", who="ann", at=990.0),)))),
         learners={stalled: LearnerTrack(member=stalled, since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
         files={} if permit == "absent" else {NAMES[system]: a_permit(system, mark, SECRET)},
-        traits=TRAITS[system],
+        traits=msgspec.structs.replace(TRAITS[system], quorum_of=draw(st.sampled_from(("", "", "ctl"))))
+        if system == "kafka"
+        else TRAITS[system],
         permit=permit,
         permit_was_given=permit != "absent" or draw(st.booleans()),
         own_urls=(draw(st.sampled_from((f"http://{identity.pod}:2380", "http://other:2380"))),) * (system == "etcd"),

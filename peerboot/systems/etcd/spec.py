@@ -25,6 +25,7 @@ class Etcd:
     permit_name = PERMIT_NAME
     files: tuple[str, ...] = (PERMIT_NAME,)
     traits = Traits()
+    also_resolve: tuple[str, ...] = ()
 
     def __init__(self, made: config.EtcdConfig) -> None:
         self.config = made

@@ -101,7 +101,10 @@ async def _own_and_leader(config: KafkaConfig, addresses: Mapping[str, tuple[str
 
 
 async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str], timeout: float) -> Seen | None:
-    """What the controller of one pod says at the first of its addresses that answers, None when none does."""
+    """What the controller of one pod says at the first of its addresses that answers, None when none does.
+
+    ``pod``: empty for one that is of another set.
+    """
     from peerboot.outside.kafka import Bounds, KafkaError
 
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
@@ -158,7 +161,7 @@ def _view(
     now: float,
 ) -> ClusterView:
     static = [one for one in seen if one.quorum is not None and one.quorum.voters and not one.quorum.dynamic]
-    leading = {one.cluster: one for one in seen if one.quorum is not None and one not in static and _stands(one.quorum)}
+    leading = {one.cluster: one for one in seen if one.quorum is not None and one not in static and stands(one.quorum)}
     cluster = prefer if prefer in leading else next(iter(leading), "") if len(leading) == 1 else ""
     told = leading.get(cluster)
     others = tuple(
@@ -172,7 +175,7 @@ def _view(
     return ClusterView(
         quorum=True,
         cluster=cluster,
-        members=members_of(config, told.quorum),
+        members=members_of(config, told.quorum, addresses),
         views=(*views, *others),
         unreachable=tuple(sorted({*silent, *gone} - {view.pod for view in (*views, *others)})),
         at=now,
@@ -187,7 +190,7 @@ def _views(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, .
     lead = quorum.voter(quorum.leader)
     leader = ids.member_id(lead.id, lead.directory) if lead else ""
     views = []
-    for replica, observes in ((r, r in quorum.observers) for r in (*quorum.voters, *_observers(config, quorum))):
+    for replica in (*quorum.voters, *observers_of(config, quorum, addresses)):
         pod = config.pod_of(replica.id)
         if not _alive(quorum, replica) or not pod:
             continue
@@ -199,14 +202,14 @@ def _views(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, .
                 member=ids.member_id(replica.id, replica.directory),
                 leader=leader,
                 applied=max(replica.end_offset, 0),
-                healthy=_in_sync(quorum, replica),
-                learner=observes,
+                healthy=in_sync(quorum, replica),
+                learner=replica in quorum.observers,
             )
         )
     return tuple(views)
 
 
-def members_of(config: KafkaConfig, quorum: Quorum) -> tuple[Member, ...]:
+def members_of(config: KafkaConfig, quorum: Quorum, addresses: Iterable[str]) -> tuple[Member, ...]:
     """Voters, and as learners those observers that fetch and are controllers of this set.
 
     A voter that was never seen to fetch by this leader counts as never started; a dead observer stays in the leader's
@@ -214,12 +217,12 @@ def members_of(config: KafkaConfig, quorum: Quorum) -> tuple[Member, ...]:
     """
     hosts = {node.id: node.endpoints[0] for node in quorum.nodes if node.endpoints}
     found = []
-    for replica, observes in ((r, r in quorum.observers) for r in (*quorum.voters, *_observers(config, quorum))):
+    for replica in (*quorum.voters, *observers_of(config, quorum, addresses)):
         pod = config.pod_of(replica.id)
         endpoint = hosts.get(replica.id)
         host = endpoint.host if endpoint else config.host_of(pod) if pod else ""
         where = f"{host}:{endpoint.port if endpoint else config.controller_port}"
-        started = replica.id == quorum.leader or replica.fetched_ms > 0 or observes
+        started = replica.id == quorum.leader or replica.fetched_ms > 0
         found.append(
             Member(
                 id=ids.member_id(replica.id, replica.directory),
@@ -227,19 +230,26 @@ def members_of(config: KafkaConfig, quorum: Quorum) -> tuple[Member, ...]:
                 pod=pod,
                 peer_urls=(where,),
                 client_urls=(where,) if started else (),
-                learner=observes,
+                learner=replica in quorum.observers,
             )
         )
     return tuple(found)
 
 
-def _observers(config: KafkaConfig, quorum: Quorum) -> tuple[Replica, ...]:
-    """Observers that are controllers, alive, and no voter's own earlier entry."""
+def observers_of(config: KafkaConfig, quorum: Quorum, addresses: Iterable[str]) -> tuple[Replica, ...]:
+    """Observers that are servers of this set, alive, and no voter's own earlier entry.
+
+    The servers of other sets observe too, under ids that would be pods of this one if it were larger: those count that
+    are expected, or are in ``addresses``.
+    """
     voters = {(voter.id, voter.directory) for voter in quorum.voters}
+    known = {*config.identity.expected, *addresses}
     return tuple(
         replica
         for replica in quorum.observers
-        if config.pod_of(replica.id) and (replica.id, replica.directory) not in voters and _alive(quorum, replica)
+        if config.pod_of(replica.id) in known
+        and (replica.id, replica.directory) not in voters
+        and _alive(quorum, replica)
     )
 
 
@@ -254,13 +264,14 @@ def _alive(quorum: Quorum, replica: Replica) -> bool:
     return replica.fetched_ms > 0 and _clock(quorum) - replica.fetched_ms <= ALIVE_MS
 
 
-def _in_sync(quorum: Quorum, replica: Replica) -> bool:
+def in_sync(quorum: Quorum, replica: Replica) -> bool:
+    """Whether it had all that the leader has within the time of a fetch."""
     if replica.id == quorum.leader and replica in quorum.voters:
         return True
     return replica.caught_up_ms > 0 and _clock(quorum) - replica.caught_up_ms <= IN_SYNC_MS
 
 
-def _stands(quorum: Quorum) -> bool:
+def stands(quorum: Quorum) -> bool:
     """Whether a majority of the voters follows this leader now: a deposed one knows that it is only seconds later."""
     alive = sum(1 for voter in quorum.voters if _alive(quorum, voter))
     leads = quorum.leader >= 0 and quorum.high_watermark >= 0

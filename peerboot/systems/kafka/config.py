@@ -16,8 +16,9 @@ from peerboot.errors import SettingsError
 from peerboot.model import Birth, Identity, Limits
 from peerboot.settings import Setting, Settings
 from peerboot.systems.kafka import ids, properties
+from peerboot.systems.kafka.controllers import quorum_service
 
-Roles = Literal["combined", "controller"]
+Roles = Literal["combined", "controller", "broker"]
 
 FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
 DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
@@ -33,9 +34,24 @@ SETTINGS: tuple[Setting, ...] = (
         "PEERBOOT_KAFKA_ROLES",
         "text",
         "combined",
-        "What each Pod's server is: broker and controller in one, or a controller only.",
-        choices=("combined", "controller"),
-        later=("broker",),
+        "What each Pod's server is: broker and controller in one, or only one of them, and then the other is a "
+        "StatefulSet of its own.",
+        choices=("combined", "controller", "broker"),
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_CONTROLLERS",
+        "text",
+        "",
+        "For brokers of a set of their own: the name of their controllers' headless Service, or NAME.NAMESPACE.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_BROKERS",
+        "int",
+        "",
+        "For controllers of a set of their own, which give new topics their number of copies: how many brokers there "
+        "are; three or more if it is not told.",
+        low=1,
+        high=MOST_NODE,
     ),
     Setting(
         "PEERBOOT_KAFKA_LOG_DIRS",
@@ -121,6 +137,10 @@ class KafkaConfig:
     metadata_dir: str
     log_dirs: tuple[str, ...]
     """Empty for a controller."""
+    quorum_service: str
+    """The controllers' headless Service, its absolute name without the final dot."""
+    brokers: int | None
+    """How many there ought to be; None: it is not told."""
     node_base: int
     bind: Literal["any", "pod"]
     host: str
@@ -141,7 +161,12 @@ class KafkaConfig:
     @property
     def is_broker(self) -> bool:
         """Whether clients are served here."""
-        return self.roles == "combined"
+        return self.roles != "controller"
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether this node may have a vote."""
+        return self.roles != "broker"
 
     def node_of(self, pod: str) -> int:
         """The node id of a pod of this set; raises ``ValueError`` for another."""
@@ -166,6 +191,8 @@ class KafkaConfig:
     def fingerprint(self) -> str:
         """Hash of what all pods must share, or their lists of voters would differ."""
         shared = [self.host, self.controller_port, self.node_base, self.identity.domain, self.identity.service]
+        if not self.is_controller:
+            shared.append(self.quorum_service)
         return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
 
     def predicted_cluster(self, birth: Birth | None) -> str:
@@ -184,15 +211,15 @@ class KafkaConfig:
 
     def properties(self) -> str:
         """``server.properties``. It does not depend on who is there: the cluster's voters are in its own log."""
-        me = self.identity
-        bind, host = self._bind(), _bracket(self.host_of(me.pod))
-        listeners = {CONTROLLER: self.controller_port, **({INTERNAL: self.broker_port} if self.is_broker else {})}
+        bind, host = self._bind(), _bracket(self.host_of(self.identity.pod))
+        listeners = {CONTROLLER: self.controller_port} if self.is_controller else {}
+        listeners |= {INTERNAL: self.broker_port} if self.is_broker else {}
         owned = {
-            "process.roles": "broker,controller" if self.is_broker else "controller",
+            "process.roles": {"combined": "broker,controller"}.get(self.roles, self.roles),
             "node.id": str(self.node),
             # One name for all: Kafka asks DNS again at each new connection, so the file stays as it is when the set
             # grows or shrinks.
-            "controller.quorum.bootstrap.servers": f"{me.zone}:{self.controller_port}",
+            "controller.quorum.bootstrap.servers": f"{self.quorum_service}:{self.controller_port}",
             "controller.listener.names": CONTROLLER,
             "listeners": ",".join(f"{name}://{bind}:{port}" for name, port in listeners.items()),
             "advertised.listeners": ",".join(f"{name}://{host}:{port}" for name, port in listeners.items()),
@@ -209,13 +236,17 @@ class KafkaConfig:
         return first + properties.render({**owned, **self._defaults(), **self.base})
 
     def _defaults(self) -> dict[str, str]:
-        """Replication for as many brokers as there are; Kafka's own defaults keep one copy of everything."""
+        """Replication for as many brokers as there are; Kafka's own defaults keep one copy of everything.
+
+        A controller gives a topic the number of copies that is not named (ReplicationControlManager), all else is the
+        broker's that makes an internal topic.
+        """
+        copies, in_sync = _copies(self.brokers)
+        both = {"default.replication.factor": copies, "min.insync.replicas": in_sync}
         if not self.is_broker:
-            return {}
-        copies, in_sync = _copies(self.identity.replicas)
+            return both
         return {
-            "default.replication.factor": copies,
-            "min.insync.replicas": in_sync,
+            **both,
             "offsets.topic.replication.factor": copies,
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": in_sync,
@@ -230,9 +261,9 @@ class KafkaConfig:
         return "0.0.0.0" if only_v4 else "[::]"  # noqa: S104 - the Pod's own network
 
 
-def _copies(replicas: int | None) -> tuple[str, str]:
+def _copies(told: int | None) -> tuple[str, str]:
     """Replication factor and min.insync.replicas: three and two, unless there are fewer brokers."""
-    brokers = 3 if replicas is None else replicas
+    brokers = 3 if told is None else told
     return str(min(3, brokers)), "2" if brokers >= 3 else "1"
 
 
@@ -254,19 +285,22 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) 
             f"PEERBOOT_KAFKA_NODE_ID_BASE={node_base} leads to node ids above {MOST_NODE}: choose a smaller one"
         )
     metadata_dir = settings.data_dir or DEFAULT_DATA_DIR
-    log_dirs = _log_dirs(extra["kafka_log_dirs"], metadata_dir) if extra["kafka_roles"] == "combined" else ()
+    roles = extra["kafka_roles"]
+    brokers = identity.replicas if roles != "controller" else extra["kafka_brokers"]
     return KafkaConfig(
         identity=identity,
-        roles=extra["kafka_roles"],
+        roles=roles,
         metadata_dir=metadata_dir,
-        log_dirs=log_dirs,
+        log_dirs=_log_dirs(extra["kafka_log_dirs"], metadata_dir) if roles != "controller" else (),
+        quorum_service=quorum_service(settings, identity),
+        brokers=brokers,
         node_base=node_base,
         bind=settings.server_bind,
         host=extra["kafka_host"],
         controller_port=ports[0],
         broker_port=ports[1],
         rack=extra["kafka_rack"],
-        base=check_base(base, identity.replicas),
+        base=check_base(base, brokers, "PEERBOOT_KAFKA_BROKERS" if roles == "controller" else "PEERBOOT_REPLICAS"),
         limits=Limits(corrupt_recheck=extra["kafka_corrupt_recheck"], learner_stall=extra["kafka_observer_stall"]),
     )
 
@@ -306,7 +340,7 @@ def _inside(path: str, other: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
 
 
-def check_base(base: Mapping[str, object], replicas: int | None) -> Mapping[str, str]:
+def check_base(base: Mapping[str, object], brokers: int | None, told_by: str) -> Mapping[str, str]:
     """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
     where = "PEERBOOT_BASE_CONFIG_FILE"
     checked: dict[str, str] = {}
@@ -319,20 +353,20 @@ def check_base(base: Mapping[str, object], replicas: int | None) -> Mapping[str,
         if why := UNSAFE_VALUES.get((key, text.strip().lower())):
             raise SettingsError(f"{key}={text.strip()} in {where} is refused: {why}")
         checked[key] = text
-    _check_copies(checked, replicas, where)
+    _check_copies(checked, brokers, told_by, where)
     return checked
 
 
-def _check_copies(base: Mapping[str, str], replicas: int | None, where: str) -> None:
+def _check_copies(base: Mapping[str, str], brokers: int | None, told_by: str, where: str) -> None:
     """More copies than brokers: topics could not be made, and consumers would wait for ever."""
     for key in _factors(base):
         text = base[key].strip()
         if not (text.isascii() and text.isdigit()) and text != "-1":
             raise SettingsError(f"{key}={text!r} in {where} is not a whole number: write one")
-        if replicas is not None and text.isdigit() and int(text) > replicas:
+        if brokers is not None and text.isdigit() and int(text) > brokers:
             raise SettingsError(
-                f"{key}={text} in {where} is more than the {replicas} brokers of PEERBOOT_REPLICAS: no such topic "
-                "could be made; lower it, or raise PEERBOOT_REPLICAS"
+                f"{key}={text} in {where} is more than the {brokers} brokers of {told_by}: no such topic could be "
+                f"made; lower it, or raise {told_by}"
             )
 
 

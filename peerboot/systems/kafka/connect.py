@@ -15,9 +15,11 @@ Kind = Literal["controller", "broker"]
 def connect(config: KafkaConfig, pod: str, address: str, kind: Kind, bounds: Bounds | None = None) -> Kafka:
     """A client of one server, by the address of its pod; use it with ``async with``.
 
-    With TLS the certificate has to name the host that the pod advertises, not the address.
+    With TLS the certificate has to name the host that the pod advertises, not the address; that of a controller of
+    another set, whose pod is not known, the Service by which Kafka finds it as well.
     """
     from peerboot.outside.kafka import Address, Kafka
 
     port = config.controller_port if kind == "controller" else config.broker_port
-    return Kafka([Address(address, port)], kind=kind, tls_name=config.host_of(pod), bounds=bounds, follow=False)
+    name = config.host_of(pod) if pod else config.quorum_service
+    return Kafka([Address(address, port)], kind=kind, tls_name=name, bounds=bounds, follow=False)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from peerboot import birth
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
 from peerboot.outside.http import Http
-from peerboot.systems.kafka import assess, calls, config, launch, lock, logdirs
+from peerboot.systems.kafka import assess, brokers, calls, config, launch, lock, logdirs
 from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
 
 
@@ -21,9 +23,14 @@ class Kafka:
     own_urls: tuple[str, ...] = ()
     """A controller whose own endpoint changed tells the others itself (UpdateRaftVoter)."""
     traits = Traits(admits="started-first", hands_over=False, cluster_of_one=False)
+    """Of a set that has controllers."""
 
     def __init__(self, made: config.KafkaConfig, output_dir: Path) -> None:
         self.config = made
+        self.also_resolve: tuple[str, ...] = ()
+        if not made.is_controller:
+            self.also_resolve = (made.quorum_service,)
+            self.traits = msgspec.structs.replace(self.traits, quorum_of=made.quorum_service.partition(".svc.")[0])
         self.metadata_dir = Path(made.metadata_dir)
         self.log_dirs = tuple(Path(path) for path in made.log_dirs)
         self.fingerprint = made.fingerprint
@@ -59,7 +66,10 @@ class Kafka:
         timeout: float,
         now: float,
     ) -> ClusterView:
-        return await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster)
+        own = self._own_cluster
+        if self.config.is_controller:
+            return await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
+        return await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)

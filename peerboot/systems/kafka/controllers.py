@@ -1,0 +1,46 @@
+"""Where the controllers are: in this set, or in one of their own. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from peerboot.errors import SettingsError
+from peerboot.model import Identity
+from peerboot.settings import Settings
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123."""
+
+
+def quorum_service(settings: Settings, identity: Identity) -> str:
+    """The full name of the controllers' headless Service; raises ``SettingsError``."""
+    roles, named = settings.extra["kafka_roles"], settings.extra["kafka_controllers"]
+    if roles != "controller" and settings.extra["kafka_brokers"] is not None:
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_BROKERS is for PEERBOOT_KAFKA_ROLES=controller, and this is {roles}: here the brokers are "
+            "PEERBOOT_REPLICAS; drop it"
+        )
+    if roles != "broker":
+        if named:
+            raise SettingsError(
+                f"PEERBOOT_KAFKA_CONTROLLERS={named} is for PEERBOOT_KAFKA_ROLES=broker, and this is {roles}, whose "
+                "own Service is the controllers': drop it, or set the roles"
+            )
+        return identity.zone
+    name, _, namespace = named.partition(".")
+    if not LABEL.fullmatch(name) or not LABEL.fullmatch(namespace or "x"):
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_CONTROLLERS={named!r} is no name of a Service: with PEERBOOT_KAFKA_ROLES=broker it names "
+            "the controllers' headless one, as kafka-controllers or kafka-controllers.other-namespace"
+        )
+    if settings.anchor:
+        raise SettingsError(
+            "PEERBOOT_ANCHOR remembers the birth of a cluster, and brokers of a set of their own form none: set it for "
+            "the controllers"
+        )
+    found = f"{name}.{namespace or identity.namespace}.svc.{identity.domain}"
+    if found == identity.zone:
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_CONTROLLERS={named} is this set's own Service: name that of the controllers' StatefulSet"
+        )
+    return found

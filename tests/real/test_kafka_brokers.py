@@ -1,0 +1,104 @@
+"""Brokers as a set of their own, beside their controllers', on real Kafkas."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from peerboot.lab.cluster import Lab
+from peerboot.lab.servers import Server
+from tests.real.kafka_scenes import PATIENT, own, voters, writing
+from tests.real.scenes import MakeLab, decided, stays
+
+BASE = 100
+
+
+@asynccontextmanager
+async def two_sets(
+    make_lab: MakeLab, kafka: Server, more: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Lab, Lab]]:
+    """Three controllers, and three brokers with node ids from 100 on; nothing is started."""
+    env = {"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": "3"}
+    async with make_lab(kafka, statefulset="ctl", service="controllers", env=env) as controllers:
+        env = {
+            "PEERBOOT_KAFKA_ROLES": "broker",
+            "PEERBOOT_KAFKA_CONTROLLERS": "controllers",
+            "PEERBOOT_KAFKA_NODE_ID_BASE": str(BASE),
+            **(more or {}),
+        }
+        async with make_lab(kafka, statefulset="brk", service="brokers", env=env, beside=controllers) as brokers:
+            yield controllers, brokers
+
+
+async def test_brokers_wait_for_their_controllers_and_lose_nothing(make_lab: MakeLab, every_kafka: Server) -> None:
+    """Blank brokers that are there first form nothing and say whom they wait for. With the controllers all come up; a
+    broker's and a controller's disk are lost, a metadata directory alone, all crash at once: no record is missing, and
+    only the lost disks have other directory ids.
+    """
+    async with two_sets(make_lab, every_kafka) as (controllers, brokers):
+        await brokers.start()
+        waits = await brokers.until_rule(0, "quorum-elsewhere")
+        assert waits["waits_for"] == ["the quorum of controllers.lab"]
+        assert (waits["may_run"], "DNS has no address for controllers.lab.svc" in waits["reason"]) == (False, True)
+        await controllers.start()
+        await controllers.until_ready(PATIENT)
+        await brokers.until_ready(PATIENT)
+        votes, disks = await voters(controllers), _disks(brokers)
+        assert (sorted(votes), len({own(lab, 0)["cluster.id"] for lab in (controllers, brokers)})) == ([0, 1, 2], 1)
+        async with writing(brokers) as writer:
+            await brokers.wipe(1)
+            await brokers.until_ready(PATIENT)
+            await writer.grows()
+            await controllers.wipe(1)
+            await controllers.until_ready(PATIENT)
+            await brokers.crash(2, recreate=False)
+            shutil.rmtree(brokers.volume(2) / "metadata")
+            await brokers.create(2)
+            await brokers.until_ready(PATIENT)
+            await writer.grows()
+        after = _disks(brokers)
+        assert [disks[o] == after[o] for o in range(3)] == [True, False, False]
+        assert [(await voters(controllers))[o] == votes[o] for o in range(3)] == [True, False, True]
+        both = ((lab, ordinal) for lab in (brokers, controllers) for ordinal in lab.ordinals)
+        await asyncio.gather(*(lab.crash(ordinal) for lab, ordinal in both))
+        await controllers.until_ready(PATIENT)
+        await brokers.until_ready(PATIENT)
+        assert (after, await writer.missing()) == (_disks(brokers), [])
+        assert {rule for rule in decided(brokers, 0) if rule.startswith(("form", "replace", "leave"))} == set()
+
+
+def _disks(brokers: Lab) -> dict[int, str]:
+    return {ordinal: own(brokers, ordinal)["directory.id"] for ordinal in brokers.ordinals}
+
+
+async def test_a_broker_with_its_data_needs_no_controller_to_start(make_lab: MakeLab, kafka: Server) -> None:
+    """While no controller is there a broker that lost its disk waits, by name, and one with data is let start."""
+    async with two_sets(make_lab, kafka) as (controllers, brokers):
+        await controllers.start()
+        await brokers.start()
+        await brokers.until_ready(PATIENT)
+        for ordinal in controllers.ordinals:
+            await controllers.crash(ordinal, recreate=False)
+        await brokers.crash(0)
+        await brokers.wipe(1)
+        starts = await brokers.until_rule(0, "own-data", seconds=PATIENT)
+        waits = await brokers.until_rule(1, "quorum-elsewhere", seconds=PATIENT)
+        assert (starts["may_run"], waits["may_run"], waits["disk"]["kind"]) == (True, False, "blank")
+        for ordinal in controllers.ordinals:
+            await controllers.create(ordinal)
+        await controllers.until_ready(PATIENT)
+        await brokers.until_ready(PATIENT)
+
+
+async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server) -> None:
+    """Without a base of its own broker 0 would be node 0, which is a controller: refused, and nothing is formatted."""
+    async with two_sets(make_lab, kafka, {"PEERBOOT_KAFKA_NODE_ID_BASE": "0"}) as (controllers, brokers):
+        await controllers.start()
+        await controllers.until_ready(PATIENT)
+        await brokers.start()
+        said = await brokers.until_rule(0, "unmanaged-cluster")
+        assert "has a controller with node id 0, which would be this broker's too" in said["reason"]
+        await stays(brokers, 0, "unmanaged-cluster")
+        assert not (brokers.volume(0) / "metadata" / "meta.properties").exists()
