@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import begun, blank, born, data, joining, leaving, serving, volume
+from peerboot.rules import begun, blank, born, copies, data, joining, leaving, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -29,6 +29,7 @@ TABLE: tuple[Rule, ...] = (
     data.cloned_data,
     data.unmanaged_cluster,
     data.log_lost,
+    copies.last_copy,
     begun.renew,
     leaving.leave_waits,
     leaving.hand_over,

@@ -49,6 +49,8 @@ VERSIONS = {
     "AddRaftVoterResponse": (0, 1),
     "RemoveRaftVoterRequest": (0,),
     "RemoveRaftVoterResponse": (0,),
+    "CreateTopicsRequest": (7,),
+    "CreateTopicsResponse": (7,),
     "UnregisterBrokerRequest": (0,),
     "UnregisterBrokerResponse": (0,),
     "UpdateFeaturesRequest": (1, 2),
@@ -213,6 +215,13 @@ def _plausible(name: str, values: dict[str, Any]) -> dict[str, Any]:
                 return {**values, "topics": [_quorum_topic(values)]}
             partition = rows[0]
         values["topics"] = [{"topic_name": "__cluster_metadata", "partitions": [partition]}]
+    if name == "CreateTopicsRequest":
+        row = {"name": "asked", "num_partitions": -1, "replication_factor": -1, "configs": []}
+        broker = values["timeout_ms"]
+        values["topics"] = [{**row, "assignments": [{"partition_index": 0, "broker_ids": [broker]}]}]
+        values["validate_only"] = True
+    if name == "CreateTopicsResponse":
+        values["topics"] = values["topics"][:1] or [_created_topic(values)]
     for key in ("topics", "feature_updates", "api_keys"):
         rows = values.get(key) or []
         for number, row in enumerate(rows):
@@ -227,6 +236,13 @@ def _plausible(name: str, values: dict[str, Any]) -> dict[str, Any]:
             if name == "AlterPartitionReassignmentsRequest" and not row["partitions"]:
                 row["partitions"] = [{"partition_index": 7, "replicas": None}]
     return values
+
+
+def _created_topic(values: vectors.Values) -> dict[str, Any]:
+    return {
+        "name": "x", "topic_id": "A" * 22, "error_code": 39 * (values["throttle_time_ms"] % 2), "error_message": None,
+        "num_partitions": 1, "replication_factor": 1, "configs": None,
+    }  # fmt: skip
 
 
 def _quorum_topic(_values: vectors.Values) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Host names of listed peers that DNS does not know: a joining server may stall on them."""
     elsewhere: str = ""
     """Where the quorum is another set's and none is seen: who of it was asked, and what came of it."""
+    only_here: tuple[str, ...] = ()
+    """Looked for when the own disk lost something: what, by the cluster's word, had its last good copy on it."""
+    untold: str = ""
+    """Not empty: why that could not be found out."""
     unmanaged: str = ""
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
     at: float = 0.0

@@ -80,5 +80,7 @@ class Disk(Value, frozen=True, kw_only=True):
     """Where the log of a disk with data ended when it was read; for a person who has to compare disks."""
     logged: bool = True
     """What makes it a member holds entries. False: it was only formatted, or its log was lost."""
+    lost: tuple[str, ...] = ()
+    """Directories that hold nothing of what a server keeps there for clients: it would start without that."""
     since: float = 0.0
     """When this kind was first seen in a row."""

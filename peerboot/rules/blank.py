@@ -72,7 +72,8 @@ def quorum_elsewhere(facts: Facts) -> Decision | None:
         "wait",
         "quorum-elsewhere",
         f"{reason}: this Pod forms nothing and joins them when they have one.",
-        waits_for=(f"the quorum of {theirs}",),
+        # Once somebody was asked the log tells what came of it.
+        waits_for=(f"the quorum of {theirs}",) if facts.cluster.elsewhere else ("the first look at them",),
     )
 
 

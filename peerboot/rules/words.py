@@ -176,6 +176,10 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     if disk.kind == "blank" and facts.record.nonce:
         own += f", nonce {facts.record.nonce}"
     lines = [own]
+    if disk.lost:
+        lines.append(f"{facts.identity.pod}: lost {', '.join(disk.lost)}")
+        lines += [f"only there: {name}" for name in facts.cluster.only_here]
+        lines += [f"only there: {facts.cluster.untold}"] if facts.cluster.untold else []
     beyond = sorted(set(facts.evidence) - {*facts.identity.others, facts.identity.pod})
     for pod in (*facts.identity.others, *beyond):
         word = statement_of(facts, pod)

@@ -3,7 +3,7 @@
 Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
-    disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"]
+    disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"] [lost=/l1,/l2]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
            [foreign="…"] [problem="…" [torn]]
     permit first                        absent (default), first, resume, withdrawn
@@ -17,6 +17,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
     looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
+    only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
 """
 
@@ -147,6 +148,7 @@ def _disk(parts: list[str]) -> Disk:
         reason=keys.get("reason", ""),
         warning=keys.get("warning", ""),
         logged="unlogged" not in plain,
+        lost=tuple(keys["lost"].split(",")) if "lost" in keys else (),
         since=NOW - float(keys.get("for", 100)),
     )
 
@@ -251,6 +253,8 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),
         unreachable=tuple(parts[0] for parts in by_word.pop("unreachable", [])),
         unmanaged=by_word.pop("unmanaged", [[""]])[0][0],
+        only_here=tuple(by_word.pop("only-here", [[]])[0]),
+        untold=by_word.pop("untold", [[""]])[0][0],
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
         at=NOW - 0.1,
     )

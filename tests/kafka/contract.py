@@ -197,6 +197,13 @@ class Contract:
             one, other = await why_not(kafka.unregister_broker(99)), await why_not(broker.unregister_broker(99))
         assert (one.code, other.code) == (102, 102)
 
+    async def test_whether_a_broker_is_registered(self, place: Place) -> None:
+        """Of an id that is none of a broker's, the leader says so; no topic is made by asking."""
+        async with place.ask() as kafka, place.brokers() as broker:
+            found = [await kafka.is_registered(number) for number in (1, 2, 99)]
+            topics = {topic.name for topic in (await broker.metadata()).topics}
+        assert (found, {name for name in topics if name.startswith("peerboot")}) == ([True, True, False], set())
+
     async def test_features_are_only_checked_where_one_asks_for_it(self, place: Place) -> None:
         """A level that is there is fine, one that no release has is not, and nothing changes."""
         async with place.ask() as kafka:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 from peerboot.outside.kafka import Address, wire
+from peerboot.outside.kafka.client import UNREGISTERED
 from peerboot.outside.kafka.wire import Reader
 from tests.doors.api_server import Certificates
 from tests.kafka.contract import PASSWORD, USER, Place
@@ -23,7 +24,7 @@ LISTENER = "CONTROLLER"
 SAID_3, SAID_6, SAID_39, SAID_41, SAID_42, SAID_85, SAID_95, SAID_102, SAID_104, SAID_114, SAID_126, SAID_127 = (
     3, 6, 39, 41, 42, 85, 95, 102, 104, 114, 126, 127,
 )  # fmt: skip
-BOTH = {17: 1, 18: 4, 36: 2, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
+BOTH = {17: 1, 18: 4, 19: 7, 36: 2, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
 """Calls of brokers and controllers, and their highest versions in 4.3."""
 NOTHING = wire.int32(0) + wire.int16(0) + wire.string(None)
 
@@ -120,6 +121,30 @@ class Cluster:
         number = Reader(request.body).int32()
         return plain(0 if self.brokers.pop(number, None) else SAID_102)
 
+    def could_create(self, request: Request, leads: bool = True) -> bytes:
+        """CreateTopics 7 of one topic with one copy, validated only."""
+        read = Reader(request.body)
+
+        def assigned() -> tuple[int, ...]:
+            read.int32()
+            found = read.ints()
+            read.tags()
+            return found
+
+        def topic() -> tuple[str, int]:
+            name, _, _ = read.string(), read.int32(), read.int16()
+            [[broker]] = read.array(assigned, 6)
+            read.array(read.string, 1)
+            read.tags()
+            return name, broker
+
+        [(name, number)] = read.array(topic, 10)
+        known = number in self.brokers
+        said = None if known else f"The manual partition assignment includes broker {number}, but {UNREGISTERED}."
+        code = SAID_41 if not leads else 0 if known else SAID_39
+        row = wire.string(name) + wire.NO_UUID + wire.int16(code) + wire.string(said) + wire.int32(-1) + wire.int16(-1)
+        return wire.int32(0) + wire.array([row + wire.array([]) + wire.NO_TAGS]) + wire.NO_TAGS
+
     def features(self, request: Request) -> bytes:
         """UpdateFeatures 2, validated only."""
         read = Reader(request.body)
@@ -209,6 +234,7 @@ def controller(cluster: Cluster, number: int) -> dict[int, Answer]:
         80: leading(say(cluster.add), plain(SAID_6)),
         81: leading(say(cluster.remove), plain(SAID_6)),
         64: leading(say(cluster.unregister), plain(SAID_41)),
+        19: say(lambda request: cluster.could_create(request, cluster.leader == number)),
         57: leading(say(cluster.features), plain(SAID_41)),
         46: leading(say(moves), wire.int32(0) + wire.int16(SAID_41) + wire.string(None) + wire.array([]) + b"\0"),
     }
@@ -224,6 +250,7 @@ def broker(cluster: Cluster) -> dict[int, Answer]:
         80: say(cluster.add),
         81: say(cluster.remove),
         64: say(cluster.unregister),
+        19: say(cluster.could_create),
         57: say(cluster.features),
         45: say(cluster.reassign),
         46: say(NOTHING + wire.array([]) + wire.NO_TAGS),

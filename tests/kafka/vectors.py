@@ -91,6 +91,9 @@ REQUESTS: dict[str, Callable[[Values, int], bytes]] = {
     "RemoveRaftVoterRequest": lambda v, _: requests.remove_voter(
         cluster=v["cluster_id"], node=v["voter_id"], directory=v["voter_directory_id"]
     ),
+    "CreateTopicsRequest": lambda v, _: requests.could_create(
+        v["topics"][0]["name"], v["topics"][0]["assignments"][0]["broker_ids"][0], timeout_ms=v["timeout_ms"]
+    ),
     "UnregisterBrokerRequest": lambda v, _: requests.unregister_broker(v["broker_id"]),
     "UpdateFeaturesRequest": lambda v, _: requests.update_features(
         timeout_ms=v["timeout_ms"],
@@ -124,6 +127,7 @@ RESPONSES: dict[str, Callable[[Reader, int], Any]] = {
     "DescribeClusterResponse": responses.describe_cluster,
     "AddRaftVoterResponse": responses.plain,
     "RemoveRaftVoterResponse": responses.plain,
+    "CreateTopicsResponse": responses.could_create,
     "UnregisterBrokerResponse": responses.plain,
     "UpdateFeaturesResponse": responses.update_features,
     "AlterPartitionReassignmentsResponse": responses.alter_reassignments,
@@ -250,6 +254,7 @@ def _moves(v: Values, _: int) -> tuple[Move, ...]:
 
 
 EXPECTED: dict[str, Callable[[Values, int], Any]] = {
+    "CreateTopicsResponse": lambda v, _: (v["topics"][0]["error_code"], v["topics"][0]["error_message"] or ""),
     "ApiVersionsResponse": _server,
     "SaslHandshakeResponse": lambda v, _: (v["error_code"], tuple(v["mechanisms"])),
     "SaslAuthenticateResponse": lambda v, _: (bytes.fromhex(v["auth_bytes"]), max(0, v["session_lifetime_ms"])),

@@ -6,10 +6,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
-from tests.real.kafka_scenes import PATIENT, own, voters, writing
+from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
+from tests.real.kafka_scenes import BROKER_PORT, PATIENT, TOPIC, own, run_tool, voters, writing
 from tests.real.scenes import MakeLab, decided, stays
 
 BASE = 100
@@ -39,9 +41,13 @@ async def test_brokers_wait_for_their_controllers_and_lose_nothing(make_lab: Mak
     """
     async with two_sets(make_lab, every_kafka) as (controllers, brokers):
         await brokers.start()
-        waits = await brokers.until_rule(0, "quorum-elsewhere")
-        assert waits["waits_for"] == ["the quorum of controllers.lab"]
-        assert (waits["may_run"], "DNS has no address for controllers.lab.svc" in waits["reason"]) == (False, True)
+        await brokers.until("it says whom it asked", lambda: _says(brokers, 0, "DNS has no address for controllers"))
+        waits = await brokers.decision(0)
+        assert (waits["rule"], waits["may_run"], waits["waits_for"]) == (
+            "quorum-elsewhere",
+            False,
+            ["the quorum of controllers.lab"],
+        )
         await controllers.start()
         await controllers.until_ready(PATIENT)
         await brokers.until_ready(PATIENT)
@@ -102,3 +108,54 @@ async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server)
         assert "has a controller with node id 0, which would be this broker's too" in said["reason"]
         await stays(brokers, 0, "unmanaged-cluster")
         assert not (brokers.volume(0) / "metadata" / "meta.properties").exists()
+
+
+async def test_the_last_copy_in_sync_is_lost(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
+    """While two of three brokers are down the third acknowledges records alone, and then loses its log directory, or
+    its whole disk. It is not started, by the partition's name, so the others drop nothing; with its volume back no
+    record is missing.
+    """
+    async with two_sets(make_lab, every_kafka) as (controllers, brokers):
+        await controllers.start()
+        await brokers.start()
+        await brokers.until_ready(PATIENT)
+        await run_tool(
+            brokers, "kafka-topics.sh", "--create", "--topic", TOPIC, "--partitions", "1", "--replication-factor", "3",
+            "--config", "min.insync.replicas=1",
+        )  # fmt: skip
+        async with writing(brokers) as writer:
+            for ordinal in (0, 1):
+                await brokers.delete(ordinal, recreate=False)
+            await brokers.until("only the third is in sync", lambda: _in_sync(brokers, 2, [BASE + 2]), PATIENT)
+            await writer.grows()
+        await brokers.crash(2, recreate=False)
+        shutil.copytree(brokers.volume(2), tmp_path / "kept")
+        for ordinal in (0, 1):
+            await brokers.create(ordinal)
+        for lost in ("logs", "."):
+            shutil.rmtree(brokers.volume(2) / lost)
+            await brokers.create(2)
+            said = await brokers.until_rule(2, "last-copy", seconds=PATIENT)
+            await brokers.until("it names the partition", lambda: _says(brokers, 2, f"{TOPIC}-0"), PATIENT)
+            await stays(brokers, 2, "last-copy")
+            assert (said["may_run"], "peerboot consent" in said["reason"]) == (False, True)
+            await brokers.crash(2, recreate=False)
+        shutil.rmtree(brokers.volume(2))
+        shutil.copytree(tmp_path / "kept", brokers.volume(2))
+        await brokers.create(2)
+        await brokers.until_ready(PATIENT)
+        assert await writer.missing() == []
+
+
+async def _in_sync(brokers: Lab, ordinal: int, expected: list[int]) -> bool:
+    place = Address(brokers.pods[ordinal].spec.address, BROKER_PORT)
+    async with Kafka([place], kind="broker", bounds=Bounds(open=1, read=2, call=6)) as kafka:
+        try:
+            [topic] = (await kafka.metadata([TOPIC])).topics
+        except KafkaError:
+            return False
+    return [expected] == [sorted(one.in_sync) for one in topic.partitions]
+
+
+async def _says(brokers: Lab, ordinal: int, words: str) -> bool:
+    return words in str((await brokers.decision(ordinal)).get("reason", ""))

@@ -31,6 +31,8 @@ MAX_ADDRESSES = 32
 """Servers that one call tries at most."""
 MAX_OPEN = 4
 """Connections that are kept."""
+INVALID_ASSIGNMENT, UNREGISTERED = 39, "no such broker is registered"
+"""Measured on 3.9.2, 4.1.2 and 4.3.1."""
 FINAL = ("answered", "unsupported")
 """Outcomes that another server would only repeat."""
 TELLING = ("not-leader", "sasl", "tls", "protocol", "timeout", "refused")
@@ -145,6 +147,18 @@ class Kafka:
         """Forget a broker. Kafka does not check that it is stopped or empty; 102: there was none."""
         body = requests.unregister_broker(broker)
         await self._call(requests.UNREGISTER_BROKER, lambda _: body, responses.plain)
+
+    async def is_registered(self, broker: int) -> bool:
+        """Whether the cluster knows a broker of this id, alive or not; changes nothing.
+
+        No call of a controller lists the brokers. So it is asked whether a topic could be made with its copy there
+        (CreateTopics, ``validateOnly``), and says in words when no such broker is registered
+        (ReplicationControlManager.validateManualPartitionAssignment). Any other refusal counts as a yes.
+        """
+        name = f"peerboot-asks-for-broker-{broker}"
+        body = requests.could_create(name, broker, timeout_ms=self._wait_ms())
+        code, message = await self._call(requests.CREATE_TOPICS, lambda _: body, responses.could_create)
+        return not (code == INVALID_ASSIGNMENT and UNREGISTERED in message)
 
     async def upgrade_features(self, levels: Mapping[str, int], *, validate_only: bool = False) -> None:
         """Raise features to these levels, as ``{"kraft.version": 1}``."""

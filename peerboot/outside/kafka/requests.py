@@ -38,6 +38,8 @@ ALTER_REASSIGNMENTS = Api(45, "AlterPartitionReassignments", 0, 1, change=True)
 ADD_VOTER = Api(80, "AddRaftVoter", 0, 1, change=True)
 REMOVE_VOTER = Api(81, "RemoveRaftVoter", 0, 0, change=True)
 UNREGISTER_BROKER = Api(64, "UnregisterBroker", 0, 0, change=True)
+CREATE_TOPICS = Api(19, "CreateTopics", 7, 7)
+"""Only ever to ask whether a topic could be made, so it changes nothing."""
 UPDATE_FEATURES = Api(57, "UpdateFeatures", 1, 2, change=True)
 
 BROKERS, CONTROLLERS = 1, 2
@@ -117,6 +119,13 @@ def add_voter(
 def remove_voter(*, cluster: str | None, node: int, directory: str) -> bytes:
     """Version 0."""
     return wire.string(cluster) + wire.int32(node) + wire.uuid(directory) + wire.NO_TAGS
+
+
+def could_create(topic: str, broker: int, *, timeout_ms: int) -> bytes:
+    """CreateTopics 7 with ``validateOnly``: one topic of one partition with its one copy on this broker."""
+    assignment = wire.int32(0) + wire.array([wire.int32(broker)]) + wire.NO_TAGS
+    row = wire.string(topic) + wire.int32(-1) + wire.int16(-1) + wire.array([assignment]) + wire.array([])
+    return wire.array([row + wire.NO_TAGS]) + wire.int32(timeout_ms) + wire.boolean(True) + wire.NO_TAGS
 
 
 def unregister_broker(broker: int) -> bytes:

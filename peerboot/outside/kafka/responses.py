@@ -6,7 +6,7 @@ of single topics and partitions are part of the values. Each function reads to t
 
 from __future__ import annotations
 
-from peerboot.outside.kafka.errors import CODES, UNSUPPORTED_VERSION, answered, check
+from peerboot.outside.kafka.errors import CODES, MOVED, UNSUPPORTED_VERSION, answered, check
 from peerboot.outside.kafka.requests import QUORUM_TOPIC
 from peerboot.outside.kafka.values import (
     Endpoint,
@@ -187,6 +187,33 @@ def plain(read: Reader, _version: int) -> None:
     read.tags()
     read.end()
     check(code, message)
+
+
+def could_create(read: Reader, _version: int) -> tuple[int, str]:
+    """CreateTopics 7 for one topic: Kafka's code and its message; 0 if it could be made."""
+
+    def config() -> None:
+        read.string(), read.nullable(), read.boolean(), read.int8(), read.boolean()
+        read.tags()
+
+    def topic() -> tuple[int, str]:
+        read.string(), read.uuid()
+        code, message = read.int16(), read.nullable()
+        read.int32(), read.int16()
+        read.array(config, 6)
+        read.tags()
+        return code, message or ""
+
+    read.int32()
+    topics = read.array(topic, 28)
+    read.tags()
+    read.end()
+    if len(topics) != 1:
+        raise bad(f"{len(topics)} topics where one was asked for")
+    code, message = topics[0]
+    if code in MOVED:
+        check(code, message)
+    return code, message
 
 
 def update_features(read: Reader, version: int) -> None:

@@ -122,9 +122,10 @@ def _read(metadata_dir: Path, log_dirs: tuple[Path, ...], node: int, running: bo
         damage = end.damage
     if damage:
         return Disk(kind="corrupt", cluster=cluster, reason=damage, running=running, term=end.term, index=end.index)
+    lost = tuple(map(str, blank_log_dirs(log_dirs)))
     if own is None:
-        return _without_metadata(metadata_dir, log_dirs, logs, warnings, running)
-    warnings += [_blank_log_dirs_say(log_dirs), end.damage if not running else ""]
+        return _without_metadata(metadata_dir, log_dirs, logs, warnings, running, lost)
+    warnings += [_blank_log_dirs_say(lost), end.damage if not running else ""]
     if end.used and not end.voted:
         # Measured on 4.3.1: it starts, and takes the epoch from its log.
         warnings.append(
@@ -139,6 +140,7 @@ def _read(metadata_dir: Path, log_dirs: tuple[Path, ...], node: int, running: bo
         term=end.term,
         index=end.index,
         logged=end.held,
+        lost=lost,
     )
 
 
@@ -147,8 +149,8 @@ def blank_log_dirs(log_dirs: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(path for path in log_dirs if not os.path.lexists(path / "meta.properties") and not _partitions(path))
 
 
-def _blank_log_dirs_say(log_dirs: tuple[Path, ...]) -> str:
-    names = ", ".join(map(str, blank_log_dirs(log_dirs)))
+def _blank_log_dirs_say(lost: tuple[str, ...]) -> str:
+    names = ", ".join(lost)
     return f"{names} is blank: it is formatted anew, and its replicas come from the other brokers" if names else ""
 
 
@@ -178,7 +180,12 @@ def _logs(log_dirs: tuple[Path, ...], node: int) -> tuple[list[Meta], list[str]]
 
 
 def _without_metadata(
-    metadata_dir: Path, log_dirs: tuple[Path, ...], logs: list[Meta], warnings: list[str], running: bool
+    metadata_dir: Path,
+    log_dirs: tuple[Path, ...],
+    logs: list[Meta],
+    warnings: list[str],
+    running: bool,
+    lost: tuple[str, ...],
 ) -> Disk:
     """A metadata directory where no server ever ran."""
     holding = [f"{meta.path.parent} is of cluster {meta.cluster}" for meta in logs]
@@ -186,10 +193,11 @@ def _without_metadata(
     # One that cannot be read is there.
     holding += [f"{path} is damaged" for path in log_dirs if os.path.lexists(path / "meta.properties")]
     if not holding:
-        return Disk(kind="blank", running=running)
+        return Disk(kind="blank", running=running, lost=lost)
     reason = f"{metadata_dir} is blank, but {holding[0]}"
     cluster = logs[0].cluster if logs else ""
-    return Disk(kind="partial", cluster=cluster, reason=reason, warning="; ".join(warnings), running=running)
+    warning = "; ".join(warnings)
+    return Disk(kind="partial", cluster=cluster, reason=reason, warning=warning, running=running, lost=lost)
 
 
 def _meta(directory: Path, node: int) -> Meta | None:

@@ -11,7 +11,7 @@ import msgspec
 from peerboot import birth
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
 from peerboot.outside.http import Http
-from peerboot.systems.kafka import assess, brokers, calls, config, launch, lock, logdirs
+from peerboot.systems.kafka import assess, brokers, calls, config, copies, launch, lock, logdirs
 from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
 
 
@@ -36,11 +36,11 @@ class Kafka:
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
         self._output_dir = output_dir
-        self._own_cluster = ""
+        self._own_cluster, self._lost = "", False
 
     def read_disk(self) -> Disk:
         disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
-        self._own_cluster = disk.cluster
+        self._own_cluster, self._lost = disk.cluster, bool(disk.lost) and not disk.running
         return disk
 
     def is_running(self) -> bool:
@@ -68,8 +68,13 @@ class Kafka:
     ) -> ClusterView:
         own = self._own_cluster
         if self.config.is_controller:
-            return await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
-        return await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
+            view = await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
+        else:
+            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
+        if not view.quorum or not self._lost:
+            return view
+        only_here, untold = await copies.look(self.config, view, addresses, timeout)
+        return msgspec.structs.replace(view, only_here=only_here, untold=untold)
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
