@@ -59,6 +59,12 @@ VERSIONS = {
     "AlterPartitionReassignmentsResponse": (0, 1),
     "ListPartitionReassignmentsRequest": (0,),
     "ListPartitionReassignmentsResponse": (0,),
+    "DescribeConfigsRequest": (4,),
+    "DescribeConfigsResponse": (4,),
+    "IncrementalAlterConfigsRequest": (1,),
+    "IncrementalAlterConfigsResponse": (1,),
+    "DescribeLogDirsRequest": (4,),
+    "DescribeLogDirsResponse": (4,),
 }
 """Every message that peerboot writes or reads, with its versions."""
 FIXED: dict[str, Any] = {
@@ -68,6 +74,8 @@ FIXED: dict[str, Any] = {
     "topic_id": "A" * 22,
     "error_code": 0,
     "upgrade_type": 1,
+    "include_synonyms": False,
+    "include_documentation": False,
 }
 """Fields that peerboot always writes so, and codes, which end the reading of an answer."""
 
@@ -222,10 +230,12 @@ def _plausible(name: str, values: dict[str, Any]) -> dict[str, Any]:
         values["validate_only"] = True
     if name == "CreateTopicsResponse":
         values["topics"] = values["topics"][:1] or [_created_topic(values)]
-    for key in ("topics", "feature_updates", "api_keys"):
+    for key in ("topics", "feature_updates", "api_keys", "resources"):
         rows = values.get(key) or []
         for number, row in enumerate(rows):
-            for label in ("name", "feature"):
+            if name == "IncrementalAlterConfigsRequest" and not row["configs"]:
+                row["configs"] = [{"name": "k", "config_operation": 0, "value": "v"}]
+            for label in ("name", "feature", "topic", "resource_name"):
                 if label in row and name.endswith("Request"):
                     row[label] = f"{row[label] or ''}{number}"
             if "api_key" in row:

@@ -11,11 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peerboot.outside.kafka import requests, responses
+from peerboot.outside.kafka import configs, requests, responses
 from peerboot.outside.kafka.errors import CODES, answered
 from peerboot.outside.kafka.values import (
+    Config,
+    ConfigChange,
+    Configs,
+    Copy,
     Endpoint,
+    Failure,
     Feature,
+    LogDir,
     Metadata,
     Move,
     Node,
@@ -115,6 +121,26 @@ REQUESTS: dict[str, Callable[[Values, int], bytes]] = {
         timeout_ms=v["timeout_ms"],
         partitions=None if v["topics"] is None else {t["name"]: t["partition_indexes"] for t in v["topics"]},
     ),
+    "DescribeConfigsRequest": lambda v, _: requests.describe_configs(
+        {(row["resource_type"], row["resource_name"]): row["configuration_keys"] for row in v["resources"]}
+    ),
+    "IncrementalAlterConfigsRequest": lambda v, _: requests.alter_configs(
+        [
+            ConfigChange(
+                kind=row["resource_type"],
+                name=row["resource_name"],
+                key=one["name"],
+                operation=one["config_operation"],
+                value=one["value"],
+            )
+            for row in v["resources"]
+            for one in row["configs"]
+        ],
+        validate_only=v["validate_only"],
+    ),
+    "DescribeLogDirsRequest": lambda v, _: requests.describe_log_dirs(
+        None if v["topics"] is None else {row["topic"]: row["partitions"] for row in v["topics"]}
+    ),
 }
 """Message -> its values to bytes, by peerboot's encoder."""
 
@@ -132,6 +158,9 @@ RESPONSES: dict[str, Callable[[Reader, int], Any]] = {
     "UpdateFeaturesResponse": responses.update_features,
     "AlterPartitionReassignmentsResponse": responses.alter_reassignments,
     "ListPartitionReassignmentsResponse": responses.list_reassignments,
+    "DescribeConfigsResponse": configs.describe_configs,
+    "IncrementalAlterConfigsResponse": configs.alter_configs,
+    "DescribeLogDirsResponse": configs.describe_log_dirs,
 }
 """Message -> its bytes to values, by peerboot's decoder."""
 
@@ -253,6 +282,55 @@ def _moves(v: Values, _: int) -> tuple[Move, ...]:
     )
 
 
+def _said(row: Values) -> str:
+    return str(answered(row["error_code"], row["error_message"])) if row["error_code"] else ""
+
+
+def _configs(v: Values, _: int) -> tuple[Configs, ...]:
+    return tuple(
+        Configs(
+            kind=row["resource_type"],
+            name=row["resource_name"],
+            error=row["error_code"],
+            message=_said(row),
+            configs=tuple(
+                Config(key=one["name"], value=one["value"], source=one["config_source"]) for one in row["configs"]
+            ),
+        )
+        for row in v["results"]
+    )
+
+
+def _failures(v: Values, _: int) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(kind=row["resource_type"], name=row["resource_name"], code=row["error_code"], message=_said(row))
+        for row in v["responses"]
+        if row["error_code"]
+    )
+
+
+def _log_dirs(v: Values, _: int) -> tuple[LogDir, ...]:
+    return tuple(
+        LogDir(
+            path=row["log_dir"],
+            error=row["error_code"],
+            total=row["total_bytes"],
+            usable=row["usable_bytes"],
+            copies=tuple(
+                Copy(
+                    topic=topic["name"],
+                    partition=one["partition_index"],
+                    size=one["partition_size"],
+                    future=one["is_future_key"],
+                )
+                for topic in row["topics"]
+                for one in topic["partitions"]
+            ),
+        )
+        for row in v["results"]
+    )
+
+
 EXPECTED: dict[str, Callable[[Values, int], Any]] = {
     "CreateTopicsResponse": lambda v, _: (v["topics"][0]["error_code"], v["topics"][0]["error_message"] or ""),
     "ApiVersionsResponse": _server,
@@ -271,6 +349,9 @@ EXPECTED: dict[str, Callable[[Values, int], Any]] = {
     "RemoveRaftVoterResponse": lambda _, __: None,
     "UnregisterBrokerResponse": lambda _, __: None,
     "UpdateFeaturesResponse": lambda _, __: None,
+    "DescribeConfigsResponse": _configs,
+    "IncrementalAlterConfigsResponse": _failures,
+    "DescribeLogDirsResponse": _log_dirs,
 }
 """Message -> what its values are here. For a response with an error code of the whole it is not asked."""
 
@@ -280,7 +361,14 @@ def error_code(v: Values) -> int:
     if v.get("error_code"):
         return int(v["error_code"])
     rows = [row for topic in v.get("topics", ()) or () for row in topic.get("partitions", ())]
-    inner = [row["error_code"] for row in rows if "current_voters" in row] + [
-        row["error_code"] for row in v.get("results", ())
-    ]
+    inner = (
+        [row["error_code"] for row in rows if "current_voters" in row]
+        + [
+            # Of UpdateFeatures; those of single brokers, topics and directories are part of the values.
+            row["error_code"]
+            for row in v.get("results", ())
+            if "feature" in row
+        ]
+        + [row["error_code"] for row in v.get("responses", ()) if row.get("error_code") in (6, 41)]
+    )
     return next((int(code) for code in inner if code), 0)

@@ -3,7 +3,7 @@
 errors.py      what went wrong, in a closed set of words, and Kafka's own error codes
 wire.py        Kafka's primitive types, read with bounds
 values.py      what the calls give
-requests.py    each call's bytes            responses.py   bytes to values
+requests.py    each call's bytes            responses.py, configs.py   bytes to values
 scram.py       SASL: PLAIN and SCRAM        connection.py  one connection: frames, versions, TLS, SASL
 client.py      the calls, to whoever leads
 """

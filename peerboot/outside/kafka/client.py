@@ -15,12 +15,25 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-from peerboot.outside.kafka import requests, responses
+from peerboot.outside.kafka import configs, requests, responses
 from peerboot.outside.kafka.connection import FRAME, Address, Connection, connect
 from peerboot.outside.kafka.errors import KafkaError
 from peerboot.outside.kafka.requests import Api, TopicPartition
 from peerboot.outside.kafka.scram import Login
-from peerboot.outside.kafka.values import Endpoint, Metadata, Move, Nodes, Quorum, Refusal, Server
+from peerboot.outside.kafka.values import (
+    ConfigChange,
+    Configs,
+    Endpoint,
+    Failure,
+    LogDir,
+    Metadata,
+    Move,
+    Nodes,
+    Quorum,
+    Refusal,
+    Resource,
+    Server,
+)
 from peerboot.outside.kafka.wire import MAX_ENTRIES, Reader
 
 T = TypeVar("T")
@@ -181,6 +194,24 @@ class Kafka:
         """What is under way; None: of all topics."""
         body = requests.list_reassignments(timeout_ms=self._wait_ms(), partitions=partitions)
         return await self._call(requests.LIST_REASSIGNMENTS, lambda _: body, responses.list_reassignments)
+
+    async def describe_configs(self, resources: Mapping[Resource, Sequence[str] | None]) -> tuple[Configs, ...]:
+        """Settings of topics and brokers; None: all keys. A broker tells its own and no other broker's."""
+        body = requests.describe_configs(resources)
+        return await self._call(requests.DESCRIBE_CONFIGS, lambda _: body, configs.describe_configs)
+
+    async def alter_configs(self, changes: Sequence[ConfigChange]) -> tuple[Failure, ...]:
+        """Change settings, and leave what is not named. Gives the topics and brokers whose settings stay as they were.
+
+        A broker's own are taken by that broker and by the controllers (from 3.7 on) only.
+        """
+        body = requests.alter_configs(changes)
+        return await self._call(requests.ALTER_CONFIGS, lambda _: body, configs.alter_configs)
+
+    async def log_dirs(self, partitions: Mapping[str, Sequence[int]] | None = None) -> tuple[LogDir, ...]:
+        """What lies on the disks of the broker that answers, and how much room they have. Ask one broker alone."""
+        body = requests.describe_log_dirs(partitions)
+        return await self._call(requests.DESCRIBE_LOG_DIRS, lambda _: body, configs.describe_log_dirs)
 
     def _wait_ms(self) -> int:
         """How long a server may take: a little less than this side waits, so that its reason arrives."""

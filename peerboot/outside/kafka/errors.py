@@ -55,6 +55,7 @@ CODES: dict[int, tuple[str, str]] = {
     37: ("INVALID_PARTITIONS", "not a number of partitions"),
     38: ("INVALID_REPLICATION_FACTOR", "not a replication factor for this cluster"),
     39: ("INVALID_REPLICA_ASSIGNMENT", "replicas that the cluster cannot have"),
+    40: ("INVALID_CONFIG", "a setting that the server does not take"),
     41: ("NOT_CONTROLLER", "this controller is not the active one"),
     42: ("INVALID_REQUEST", "a wrong listener name, or a field that the server does not take"),
     44: ("POLICY_VIOLATION", "a policy of the cluster forbids it"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peerboot.outside.kafka import wire
-from peerboot.outside.kafka.values import Endpoint
+from peerboot.outside.kafka.values import ConfigChange, Endpoint, Resource
 
 TopicPartition = tuple[str, int]
 
@@ -41,6 +41,9 @@ UNREGISTER_BROKER = Api(64, "UnregisterBroker", 0, 0, change=True)
 CREATE_TOPICS = Api(19, "CreateTopics", 7, 7)
 """Only ever to ask whether a topic could be made, so it changes nothing."""
 UPDATE_FEATURES = Api(57, "UpdateFeatures", 1, 2, change=True)
+DESCRIBE_CONFIGS = Api(32, "DescribeConfigs", 4, 4)
+ALTER_CONFIGS = Api(44, "IncrementalAlterConfigs", 1, 1, change=True)
+DESCRIBE_LOG_DIRS = Api(35, "DescribeLogDirs", 4, 4)
 
 BROKERS, CONTROLLERS = 1, 2
 """Endpoint types of DescribeCluster (KIP-919)."""
@@ -165,3 +168,38 @@ def list_reassignments(*, timeout_ms: int, partitions: Mapping[str, Sequence[int
             for topic, indexes in partitions.items()
         ]
     return wire.int32(timeout_ms) + wire.array(topics) + wire.NO_TAGS
+
+
+def describe_configs(resources: Mapping[Resource, Sequence[str] | None]) -> bytes:
+    """Version 4: these keys of each topic and broker (None: all keys), without synonyms and documentation."""
+    rows = [
+        wire.int8(kind)
+        + wire.string(name)
+        + wire.array(None if keys is None else [wire.string(key) for key in keys])
+        + wire.NO_TAGS
+        for (kind, name), keys in resources.items()
+    ]
+    return wire.array(rows) + wire.boolean(False) + wire.boolean(False) + wire.NO_TAGS
+
+
+def alter_configs(changes: Sequence[ConfigChange], *, validate_only: bool = False) -> bytes:
+    """Version 1 (KIP-339): what is not named stays as it is."""
+    rows: dict[Resource, list[bytes]] = {}
+    for one in changes:
+        made = wire.string(one.key) + wire.int8(one.operation) + wire.string(one.value) + wire.NO_TAGS
+        rows.setdefault((one.kind, one.name), []).append(made)
+    found = wire.array(
+        wire.int8(kind) + wire.string(name) + wire.array(made) + wire.NO_TAGS for (kind, name), made in rows.items()
+    )
+    return found + wire.boolean(validate_only) + wire.NO_TAGS
+
+
+def describe_log_dirs(partitions: Mapping[str, Sequence[int]] | None) -> bytes:
+    """Version 4 (KIP-827); None: all that the broker has."""
+    topics = None
+    if partitions is not None:
+        topics = [
+            wire.string(topic) + wire.array(wire.int32(index) for index in indexes) + wire.NO_TAGS
+            for topic, indexes in partitions.items()
+        ]
+    return wire.array(topics) + wire.NO_TAGS

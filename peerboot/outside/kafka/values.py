@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from peerboot.model import Value
 
+Resource = tuple[int, str]
+"""What has settings: its kind and its name, for a broker its id."""
+TOPIC, BROKER = 2, 4
+"""Kinds of resources (ConfigResource.Type)."""
+SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+"""Operations of IncrementalAlterConfigs (AlterConfigOp.OpType); the last two are for lists."""
+
 
 class Endpoint(Value, frozen=True, kw_only=True):
     """Where a controller listens, as it told the others."""
@@ -153,3 +160,63 @@ class Refusal(Value, frozen=True, kw_only=True):
     code: int
     name: str
     message: str
+
+
+class ConfigChange(Value, frozen=True, kw_only=True):
+    """One change of one key of a topic or a broker."""
+
+    kind: int
+    name: str
+    key: str
+    operation: int
+    value: str | None = None
+
+
+class Config(Value, frozen=True, kw_only=True):
+    """One key of a topic or a broker, and where its value comes from (DescribeConfigsResponse.ConfigSource)."""
+
+    key: str
+    value: str | None
+    source: int
+
+
+class Configs(Value, frozen=True, kw_only=True):
+    """What was asked of one topic or broker; an ``error`` other than 0 says why nothing of it is known."""
+
+    kind: int
+    name: str
+    configs: tuple[Config, ...]
+    error: int = 0
+    message: str = ""
+
+
+class Failure(Value, frozen=True, kw_only=True):
+    """A topic or a broker whose settings were not changed, and why."""
+
+    kind: int
+    name: str
+    code: int
+    message: str
+
+
+class Copy(Value, frozen=True, kw_only=True):
+    """A replica on a disk."""
+
+    topic: str
+    partition: int
+    size: int
+    """Bytes of its log."""
+    future: bool
+    """It is being moved to this directory from another of the same broker."""
+
+
+class LogDir(Value, frozen=True, kw_only=True):
+    """One log directory of a broker; an ``error`` other than 0 says that it is offline."""
+
+    path: str
+    copies: tuple[Copy, ...]
+    total: int
+    """Bytes of its volume; -1: not known."""
+    usable: int
+    """Bytes that are free; -1: not known."""
+    error: int = 0
