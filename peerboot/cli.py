@@ -29,8 +29,11 @@ EXAMPLES = {
     "settings": "peerboot settings --system etcd",
     "systems": "peerboot systems",
     "manifest": "peerboot manifest etcd | kubectl apply -f -",
+    "kafka": "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3",
     "lab": "peerboot lab demo etcd",
 }
+OWN = {"kafka": "Commands that kafka alone has: drain a broker, unregister one."}
+"""Systems with commands of their own."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +47,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """All commands, each with an example in its ``--help``. Those of manifest and lab are made only when asked for."""
+    """All commands, each with an example in its ``--help``.
+
+    Those of manifest, lab and single systems are made only when asked for.
+    """
     parser = Parser(
         prog="peerboot",
         description="Brings a clustered server up in a StatefulSet, and says why.",
@@ -93,6 +99,13 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         template.register(commands)
     else:
         add("manifest", "Everything for `kubectl apply`, with comments that say why.")
+    for name, text in OWN.items():
+        if argv[:1] == [name]:
+            from peerboot import own
+
+            own.register(commands, name)
+        else:
+            add(name, text)
     if argv[:1] == ["lab"]:
         from peerboot.lab import commands as lab
 
@@ -166,6 +179,10 @@ def _run(args: argparse.Namespace, environ: Mapping[str, str], argv: list[str]) 
             from peerboot import catalogue
 
             return catalogue.main(args)
+        case name if name in OWN:
+            from peerboot import own
+
+            return _finish(own.main(args, environ))
         case "plan" | "peers":
             from peerboot import look
 

@@ -20,6 +20,8 @@ from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 
 if TYPE_CHECKING:
+    import argparse
+
     from peerboot.manifest.server import Server
 
 BUILT_IN = ("etcd", "kafka")
@@ -97,6 +99,25 @@ class BringsManifest(Protocol):
         """What it adds to the manifests. Imports what it needs on use: only ``peerboot manifest`` calls it."""
 
 
+class BringsCommands(Protocol):
+    """The optional part of a system that has commands of its own, as ``peerboot kafka drain``."""
+
+    example_command: str
+    """One line that can be copied."""
+
+    def add_commands(self, parser: argparse.ArgumentParser) -> None:
+        """Add them to the parser of the system's name. Imports nothing heavy."""
+
+    async def run_command(
+        self,
+        args: argparse.Namespace,
+        settings: Settings,
+        prepared: Prepared,
+        addresses: Mapping[str, tuple[str, ...]],
+    ) -> int:
+        """Carry one out and print; returns the exit code, raises ``PeerbootError``."""
+
+
 def names() -> tuple[str, ...]:
     """Every system that can be named in PEERBOOT_SYSTEM."""
     return tuple(sorted({*BUILT_IN, *(entry.name for entry in entry_points(group="peerboot.systems"))}))
@@ -139,6 +160,12 @@ def server_of(name: str) -> Server:
     if not isinstance(made, Server):
         raise SettingsError(f"the manifest of {name!r} is no peerboot.manifest.server.Server: repair its package")
     return made
+
+
+def commands_of(name: str) -> BringsCommands:
+    """The commands that a built-in system brings; the command line names only systems that bring some."""
+    found: BringsCommands = import_module(f"peerboot.systems.{name}.spec").SYSTEM
+    return found
 
 
 def data_dir_of(settings: Settings, default: str) -> Path:

@@ -30,6 +30,7 @@ COMMANDS = (
     "settings",
     "systems",
     "manifest",
+    "kafka",
     "lab",
 )
 ESCAPE = re.compile(r"\x1b|\r")

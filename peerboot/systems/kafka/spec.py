@@ -12,15 +12,19 @@ from peerboot.settings import Setting, Settings
 from peerboot.systems.kafka import config
 
 if TYPE_CHECKING:
+    import argparse
+
+    from peerboot.systems import Prepared
     from peerboot.systems.kafka.prepared import Kafka
 
 
 class KafkaSystem:
-    """What Kafka declares; fulfils ``peerboot.systems.System``."""
+    """What Kafka declares; fulfils ``peerboot.systems.System`` and ``BringsCommands``."""
 
     name = "kafka"
     settings: tuple[Setting, ...] = config.SETTINGS
     default_data_dir = config.DEFAULT_DATA_DIR
+    example_command = "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3"
 
     def parse_base(self, text: str, source: str) -> Mapping[str, object]:
         from peerboot.systems.kafka import properties
@@ -34,6 +38,25 @@ class KafkaSystem:
         from peerboot.systems.kafka.prepared import Kafka
 
         return Kafka(config.prepare(settings, identity, base), Path(settings.output_dir))
+
+    def add_commands(self, parser: argparse.ArgumentParser) -> None:
+        from peerboot.systems.kafka import commands
+
+        commands.register(parser)
+
+    async def run_command(
+        self,
+        args: argparse.Namespace,
+        settings: Settings,
+        prepared: Prepared,
+        addresses: Mapping[str, tuple[str, ...]],
+    ) -> int:
+        from peerboot.systems.kafka import commands
+        from peerboot.systems.kafka.prepared import Kafka
+
+        if not isinstance(prepared, Kafka):
+            raise TypeError("these are Kafka's commands")
+        return await commands.run(args, prepared.config, addresses, observes=settings.mode == "observe")
 
 
 SYSTEM = KafkaSystem()

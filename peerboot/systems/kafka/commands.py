@@ -1,0 +1,280 @@
+"""``peerboot kafka drain`` and ``peerboot kafka unregister``: what a person asks for, and what is printed.
+
+What talks to Kafka is imported when a command is run: ``--help`` does without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from peerboot.errors import RefusedError, SettingsError, SystemApiError
+from peerboot.printing import emit, one_line, say
+
+if TYPE_CHECKING:
+    from peerboot.systems.kafka.config import KafkaConfig
+    from peerboot.systems.kafka.drain import Step
+    from peerboot.systems.kafka.drain_run import Wish
+    from peerboot.systems.kafka.survey import Survey
+
+EXEC = "kubectl exec kafka-0 -c peerboot -- peerboot kafka"
+TEXTS = {
+    "drain": "Move all replicas away from brokers, so that they can go; shows the plan first.",
+    "unregister": "Make the cluster forget a broker that is gone and holds nothing; shows the plan first.",
+}
+EXAMPLES = {
+    "drain": f"{EXEC} drain kafka-3 --throttle 50MB/s --yes",
+    "unregister": f"{EXEC} unregister kafka-3 --yes",
+}
+SHOWN = 20
+"""Partitions of a plan that are shown to a person; ``--json`` has all."""
+INTERRUPTED = 130
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the commands."""
+    commands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    for name, text in TEXTS.items():
+        sub = commands.add_parser(name, help=text, description=text, epilog=f"Example: {EXAMPLES[name]}")
+        several = "+" if name == "drain" else None
+        sub.add_argument("brokers", metavar="POD|NODE_ID", nargs=several, help="by its Pod, or by its node id")
+        sub.add_argument("--yes", action="store_true", help="do it, not only show it")
+        sub.add_argument("--json", action="store_true", help="print for a machine; progress goes to stderr")
+        if name == "drain":
+            sub.add_argument("--throttle", default="", metavar="RATE", help="at most so much at each broker, as 50MB/s")
+            sub.add_argument(
+                "--undo", action="store_true", help="end the cordon of an earlier drain; what was moved stays moved"
+            )
+
+
+async def run(
+    args: argparse.Namespace, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], *, observes: bool
+) -> int:
+    """Carry a command out; returns the exit code. ``addresses``: of the set's Pods. Raises ``PeerbootError``."""
+    from peerboot.outside.kafka import KafkaError
+    from peerboot.systems.kafka.reach import Brokers
+
+    if not config.is_broker:
+        raise SettingsError(
+            "the Pods of this set are controllers only (PEERBOOT_KAFKA_ROLES): run it in the Pod of a broker"
+        )
+    if observes and args.yes:
+        raise SettingsError("PEERBOOT_MODE=observe changes nothing: run it without --yes, or in a Pod that manages")
+    names = [args.brokers] if isinstance(args.brokers, str) else args.brokers
+    nodes = {node_of(config, name): name for name in names}
+    called = {node: config.pod_of(node) if addresses.get(config.pod_of(node)) else name for node, name in nodes.items()}
+    try:
+        async with Brokers(config, addresses) as brokers:
+            if args.subcommand == "drain":
+                return await _drain(args, brokers, called)
+            return await _unregister(args, brokers, called)
+    except KafkaError as error:
+        raise SystemApiError(
+            f"Kafka does not answer as it should: {error}: look at the brokers, run it again"
+        ) from None
+
+
+def node_of(config: KafkaConfig, name: str) -> int:
+    """The node id of a pod of this set, or the number itself; raises ``SettingsError``."""
+    if name.isascii() and name.isdigit() and len(name) < 11:
+        return int(name)
+    try:
+        return config.node_of(name)
+    except ValueError:
+        me = config.identity
+        raise SettingsError(
+            f"{one_line(name, 80)!r} is neither a pod of {me.statefulset} nor a node id: write {me.statefulset}-3, or 3"
+        ) from None
+
+
+# ---------------------------------------------------------------------- drain
+
+
+async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, str]) -> int:
+    from peerboot.outside.clock import SystemClock
+    from peerboot.systems.kafka import drain, drain_run, survey, throttle
+
+    wish = drain_run.Wish(nodes=called, rate=throttle.rate_of(args.throttle) if args.throttle else 0)
+    found = await survey.whole(brokers, wish.nodes)
+    if args.undo:
+        return await _undo(args, brokers, found, wish)
+    drain_run.refuse(found, wish)
+    steps = drain.steps(found.parts, found.brokers, wish.nodes)
+    told = planned(found, wish, steps, _again(args))
+    if not args.yes:
+        emit(args, told, show)
+        return 0
+    if not args.json:
+        show({**told, "say": f"{told['holds']}. Moving."} if drain.held(found.parts, wish.nodes) else told)
+    stream = sys.stderr if args.json else sys.stdout
+    run = drain_run.Drain(brokers, wish, SystemClock(), partial(_tell, stream))
+    task = asyncio.ensure_future(run.run(found))
+    with _interrupts(task):
+        try:
+            await task
+        except asyncio.CancelledError:
+            moved = f"{run.progress.done} of {drain.count(run.progress.parts, 'partition')}"
+            cordon = f" {wish.called} stays cordoned (`--undo` ends that)." if found.cordons else ""
+            _tell(stream, f"Interrupted: {moved} moved, the others are as they were.{cordon} Run it again to go on.")
+            return INTERRUPTED
+    done = {**told, "done": True, "say": f"{wish.called} holds no replicas now. {_next(found, wish)}", "notes": []}
+    emit(args, done if args.json else {**done, "lines": []}, show)
+    return 0
+
+
+def _tell(stream: Any, text: str) -> None:
+    print(text, file=stream, flush=True)
+
+
+def _again(args: argparse.Namespace) -> str:
+    names = [args.brokers] if isinstance(args.brokers, str) else args.brokers
+    more = f" --throttle {args.throttle}" if getattr(args, "throttle", "") else ""
+    return f"peerboot kafka {args.subcommand} {' '.join(names)}{more} --yes"
+
+
+def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dict[str, Any]:
+    """The plan as data: what a person reads, and each move."""
+    from peerboot.systems.kafka import drain, throttle
+
+    held = drain.held(found.parts, wish.nodes)
+    size = sum(max(step.size, 0) for step in steps)
+    bytes_of = f", {drain.amount(size)}" if size else ""
+    holds = f"{wish.called} holds {drain.count(len(held), 'replica')}{bytes_of}"
+    notes = []
+    gets: dict[int, int] = {}
+    for step in steps:
+        for node in step.added:
+            gets[node] = gets.get(node, 0) + 1
+    if gets:
+        notes.append(", ".join(f"broker {n} gets {drain.count(k, 'replica')}" for n, k in sorted(gets.items())) + ".")
+    if under := len(held) - len(steps):
+        notes.append(f"{drain.count(under, 'move')} of an earlier run {'is' if under == 1 else 'are'} under way.")
+    if alone := drain.only_copies(found.parts, found.brokers, wish.nodes):
+        notes.append(
+            f"{drain.count(len(alone), 'partition')}, as {alone[0].name}, "
+            f"{'has its' if len(alone) == 1 else 'have their'} only good copy there: keep it up until this is done."
+        )
+    dead = [node for node in wish.nodes if not (node in found.brokers and found.brokers[node].alive)]
+    if dead and held:
+        notes.append(f"Broker {dead[0]} is not alive: its replicas are made anew from the others.")
+    if found.throttles.leftovers() and not found.moves:
+        notes.append("Limits on replication that an earlier reassignment left are taken away first.")
+    if wish.rate:
+        notes.append(f"At each broker at most {throttle.shown(wish.rate)} are copied, until it is done.")
+    if held:
+        notes.append(
+            "No new replicas are placed there from the beginning on (cordoned.log.dirs)."
+            if found.cordons
+            else "Kafka before 4.3 may place new topics there meanwhile: what is there at the end is moved too."
+        )
+    lines = [f"{s.name}: {_ids(s.before)} -> {_ids(s.after)}" + _size(s.size) for s in steps]
+    text = (
+        f"{holds}. This would happen; `{again}` does it:" if held else f"{holds}: nothing to do. {_next(found, wish)}"
+    )
+    return {
+        "cluster": found.cluster,
+        "brokers": sorted(wish.nodes),
+        "holds": holds,
+        "moves": [
+            {"topic": s.topic, "partition": s.index, "from": s.before, "to": s.after, "bytes": max(s.size, 0)}
+            for s in steps
+        ],
+        "lines": lines,
+        "notes": notes,
+        "done": not held,
+        "say": text,
+    }
+
+
+def _next(found: Survey, wish: Wish) -> str:
+    names = " ".join(wish.nodes.values())
+    gone = all(not found.brokers[node].alive for node in wish.nodes if node in found.brokers)
+    then = f"run `peerboot kafka unregister {names}`"
+    if gone:
+        return f"Next: {then}."
+    soon = "" if found.cordons else " soon, for Kafka before 4.3 may place new topics there"
+    return f"Next: scale the StatefulSet down{soon}; when the Pod is gone, {then}."
+
+
+def _ids(nodes: Sequence[int]) -> str:
+    return ",".join(map(str, nodes))
+
+
+def _size(size: int) -> str:
+    from peerboot.systems.kafka.drain import amount
+
+    return f" ({amount(size)})" if size >= 0 else ""
+
+
+def show(data: Mapping[str, Any]) -> None:
+    """For a person."""
+    say(data["say"])
+    lines = data.get("lines", ())
+    for line in lines[:SHOWN]:
+        say(line, "  ")
+    if len(lines) > SHOWN:
+        say(f"… and {len(lines) - SHOWN} more (--json has all)", "  ")
+    for line in data.get("notes", ()):
+        say(line)
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _interrupts(task: asyncio.Future[None]) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or hang-up cancels, and the tidying up that follows is not disturbed by a second."""
+    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    said = False
+
+    def stop() -> None:
+        nonlocal said
+        if not said:
+            said = True
+            task.cancel()
+
+    for one in signals:
+        loop.add_signal_handler(one, stop)
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+
+async def _undo(args: argparse.Namespace, brokers: Any, found: Survey, wish: Wish) -> int:
+    from peerboot.systems.kafka import throttle
+
+    if not found.cordons:
+        raise RefusedError("there is nothing to undo: Kafka before 4.3 does not cordon brokers, and moves stay moved")
+    if args.yes:
+        mine = [throttle.uncordon(node) for node in wish.nodes]
+        failed = await brokers.leader(lambda kafka: kafka.alter_configs(mine))
+        if failed:
+            raise SystemApiError(f"the cordon of broker {failed[0].name} was not ended: {failed[0].message}")
+        text = f"{wish.called} gets new replicas again. What was moved away stays where it is."
+    else:
+        again = f"peerboot kafka drain {' '.join(args.brokers)} --undo --yes"
+        text = f"{wish.called} would get new replicas again; `{again}` does it."
+    emit(args, {"brokers": sorted(wish.nodes), "done": args.yes, "say": text}, show)
+    return 0
+
+
+# ----------------------------------------------------------------- unregister
+
+
+async def _unregister(args: argparse.Namespace, brokers: Any, called: Mapping[int, str]) -> int:
+    from peerboot.systems.kafka import unregister
+
+    [(node, name)] = called.items()
+    text, needed = unregister.check(await unregister.look(brokers), brokers, node, name)
+    if needed and args.yes:
+        text = await unregister.carry_out(brokers, node, name)
+    elif needed:
+        text = f"{text} This would happen; `{_again(args)}` does it: the cluster forgets it."
+    emit(args, {"broker": node, "done": args.yes or not needed, "say": text}, show)
+    return 0

@@ -1,0 +1,88 @@
+"""A cluster as one who operates it sees it: any broker, a certain one, or the controller that leads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.connect import Kind, connect
+
+if TYPE_CHECKING:
+    from peerboot.outside.kafka import Kafka, KafkaError
+
+T = TypeVar("T")
+Ask = Callable[["Kafka"], Awaitable[T]]
+"""One call of the client."""
+MOST = 32
+"""Servers that one call tries."""
+FINAL = ("answered", "unsupported")
+"""Another server would say the same."""
+
+
+class Brokers:
+    """Clients of one set's servers, by the addresses of its Pods; use it with ``async with``.
+
+    Every method raises ``KafkaError``. A broker hands on to the controllers what they have to do.
+    """
+
+    def __init__(self, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        self.config = config
+        self.addresses = addresses
+        self._open: dict[tuple[str, Kind], Kafka] = {}
+        self._last = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        kept, self._open = self._open, {}
+        for client in kept.values():
+            await client.close()
+
+    def reaches(self, node: int) -> bool:
+        """Whether DNS has an address for that node."""
+        return bool(self.addresses.get(self.config.pod_of(node)))
+
+    async def any(self, ask: Ask[T]) -> T:
+        """By whichever broker answers, the one that did the last time first."""
+        return await self._first("broker", ask)
+
+    async def one(self, node: int, ask: Ask[T]) -> T:
+        """By that broker."""
+        return await ask(self._client(self.config.pod_of(node), "broker"))
+
+    async def leader(self, ask: Ask[T]) -> T:
+        """By the controller that leads: what brokers do not take for each other, as a broker's own settings."""
+        return await self._first("controller", ask)
+
+    async def _first(self, kind: Kind, ask: Ask[T]) -> T:
+        from peerboot.outside.kafka import KafkaError
+
+        pods = sorted(self.addresses, key=lambda pod: (pod != self._last, self.config.identity.ordinal_of(pod) or 0))
+        failed: list[KafkaError] = []
+        for pod in pods[:MOST]:
+            if not self.addresses[pod]:
+                continue
+            try:
+                found = await ask(self._client(pod, kind))
+            except KafkaError as error:
+                if error.outcome in FINAL or error.sent:
+                    raise
+                failed.append(error)
+            else:
+                self._last = pod if kind == "broker" else self._last
+                return found
+        if failed:
+            # One that answered says more than one that is down.
+            raise next((e for e in failed if e.outcome not in ("refused", "timeout", "not-leader")), failed[0])
+        raise KafkaError("refused", f"DNS has no address of a {kind} of {self.config.identity.statefulset}")
+
+    def _client(self, pod: str, kind: Kind) -> Kafka:
+        key = pod, kind
+        if key not in self._open:
+            self._open[key] = connect(self.config, pod, self.addresses[pod][0], kind)
+        return self._open[key]
