@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import begun, blank, born, copies, data, joining, leaving, serving, volume
+from peerboot.rules import begun, blank, born, copies, data, joining, leaving, registered, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -42,6 +42,7 @@ TABLE: tuple[Rule, ...] = (
     data.removed_member,
     serving.remove_by_word,
     leaving.clean_up,
+    registered.unregister,
     serving.peer_url_differs,
     serving.former_self,
     serving.reap_learner,
@@ -85,7 +86,15 @@ HELD_KINDS = ("form", "join", "replace", "renew", "leave")
 HELD_WAITS = ("anchor-forbids",)
 """Waits that act before they wait: they set aside what a person allowed to be set aside."""
 
-HELD_RULES = ("remove_by_word", "clean_up", "peer_url_differs", "former_self", "reap_learner", "promote_learner")
+HELD_RULES = (
+    "remove_by_word",
+    "clean_up",
+    "unregister",
+    "peer_url_differs",
+    "former_self",
+    "reap_learner",
+    "promote_learner",
+)
 
 
 @dataclass(frozen=True)

@@ -32,16 +32,18 @@ async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 async def _addresses(made: container.SetUp) -> Mapping[str, tuple[str, ...]]:
-    """Of every Pod of the set that DNS has; raises ``DiscoveryError``."""
+    """Of every Pod of the set that DNS has, and of what the system asks for beside it; raises ``DiscoveryError``."""
     from peerboot.discovery import Discovery
     from peerboot.outside.dns import Dns
 
     clock = SystemClock()
-    discovery = Discovery(made.identity, made.settings.port_name, Dns(made.nameservers, clock), clock)
+    dns = Dns(made.nameservers, clock)
+    discovery = Discovery(made.identity, made.settings.port_name, dns, clock)
     for left in reversed(range(TRIES)):
         answer = await discovery.ask()
         if answer.outcome == "found" and answer.targets:
-            return {target.pod: target.addresses for target in answer.targets}
+            found = {target.pod: target.addresses for target in answer.targets}
+            return {**found, **{name: (await dns.addresses(name)).addresses for name in made.system.also_resolve}}
         if left:
             await clock.sleep(1.0)
     raise DiscoveryError(

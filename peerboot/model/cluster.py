@@ -42,6 +42,18 @@ class ServerView(Value, frozen=True, kw_only=True):
     """False for the own server: it is in the cluster, but does not serve clients now."""
 
 
+class Registration(Value, frozen=True, kw_only=True):
+    """A server that does not run and that its cluster still has registered besides its member, as Kafka a broker."""
+
+    pod: str
+    id: str
+    """For the call that ends it."""
+    holds: str = ""
+    """What is assigned to it, in words; empty: nothing, so that it can be forgotten."""
+    remedy: str = ""
+    """The command that gives that to others."""
+
+
 class ClusterView(Value, frozen=True, kw_only=True):
     """The cluster by its servers' own words."""
 
@@ -61,6 +73,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Looked for when the own disk lost something: what, by the cluster's word, had its last good copy on it."""
     untold: str = ""
     """Not empty: why that could not be found out."""
+    registrations: tuple[Registration, ...] = ()
+    """Of pods that DNS does not have."""
     unmanaged: str = ""
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
     at: float = 0.0

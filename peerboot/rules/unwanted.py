@@ -95,3 +95,23 @@ def left_behind(facts: Facts) -> str:
 def _signs(facts: Facts, member: Member) -> str:
     server = facts.cluster.view_of(member.pod) is not None
     return "its server answers" if server else "DNS still lists it"
+
+
+def holds_still(facts: Facts) -> str:
+    """Whose server is gone with its pod, which is not wanted, and holds something still; empty when nobody's does."""
+    live = facts.live
+    if live.state != "known" or live.deleting or live.replicas == 0:
+        return ""
+    found = [
+        one
+        for one in facts.cluster.registrations
+        if one.holds and (ordinal := facts.identity.ordinal_of(one.pod)) is not None and not live.wants(ordinal)
+    ]
+    if not found:
+        return ""
+    one = found[0]
+    more = f" (as {'does' if len(found) == 2 else 'do'} {len(found) - 1} more)" if len(found) > 1 else ""
+    return (
+        f"The StatefulSet has {replicas(facts)} now and {one.pod} is gone, but its server {one.id} still has "
+        f"{one.holds}{more}, so there is a copy less of each: {one.remedy}."
+    )

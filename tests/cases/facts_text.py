@@ -16,6 +16,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
+    registered db-3 3 ["holds" "remedy"]    a server that is gone and that the cluster has registered still
     looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
@@ -47,6 +48,7 @@ from peerboot.model import (
     Member,
     PeerSet,
     Record,
+    Registration,
     Removal,
     Seal,
     ServerView,
@@ -256,6 +258,10 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         only_here=tuple(by_word.pop("only-here", [[]])[0]),
         untold=by_word.pop("untold", [[""]])[0][0],
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
+        registrations=tuple(
+            Registration(pod=parts[0], id=parts[1], holds="".join(parts[2:3]), remedy="".join(parts[3:4]))
+            for parts in by_word.pop("registered", [])
+        ),
         at=NOW - 0.1,
     )
 

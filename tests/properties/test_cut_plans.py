@@ -86,6 +86,9 @@ def after(found: Facts, action: Action) -> Facts:
             )
         case Call(name="remove", member=gone):
             return replace(found, cluster=replace(cluster, members=tuple(m for m in cluster.members if m.id != gone)))
+        case Call(name="unregister", member=gone):
+            left = tuple(one for one in cluster.registrations if one.id != gone)
+            return replace(found, cluster=replace(cluster, registrations=left))
         case Call(name="transfer-leadership", member=heir):
             views = tuple(replace(view, leader=heir) for view in cluster.views)
             return replace(found, cluster=replace(cluster, views=views))

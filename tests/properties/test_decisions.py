@@ -180,6 +180,24 @@ def test_a_member_leaves_only_by_the_live_number(found: Facts) -> None:
                 assert victim.pod not in found.peers.sightings
 
 
+@over_any_facts
+def test_only_what_is_gone_and_empty_is_forgotten(found: Facts) -> None:
+    """A registration ends only when the API said just now that the pod is not wanted and no such Pod exists, nothing
+    is seen of it, it is no member any more and it holds nothing.
+    """
+    decision, plan = planned(found)
+    calls = [action for action in plan.actions if isinstance(action, Call) and action.name == "unregister"]
+    if not calls:
+        return
+    event("unregistered")
+    live, who = found.live, found.identity
+    [one] = [one for one in found.cluster.registrations if one.id == calls[0].member]
+    assert (decision.rule, one.holds, live.wants(who.ordinal_of(one.pod) or 0)) == ("unregister", "", False)
+    assert (live.state, live.settled, live.deleting, found.now - live.at <= 30) == ("known", True, False, True)
+    assert one.pod not in found.peers.sightings
+    assert (found.cluster.view_of(one.pod), found.cluster.entry_of(one.pod)) == (None, None)
+
+
 def serves(found: Facts, pod: str, member: str) -> bool:
     """Whether a member's server, or its pod, says that it serves."""
     view, heard = found.cluster.view_of(pod), found.evidence.get(pod)

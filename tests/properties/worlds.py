@@ -25,6 +25,7 @@ from peerboot.model import (
     Live,
     Member,
     Record,
+    Registration,
     Removal,
     Seal,
     ServerView,
@@ -142,7 +143,13 @@ def views(draw: st.DrawFn, system: str) -> ClusterView:
         if draw(st.booleans())
     )
     quorum = bool(members) and draw(st.booleans())
+    registrations = [
+        Registration(pod=f"db-{number}", id=str(number), holds=draw(st.sampled_from(("", "", "2 replicas"))))
+        for number in draw(st.sets(st.integers(2, 5), max_size=2))
+        if system == "kafka"
+    ]
     return ClusterView(
+        registrations=tuple(registrations),
         quorum=quorum,
         cluster=draw(st.sampled_from(("c1", "c2"))) if quorum else "",
         members=members if quorum else (),

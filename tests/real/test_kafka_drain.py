@@ -99,7 +99,7 @@ async def limits(lab: Lab, topics: Sequence[str]) -> list[str]:
 
 
 async def test_four_become_three_and_nothing_is_lost(make_lab: MakeLab, every_kafka: Server) -> None:
-    """A fourth broker has replicas of several topics and is drained under a limit while a producer writes with acks=all,
+    """A fourth broker has replicas of several topics, is drained under a limit while a producer writes with acks=all,
     goes, and is forgotten, which is refused while it lives. Each partition has as many replicas as before, no limit is
     left, and no acknowledged record is missing.
     """

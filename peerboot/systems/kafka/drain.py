@@ -228,6 +228,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def who(node: int, name: str) -> str:
+    """``broker 3 (kafka-3)``, or ``broker 3`` where nothing more is known."""
+    return f"broker {node} ({name})" if name and name != str(node) else f"broker {node}"
+
+
 def _weak(part: Part) -> bool:
     return len(part.in_sync) < min(part.least, len(part.before or part.replicas))
 

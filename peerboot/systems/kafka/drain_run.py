@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from peerboot.errors import RefusedError, SystemApiError
 from peerboot.outside.clock import Clock
 from peerboot.systems.kafka import drain, survey, throttle
+from peerboot.systems.kafka.drain import Step, count, who
 from peerboot.systems.kafka.reach import Brokers
-from peerboot.systems.kafka.drain import Step, count
 from peerboot.systems.kafka.survey import Survey
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ class Wish:
     def called(self) -> str:
         """``broker 3 (kafka-3)``."""
         return " and ".join(who(node, name) for node, name in self.nodes.items())
-
-
-def who(node: int, name: str) -> str:
-    """``broker 3 (kafka-3)``, or ``broker 3`` where nothing more is known."""
-    return f"broker {node} ({name})" if name and name != str(node) else f"broker {node}"
 
 
 @dataclass

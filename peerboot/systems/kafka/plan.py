@@ -148,6 +148,8 @@ def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
             return (Call(name="remove", member=decision.target),)
         case "clean-up":
             return (Call(name="remove", member=decision.target),)
+        case "unregister":
+            return (Call(name="unregister", member=decision.target),)
         case "remove-by-word":
             return (Call(name="remove", member=decision.target),) if decision.target else steps.end_removals(facts)
     return ()

@@ -9,9 +9,21 @@ from typing import Literal
 import msgspec
 
 from peerboot import birth
+from peerboot.errors import PeerbootError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
 from peerboot.outside.http import Http
-from peerboot.systems.kafka import assess, brokers, calls, config, copies, launch, lock, logdirs
+from peerboot.systems.kafka import (
+    assess,
+    brokers,
+    calls,
+    config,
+    copies,
+    launch,
+    lock,
+    logdirs,
+    registered,
+    unregister,
+)
 from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
 
 
@@ -37,6 +49,7 @@ class Kafka:
         self.limits: Limits = made.limits
         self._output_dir = output_dir
         self._own_cluster, self._lost = "", False
+        self._registry = registered.Registry()
 
     def read_disk(self) -> Disk:
         disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
@@ -66,11 +79,15 @@ class Kafka:
         timeout: float,
         now: float,
     ) -> ClusterView:
-        own = self._own_cluster
+        own, registry = self._own_cluster, self._registry
         if self.config.is_controller:
-            view = await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
+            view = await assess.look(
+                self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own, registry=registry
+            )
         else:
-            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
+            view = await brokers.look(
+                self.config, addresses, timeout=timeout, now=now, prefer=own, registry=registry
+            )
         if not view.quorum or not self._lost:
             return view
         only_here, untold = await copies.look(self.config, view, addresses, timeout)
@@ -87,9 +104,15 @@ class Kafka:
         http: Http,  # noqa: ARG002 - Kafka speaks its own protocol
         call: Call,
         view: ClusterView,
-        addresses: Mapping[str, tuple[str, ...]],  # noqa: ARG002 - the view has the leader's
+        addresses: Mapping[str, tuple[str, ...]],
     ) -> Done:
         """Ask the leader: no other controller carries a change out, and none forwards it."""
+        if call.name == "unregister":
+            try:
+                said = await unregister.by_itself(self.config, addresses, int(call.member))
+            except PeerbootError as error:
+                return Done(action=call, ok=False, say=str(error))
+            return Done(action=call, ok=True, say=said)
         leader = next((v for v in view.views if v.cluster == view.cluster and v.leader and v.member == v.leader), None)
         if leader is None or not leader.address:
             return Done(action=call, ok=False, say="the leader's address is not known")

@@ -22,7 +22,8 @@ FINAL = ("answered", "unsupported")
 
 
 class Brokers:
-    """Clients of one set's servers, by the addresses of its Pods; use it with ``async with``.
+    """Clients of one set's servers, by the addresses of its Pods (and of the controllers' Service, where they are a set
+    of their own); use it with ``async with``.
 
     Every method raises ``KafkaError``. A broker hands on to the controllers what they have to do.
     """
@@ -53,22 +54,29 @@ class Brokers:
 
     async def one(self, node: int, ask: Ask[T]) -> T:
         """By that broker."""
-        return await ask(self._client(self.config.pod_of(node), "broker"))
+        pod = self.config.pod_of(node)
+        return await ask(self._client(pod, self.addresses[pod][0], "broker"))
 
     async def leader(self, ask: Ask[T]) -> T:
         """By the controller that leads: what brokers do not take for each other, as a broker's own settings."""
         return await self._first("controller", ask)
 
+    def _places(self, kind: Kind) -> list[tuple[str, str]]:
+        """Pod and address of each that may be asked; controllers of another set are known by their Service alone."""
+        if kind == "controller" and not self.config.is_controller:
+            return [("", address) for address in self.addresses.get(self.config.quorum_service, ())][:MOST]
+        ordinal = self.config.identity.ordinal_of
+        pods = [pod for pod, found in self.addresses.items() if found and ordinal(pod) is not None]
+        ordered = sorted(pods, key=lambda pod: (pod != self._last, ordinal(pod) or 0))
+        return [(pod, self.addresses[pod][0]) for pod in ordered][:MOST]
+
     async def _first(self, kind: Kind, ask: Ask[T]) -> T:
         from peerboot.outside.kafka import KafkaError
 
-        pods = sorted(self.addresses, key=lambda pod: (pod != self._last, self.config.identity.ordinal_of(pod) or 0))
         failed: list[KafkaError] = []
-        for pod in pods[:MOST]:
-            if not self.addresses[pod]:
-                continue
+        for pod, address in self._places(kind):
             try:
-                found = await ask(self._client(pod, kind))
+                found = await ask(self._client(pod, address, kind))
             except KafkaError as error:
                 if error.outcome in FINAL or error.sent:
                     raise
@@ -79,10 +87,10 @@ class Brokers:
         if failed:
             # One that answered says more than one that is down.
             raise next((e for e in failed if e.outcome not in ("refused", "timeout", "not-leader")), failed[0])
-        raise KafkaError("refused", f"DNS has no address of a {kind} of {self.config.identity.statefulset}")
+        raise KafkaError("refused", f"DNS has no address of a {kind}")
 
-    def _client(self, pod: str, kind: Kind) -> Kafka:
-        key = pod, kind
+    def _client(self, pod: str, address: str, kind: Kind) -> Kafka:
+        key = address, kind
         if key not in self._open:
-            self._open[key] = connect(self.config, pod, self.addresses[pod][0], kind)
+            self._open[key] = connect(self.config, pod, address, kind)
         return self._open[key]

@@ -12,8 +12,8 @@ import msgspec
 from peerboot.errors import SystemApiError
 from peerboot.model import Value
 from peerboot.systems.kafka import throttle
-from peerboot.systems.kafka.reach import Brokers
 from peerboot.systems.kafka.drain import Broker, Part, held
+from peerboot.systems.kafka.reach import Brokers
 from peerboot.systems.kafka.throttle import Throttles
 
 if TYPE_CHECKING:

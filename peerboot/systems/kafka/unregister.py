@@ -4,22 +4,28 @@ a live one then loops with STALE_BROKER_EPOCH and does not stop), so all of that
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from peerboot.errors import RefusedError, SystemApiError
-from peerboot.systems.kafka import drain, survey, throttle
-from peerboot.systems.kafka.drain import count
-from peerboot.systems.kafka.drain_run import who
+from peerboot.systems.kafka import drain
+from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.drain import count, who
+from peerboot.systems.kafka.reach import Brokers
 
 if TYPE_CHECKING:
-    from peerboot.systems.kafka.reach import Brokers
     from peerboot.systems.kafka.survey import Survey
 
 NOT_REGISTERED = 102
+TIMEOUT = 15.0
+"""Seconds that the sidecar takes for it, all calls together."""
 
 
 async def look(brokers: Brokers) -> Survey:
     """What decides: who is alive, and who holds what."""
+    from peerboot.systems.kafka import survey
+
     return await survey.partitions(brokers)
 
 
@@ -51,6 +57,7 @@ def check(found: Survey, brokers: Brokers, node: int, name: str) -> tuple[str, b
 async def carry_out(brokers: Brokers, node: int, name: str) -> str:
     """Forget it; what became of it, in words. Raises ``SystemApiError`` and ``RefusedError``."""
     from peerboot.outside.kafka import KafkaError
+    from peerboot.systems.kafka import throttle
 
     # The settings of a broker outlive it, and one that comes back under this id would stay cordoned.
     found = await look(brokers)
@@ -67,3 +74,16 @@ async def carry_out(brokers: Brokers, node: int, name: str) -> str:
             return f"{who(node, name)} is not registered: there is nothing to do."
         raise SystemApiError(f"{who(node, name)} was not unregistered: {error}: run it again") from None
     return f"{who(node, name)} is unregistered: the cluster has forgotten it."
+
+
+async def by_itself(config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], node: int) -> str:
+    """What the sidecar does for a Pod that was scaled away; the same checks. Raises ``PeerbootError``."""
+    from peerboot.outside.kafka import KafkaError
+
+    try:
+        async with asyncio.timeout(TIMEOUT), Brokers(config, addresses) as brokers:
+            return await carry_out(brokers, node, config.pod_of(node))
+    except TimeoutError:
+        raise SystemApiError(f"broker {node} was not unregistered within {TIMEOUT:g} s") from None
+    except KafkaError as error:
+        raise SystemApiError(f"broker {node} was not unregistered: {error}") from None
