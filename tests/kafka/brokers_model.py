@@ -28,6 +28,7 @@ from peerboot.outside.kafka.values import (
     Server,
     Topic,
 )
+from peerboot.systems.kafka import throttle
 from peerboot.systems.kafka.reach import Ask, Brokers
 
 T = TypeVar("T")
@@ -174,7 +175,10 @@ class Client:
     async def alter_configs(self, changes: Sequence[ConfigChange]) -> tuple[Failure, ...]:
         world = await self._call()
         for one in changes:
-            assert one.kind != BROKER or self.node is None, "no broker takes another's settings"
+            if one.kind == BROKER and self.node not in (None, int(one.name)):
+                return (Failure(kind=BROKER, name=one.name, code=42, message="Unexpected broker id"),)
+            if one.key == throttle.CORDON and one.operation != DELETE and self.node is None:
+                return (Failure(kind=BROKER, name=one.name, code=40, message="the new value must be a subset"),)
             mine = world.settings.setdefault((one.kind, one.name), {})
             if one.operation == DELETE:
                 mine.pop(one.key, None)
