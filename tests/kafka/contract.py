@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, Login, requests, responses, wire
 from peerboot.outside.kafka.connection import connect
-from peerboot.outside.kafka.values import Endpoint, Quorum, Topic
+from peerboot.outside.kafka.values import BROKER, DELETE, SET, TOPIC, ConfigChange, Endpoint, Quorum, Resource, Topic
 
 BOUNDS = Bounds(open=10, read=10, call=30)
 OTHER_ID = "b" * 21 + "A"
@@ -81,6 +81,29 @@ def endpoint(address: Address, listener: str = "CONTROLLER") -> list[Endpoint]:
 def ids(quorum: Quorum) -> list[int]:
     """The voters."""
     return sorted(voter.id for voter in quorum.voters)
+
+
+def change(kind: int, name: str, key: str, value: str | None = None) -> ConfigChange:
+    """Set it, or delete it where no value is named."""
+    return ConfigChange(kind=kind, name=name, key=key, operation=DELETE if value is None else SET, value=value)
+
+
+async def settings(kafka: Kafka, asked: Mapping[Resource, Sequence[str]]) -> list[tuple[str | None, int]]:
+    """What is set there, with where it comes from; not what only has a default."""
+    found = await kafka.describe_configs(asked)
+    return [(config.value, config.source) for one in found for config in one.configs if config.source in (1, 2)]
+
+
+async def until(
+    place: Place, kafka: Kafka, asked: Mapping[Resource, Sequence[str]], wanted: list[tuple[str | None, int]]
+) -> list[tuple[str | None, int]]:
+    """What is set once it is as wanted, or at the end: a broker hears of changes a moment later."""
+    for _ in range(TRIES):
+        found = await settings(kafka, asked)
+        if found == wanted:
+            break
+        await asyncio.sleep(place.pause)
+    return found
 
 
 async def make_topic(place: Place, name: str) -> Topic:
@@ -259,6 +282,47 @@ class Contract:
             topic.id,
             False,
         )
+
+    async def test_settings_of_a_topic(self, place: Place) -> None:
+        """Set and deleted one by one, and told with where they come from; what is none is refused, and a topic that is
+        not there has none.
+        """
+        await make_topic(place, "set")
+        key = "follower.replication.throttled.replicas"
+        wanted: tuple[str | None, int] = "0:1,0:2", 1
+        there = {(TOPIC, "set"): [key], (TOPIC, "none"): [key]}
+        async with place.brokers() as kafka:
+            done = await kafka.alter_configs([change(TOPIC, "set", key, "0:1,0:2")])
+            seen = await until(place, kafka, there, [wanted])
+            [wrong] = await kafka.alter_configs([change(TOPIC, "set", "nonsense", "1")])
+            errors = [one.error for one in await kafka.describe_configs(there)]
+            await kafka.alter_configs([change(TOPIC, "set", key)])
+            gone = await until(place, kafka, there, [])
+        assert (done, seen, gone, errors, wrong.code, wrong.name) == ((), [wanted], [], [0, 3], 40, "set")
+
+    async def test_settings_of_a_broker(self, place: Place) -> None:
+        """No broker takes or tells those of another, the controllers take them, and the broker tells its own."""
+        key, two = "leader.replication.throttled.rate", {(BROKER, "2"): ["leader.replication.throttled.rate"]}
+        one = {(BROKER, "1"): [key]}
+        async with place.brokers() as kafka, place.ask() as controllers:
+            [refused] = await kafka.alter_configs([change(BROKER, "2", key, "5000")])
+            [untold] = await kafka.describe_configs(two)
+            done = await controllers.alter_configs([change(BROKER, "2", key, "5000"), change(BROKER, "1", key, "6000")])
+            seen = await until(place, kafka, one, [("6000", 2)])
+            await controllers.alter_configs([change(BROKER, "2", key), change(BROKER, "1", key)])
+            gone = await until(place, kafka, one, [])
+        assert (refused.code, untold.error, done, seen, gone) == (42, 42, (), [("6000", 2)], [])
+
+    async def test_disks(self, place: Place) -> None:
+        """What lies on the disks of the broker that is asked, all or some of it, and how much room they have."""
+        topic = await make_topic(place, "kept")
+        async with place.brokers() as kafka:
+            every, some = await kafka.log_dirs(), await kafka.log_dirs({"kept": [0]})
+            none = await kafka.log_dirs({})
+        names = [{(copy.topic, copy.partition) for one in dirs for copy in one.copies} for dirs in (every, some, none)]
+        mine = {("kept", 0)} if 1 in topic.partitions[0].replicas else set()
+        assert (mine <= names[0], names[1], names[2]) == (True, mine, set())
+        assert all(one.total >= one.usable > 0 == one.error for one in every)
 
     @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
     async def test_a_login_over_tls(self, place: Place, login: Login) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from peerboot.outside.kafka import Address, wire
 from peerboot.outside.kafka.client import UNREGISTERED
+from peerboot.outside.kafka.values import TOPIC
 from peerboot.outside.kafka.wire import Reader
 from tests.doors.api_server import Certificates
 from tests.kafka.contract import PASSWORD, USER, Place
@@ -21,11 +22,16 @@ B = TypeVar("B")
 C = TypeVar("C")
 CLUSTER = "bL7vmpYoRcSTJpf6jO-LDQ"
 LISTENER = "CONTROLLER"
-SAID_3, SAID_6, SAID_39, SAID_41, SAID_42, SAID_85, SAID_95, SAID_102, SAID_104, SAID_114, SAID_126, SAID_127 = (
-    3, 6, 39, 41, 42, 85, 95, 102, 104, 114, 126, 127,
+(
+    SAID_3, SAID_6, SAID_39, SAID_40, SAID_41, SAID_42, SAID_85, SAID_95, SAID_102, SAID_104, SAID_114,
+    SAID_126, SAID_127,
+) = (
+    3, 6, 39, 40, 41, 42, 85, 95, 102, 104, 114, 126, 127,
 )  # fmt: skip
-BOTH = {17: 1, 18: 4, 19: 7, 36: 2, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
+BOTH = {17: 1, 18: 4, 19: 7, 32: 4, 36: 2, 44: 1, 45: 1, 46: 0, 55: 2, 57: 2, 60: 2, 64: 0, 80: 1, 81: 0}
 """Calls of brokers and controllers, and their highest versions in 4.3."""
+NOT_ACTIVE = wire.array([wire.int16(41) + wire.string(None) + wire.int8(4) + wire.string("1") + wire.NO_TAGS])
+"""A controller that does not lead, of one broker's settings."""
 NOTHING = wire.int32(0) + wire.int16(0) + wire.string(None)
 
 
@@ -57,6 +63,7 @@ class Cluster:
         self.brokers: dict[int, Address] = {}
         self.topics: dict[str, tuple[int, ...]] = {}
         """Each of one partition, and the brokers that have it."""
+        self.settings: dict[tuple[int, str], dict[str, str]] = {}
 
     def quorum(self) -> bytes:
         """DescribeQuorum 2 by the leader."""
@@ -186,6 +193,65 @@ class Cluster:
         self.topics[name] = replicas
         return 0
 
+    def _unsettable(self, kind: int, name: str, by: int | None) -> int:
+        """The code for a topic that is not there, or a broker's settings at another one."""
+        if kind == TOPIC:
+            return 0 if name in self.topics else SAID_3
+        return 0 if by is None or name == str(by) else SAID_42
+
+    def alter(self, request: Request, by: int | None) -> bytes:
+        """IncrementalAlterConfigs 1; ``by``: the broker that is asked."""
+        read = Reader(request.body)
+
+        def one() -> tuple[str, int, str | None]:
+            return _row(read, read.string(), read.int8(), read.nullable())
+
+        def rows() -> bytes:
+            kind, name, wanted = _row(read, read.int8(), read.string(), read.array(one, 4))
+            code = self._unsettable(kind, name, by)
+            if any("throttled" not in key for key, _, _ in wanted):
+                code = SAID_40
+            for key, _, value in wanted if not code else ():
+                mine = self.settings.setdefault((kind, name), {})
+                mine.pop(key, None)
+                mine.update({} if value is None else {key: value})
+            return wire.int16(code) + wire.string(None) + wire.int8(kind) + wire.string(name) + wire.NO_TAGS
+
+        return wire.int32(0) + wire.array(read.array(rows, 4)) + wire.NO_TAGS
+
+    def describe(self, request: Request, by: int | None) -> bytes:
+        """DescribeConfigs 4."""
+        read = Reader(request.body)
+
+        def rows() -> bytes:
+            kind, name, keys = _row(read, read.int8(), read.string(), read.array(read.string, 1))
+            code, mine = self._unsettable(kind, name, by), self.settings.get((kind, name), {})
+            shown = [
+                wire.string(key) + wire.string(mine[key]) + b"\0" + wire.int8(1 if kind == TOPIC else 2) + b"\0\1\0\0\0"
+                for key in keys
+                if key in mine and not code
+            ]
+            head = wire.int16(code) + wire.string(None) + wire.int8(kind) + wire.string(name)
+            return head + wire.array(shown) + wire.NO_TAGS
+
+        return wire.int32(0) + wire.array(read.array(rows, 4)) + wire.NO_TAGS
+
+    def disks(self, request: Request) -> bytes:
+        """DescribeLogDirs 4 by broker 1."""
+        read = Reader(request.body)
+        asked = (
+            None
+            if request.body[0] == 0
+            else [row[0] for row in read.array(lambda: _row(read, read.string(), read.ints(), 0), 3)]
+        )
+        topics = [
+            wire.string(name) + wire.array([wire.int32(0) + bytes(16) + b"\0\0"]) + wire.NO_TAGS
+            for name, replicas in self.topics.items()
+            if 1 in replicas and (asked is None or name in asked)
+        ]
+        directory = wire.int16(0) + wire.string("/data") + wire.array(topics) + struct.pack(">qq", 9, 8) + wire.NO_TAGS
+        return wire.int32(0) + wire.int16(0) + wire.array([directory]) + wire.NO_TAGS
+
     def reassign(self, request: Request) -> bytes:
         """AlterPartitionReassignments 1."""
         read = Reader(request.body)
@@ -236,6 +302,7 @@ def controller(cluster: Cluster, number: int) -> dict[int, Answer]:
         64: leading(say(cluster.unregister), plain(SAID_41)),
         19: say(lambda request: cluster.could_create(request, cluster.leader == number)),
         57: leading(say(cluster.features), plain(SAID_41)),
+        44: leading(say(lambda request: cluster.alter(request, None)), wire.int32(0) + NOT_ACTIVE + wire.NO_TAGS),
         46: leading(say(moves), wire.int32(0) + wire.int16(SAID_41) + wire.string(None) + wire.array([]) + b"\0"),
     }
 
@@ -243,7 +310,7 @@ def controller(cluster: Cluster, number: int) -> dict[int, Answer]:
 def broker(cluster: Cluster) -> dict[int, Answer]:
     """What a broker answers: all that the leader would, and metadata."""
     return {
-        18: say(lambda _: greeting(BOTH | {3: 13}, cluster.levels)),
+        18: say(lambda _: greeting(BOTH | {3: 13, 35: 4}, cluster.levels)),
         3: say(cluster.metadata),
         60: say(lambda request: cluster.nodes(request, 1, cluster.brokers)),
         55: say(lambda _: cluster.quorum()),
@@ -252,6 +319,9 @@ def broker(cluster: Cluster) -> dict[int, Answer]:
         64: say(cluster.unregister),
         19: say(cluster.could_create),
         57: say(cluster.features),
+        32: say(lambda request: cluster.describe(request, 1)),
+        35: say(cluster.disks),
+        44: say(lambda request: cluster.alter(request, 1)),
         45: say(cluster.reassign),
         46: say(NOTHING + wire.array([]) + wire.NO_TAGS),
     }

@@ -85,9 +85,7 @@ class Kafka:
                 self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own, registry=registry
             )
         else:
-            view = await brokers.look(
-                self.config, addresses, timeout=timeout, now=now, prefer=own, registry=registry
-            )
+            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own, registry=registry)
         if not view.quorum or not self._lost:
             return view
         only_here, untold = await copies.look(self.config, view, addresses, timeout)
