@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from peerboot import container
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
+from peerboot.model import Call, ClusterView
+from peerboot.outside.http import Http
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
 from peerboot.outside.kafka.values import BROKER, TOPIC, Metadata
+from peerboot.systems import Prepared
 from peerboot.systems.kafka import throttle
 from tests.real.kafka_scenes import BROKER_PORT, PATIENT, formed, run_tool, writing
 from tests.real.scenes import MakeLab
@@ -181,3 +185,56 @@ async def _stopped(lab: Lab, number: signal.Signals) -> tuple[int | None, str]:
     async with asyncio.timeout(LONG):
         said, _ = await process.communicate()
     return process.returncode, said.decode()
+
+
+async def test_brokers_that_are_down(make_lab: MakeLab, every_kafka: Server) -> None:
+    """With another broker down a broker is drained all the same, where enough are left, and refused where not. One that
+    died with replicas is not forgotten; drained from the others it is, also by those that stay, which Kafka 4.0 tells.
+    """
+    async with make_lab(every_kafka) as lab:
+        await grown(lab)
+        await made(lab, "two", "--replica-assignment", "3:1,1:3")
+        await lab.crash(1, recreate=False)
+        await fenced(lab, 1)
+        code, out, _ = await kafka_command(lab, 0, "drain", "db-3", "--yes")
+        assert (code, await holders(lab, 3), len(await holders(lab, 1))) == (0, [], 2)
+        await lab.create(1)
+        await lab.until_ready(PATIENT)
+        await lab.until("all are in sync again", lambda: _in_sync(lab), PATIENT)
+        await kafka_command(lab, 0, "drain", "db-3", "--undo", "--yes")
+        await made(lab, "three", "--replica-assignment", "0:2:3,3:1:0")
+        code, _, error = await kafka_command(lab, 0, "drain", "db-3", "db-2", "--yes")
+        assert (code, "three has 3 replicas of a partition, and 2 other brokers are alive" in error) == (5, True)
+        await lab.crash(3, recreate=False)
+        await fenced(lab, 3)
+        code, _, error = await kafka_command(lab, 0, "unregister", "db-3", "--yes")
+        assert (code, "2 partitions, as three-0, still have a replica there" in error) == (5, True)
+        tells = not every_kafka.version.startswith("3.9")
+        assert await _registrations(lab) == ([("db-3", "3", "2 replicas, as of three-0")] if tells else [])
+        code, out, _ = await kafka_command(lab, 0, "drain", "db-3", "--yes")
+        assert (code, "Next: run `peerboot kafka unregister db-3`" in out, await holders(lab, 3)) == (0, True, [])
+        assert await _registrations(lab) == ([("db-3", "3", "")] if tells else [])
+        done = await _system(lab).call(Http(), Call(name="unregister", member="3"), ClusterView(), _addresses(lab))
+        assert (done.ok, "has forgotten it" in done.say) == (True, True), done.say
+        assert await _registrations(lab) == []
+        assert "is not registered" in (await as_data(lab, "unregister", "3", "--yes"))["say"]
+
+
+async def _in_sync(lab: Lab) -> bool:
+    parts = [part for topic in (await metadata(lab)).topics for part in topic.partitions]
+    return all(set(part.in_sync) == set(part.replicas) for part in parts)
+
+
+def _addresses(lab: Lab) -> dict[str, tuple[str, ...]]:
+    return {pod.spec.name: (pod.spec.address,) for pod in lab.pods.values()}
+
+
+def _system(lab: Lab) -> Prepared:
+    """Kafka, set up as in the first Pod's sidecar."""
+    return container.set_up(lab.pods[0].env).system
+
+
+async def _registrations(lab: Lab) -> list[tuple[str, str, str]]:
+    """What the first Pod's sidecar sees of brokers that are gone."""
+    view = await _system(lab).look(Http(), _addresses(lab), rest=True, timeout=5.0, now=0.0)
+    return [(one.pod, one.id, one.holds) for one in view.registrations]
