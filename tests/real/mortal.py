@@ -19,6 +19,7 @@ from peerboot import act, cli
 from peerboot.lab.container import Timing
 from peerboot.model import Action, Call, Done
 from peerboot.systems.etcd.spec import Etcd
+from peerboot.systems.kafka.prepared import Kafka
 
 MORTAL = (sys.executable, "-m", "tests.real.mortal")
 FAST = Timing(publish=0.2, probe=0.1, restart=0.2, backoff=0.3, backoff_most=1.0, recreate=0.3)
@@ -29,7 +30,7 @@ ENV = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 def label(action: Action) -> str:
     """An action in words without ids, the same in every run."""
-    return re.sub(r" [0-9a-f]{8,}.*| http.*", "", act.describe(action))
+    return re.sub(r" (\d+:)?[0-9A-Za-z_-]{22,}.*| [0-9a-f]{8,}.*| http.*", "", act.describe(action))
 
 
 class Fate:
@@ -64,7 +65,7 @@ class Fate:
 def main() -> int:
     """The command line as ever, but mortal."""
     fate = Fate(Path(os.environ[VARIABLE]))
-    perform, call = act.perform, Etcd.call
+    perform = act.perform
 
     async def mortal_perform(action: Action, doors: act.Doors) -> Done:
         numbered = fate.begin(label(action))
@@ -75,16 +76,21 @@ def main() -> int:
             fate.strike("after", numbered)
         return done
 
-    async def mortal_call(self: Etcd, http: Any, wanted: Call, *rest: Any) -> Done:
-        done = await call(self, http, wanted, *rest)
+    # The functions of a module and the methods of a class are looked up when they are called.
+    act.perform = mortal_perform
+    for system in (Etcd, Kafka):
+        system.call = _mortal(system.call, fate)  # type: ignore[method-assign]
+    return cli.main()
+
+
+def _mortal(call: Any, fate: Fate) -> Any:
+    async def mortal_call(self: object, http: Any, wanted: Call, *rest: Any) -> Done:
+        done: Done = await call(self, http, wanted, *rest)
         if done.ok:
             fate.strike("between", label(wanted))
         return done
 
-    # The functions of a module and the methods of a class are looked up when they are called.
-    act.perform = mortal_perform
-    Etcd.call = mortal_call  # type: ignore[assignment, method-assign]
-    return cli.main()
+    return mortal_call
 
 
 if __name__ == "__main__":
