@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from peerboot import IMAGE, systems
+from peerboot.errors import SettingsError
 from peerboot.manifest import objects, options
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
@@ -49,6 +50,8 @@ def register(commands: Any) -> None:
 
 def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
     """The options as values; raises ``SettingsError``."""
+    if args.ordered_ready and server.not_ordered:
+        raise SettingsError(f"--ordered-ready is not for {server.name}: {server.not_ordered}")
     return options.check(
         Options(
             name=server.name if args.name is None else args.name,

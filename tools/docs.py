@@ -4,7 +4,7 @@ docs/decisions.md            the table of rules, from their docstrings
 docs/settings.md             every setting, general and of each system
 docs/etcd-rows.md            each row of etcd's decision table: its cases, its tests on real servers, their versions
 peerboot/systems/*/README.md the table of the system's own settings, between two marks
-examples/etcd/*.yaml         manifests, as `peerboot manifest` prints them (tools/manifests.py)
+examples/*/*.yaml            manifests, as `peerboot manifest` prints them (tools/manifests.py)
 
 A row of etcd's table without rule, case or real test is an error: the page is not written then.
 """

@@ -1,7 +1,7 @@
 """Makes the images: the build's context, so that the build itself needs no network, and the build with buildah.
 
 ``python -m tools.image context FOLDER`` for any builder: ``docker build -f Dockerfile FOLDER``.
-``python -m tools.image build [etcd]`` with buildah, into ``build/image/NAME.tar``.
+``python -m tools.image build [etcd|kafka]`` with buildah, into ``build/image/NAME.tar``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import peerboot
+from peerboot.lab import jars
 from peerboot.lab.errors import LabError
 from peerboot.lab.servers import find
 
@@ -28,6 +29,9 @@ DEFAULT_BASE, DEFAULT_PYTHON = "python:3.13-slim", "3.13"
 LOCAL_PYTHON = "3.11"
 NAME = "localhost/peerboot"
 ETCD_NAME = "localhost/etcd"
+KAFKA_NAME = "localhost/kafka"
+JAVA_MODULES = "java.se,jdk.unsupported,jdk.crypto.ec,jdk.management,jdk.net,jdk.zipfs"
+"""Of the Java in Kafka's image, made by jlink from this machine's."""
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 GLIBC = ("2_17", "2_28")
 """What the wheels of the lock ask for; bases are newer."""
@@ -180,11 +184,59 @@ def build_etcd(base: str, tag: str) -> str:
     return name
 
 
+def make_java() -> Path:
+    """A Java without what only a compiler or a screen needs, of this machine's JDK; kept between builds."""
+    java = Path(shutil.which("java") or "/usr/bin/java").resolve()
+    kept = WORK / "java" / java.parents[1].name
+    made = kept / "openjdk"
+    # The JDK's own file says its release to the last digit: another one makes another.
+    release = java.parents[1] / "release"
+    text = release.read_text(encoding="utf-8") if release.is_file() else ""
+    if not (kept / "release").is_file() or (kept / "release").read_text(encoding="utf-8") != text:
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        run(
+            "jlink", f"--add-modules={JAVA_MODULES}", "--strip-java-debug-attributes", "--no-header-files",
+            "--no-man-pages", f"--output={made}", seconds=BUILD_SECONDS,
+        )  # fmt: skip
+        (kept / "release").write_text(text, encoding="utf-8")
+    return made
+
+
+def build_kafka(base: str, tag: str) -> str:
+    """The image of Kafka that the tests run, from the jars of a release; returns its name."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    base = ensure_base(base)
+    context = WORK / "context-kafka"
+    shutil.rmtree(context, ignore_errors=True)
+    home = context / "opt/kafka"
+    try:
+        server = jars.find(jars.VERSIONS[-1])
+    except LabError as error:
+        raise ImageError(str(error)) from None
+    shutil.copytree(ROOT / "images/kafka", home, ignore=shutil.ignore_patterns("Dockerfile"))
+    # Without a directory named twice: a class may lie in a jar of one name only.
+    for folder in ("libs", "tools"):
+        shutil.copytree(server.path / folder, home / "libs", dirs_exist_ok=True)
+    for script, main_class in jars.CLASSES.items():
+        path = home / "bin" / script
+        if not path.exists():
+            text = f'#!/bin/sh\nexec "$(dirname -- "$0")/{jars.RUN_CLASS}" {main_class} "$@"\n'
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o755)
+    shutil.copytree(make_java(), context / "opt/java/openjdk", symlinks=True)
+    name = f"{KAFKA_NAME}:{tag}"
+    bud(name, ROOT / "images/kafka/Dockerfile", context, f"--build-arg=BASE={base}")
+    return name
+
+
 def main(argv: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.image", description=__doc__)
     parser.add_argument("what", choices=("context", "build"))
-    parser.add_argument("more", nargs="?", default="", help="context: the folder; build: `etcd` for etcd's image")
+    parser.add_argument(
+        "more", nargs="?", default="", help="context: the folder; build: `etcd` or `kafka` for the servers'"
+    )
     parser.add_argument("--base", default=DEFAULT_BASE, help="`local`: Debian, made on this machine")
     parser.add_argument("--build-base", default="", help="where the wheels are unpacked; the base when not given")
     parser.add_argument("--python", default="", help="the base's Python, as in 3.13")
@@ -201,6 +253,8 @@ def main(argv: list[str]) -> int:
             return 0
         if args.more == "etcd":
             name = build_etcd("scratch" if args.base == DEFAULT_BASE else args.base, args.tag)
+        elif args.more == "kafka":
+            name = build_kafka("local" if args.base == DEFAULT_BASE else args.base, args.tag)
         else:
             name = build(args.base, args.build_base, python, args.tag)
         print(f"{name} {export(name)}")

@@ -1,4 +1,4 @@
-"""The manifests of examples/etcd, which ``make docs`` writes (tools/docs.py).
+"""The manifests of examples/etcd and examples/kafka, which ``make docs`` writes (tools/docs.py).
 
 The variants that are shown there, and every other that is worth a try on a real API server, each as a command line.
 """
@@ -13,7 +13,7 @@ from peerboot.manifest import objects
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
 
-FOLDER = "examples/etcd"
+FOLDER, KAFKA_FOLDER = "examples/etcd", "examples/kafka"
 SHOWN: dict[str, tuple[str, ...]] = {
     "etcd.yaml": (),
     "no-rbac.yaml": ("--no-rbac",),
@@ -46,6 +46,17 @@ OTHERS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Further variants, by a name of their own."""
+KAFKA_SHOWN: dict[str, tuple[str, ...]] = {"kafka.yaml": ()}
+"""File in examples/kafka -> options."""
+KAFKA: dict[str, tuple[str, ...]] = KAFKA_SHOWN | {
+    "kafka-plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
+    "kafka-five-everything": (
+        *("--namespace", "shop", "--with-namespace", "--with-secret", "--guaranteed", "--events"),
+        *("--name", "log", "--replicas", "5", "--storage", "100Gi"),
+        *("--server-image", "registry.example/team/cp-kafka:8.1.0"),
+    ),
+}
+"""Variants of Kafka's, by name."""
 
 
 def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
@@ -58,36 +69,39 @@ def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
 
 def variants() -> dict[str, str]:
     """Every variant as text, by name; for tests that apply them."""
-    return {name: _text(options) for name, options in (SHOWN | OTHERS).items()}
+    made = {name: _text(options) for name, options in (SHOWN | OTHERS).items()}
+    return made | {name: _text(options, "kafka") for name, options in KAFKA.items()}
 
 
-def _text(options: tuple[str, ...]) -> str:
-    return make(*options)[2]
+def _text(options: tuple[str, ...], system: str = "etcd") -> str:
+    return make(*options, system=system)[2]
 
 
-def kustomization() -> str:
+def kustomization(system: str) -> str:
     """An overlay that changes what is most often changed."""
     name, _, tag = IMAGE.partition(":")
-    server, _, server_tag = systems.server_of("etcd").image.partition(":")
+    server, _, server_tag = systems.server_of(system).image.partition(":")
     return f"""\
 # `kubectl apply -k .`: the default manifest with images and namespace of your own.
 # Prefixes and suffixes for names are no use here: peerboot is told names by its settings. Make it anew with --name.
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: default
-resources: [etcd.yaml]
+resources: [{system}.yaml]
 images:
   - name: {name}
     newName: {name}  # your registry's, for example registry.example/{name}
     newTag: "{tag}"
   - name: {server}
-    newName: {server}  # etcd's own, as your nodes can pull it
+    newName: {server}  # {system}'s own, as your nodes can pull it
     newTag: "{server_tag}"
 """
 
 
 FILES: dict[str, Callable[[], str]] = {
     **{f"{FOLDER}/{name}": partial(_text, options) for name, options in SHOWN.items()},
-    f"{FOLDER}/kustomization.yaml": kustomization,
+    f"{FOLDER}/kustomization.yaml": partial(kustomization, "etcd"),
+    **{f"{KAFKA_FOLDER}/{name}": partial(_text, options, "kafka") for name, options in KAFKA_SHOWN.items()},
+    f"{KAFKA_FOLDER}/kustomization.yaml": partial(kustomization, "kafka"),
 }
 """Every generated file, by its path in the project; `make docs` writes them."""

@@ -29,6 +29,8 @@ def objects(options: Options, server: Server) -> Iterator[Tree]:
         yield _secret(options, server)
     yield _peers_service(options, server)
     yield _client_service(options, server)
+    if server.files:
+        yield _files(options, server)
     if options.rbac:
         yield _account(options, server)
         yield _anchor(options, server)
@@ -111,11 +113,21 @@ def _peers_service(o: Options, server: Server) -> Tree:
 def _client_service(o: Options, server: Server) -> Tree:
     clients = [port for port in server.ports if port.reached_by == "clients"]
     return {
-        **why(f"For clients: http://{o.name}:{clients[0].number} leads to Pods that are ready."),
+        **why(server.clients.format(name=o.name, port=clients[0].number)),
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta(o, server, o.name),
         "spec": {"selector": pods.labels(o, server), "ports": [_service_port(port) for port in clients]},
+    }
+
+
+def _files(o: Options, server: Server) -> Tree:
+    return {
+        **why("Yours to change; a Pod sees it at its next start."),
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _meta(o, server, o.files),
+        "data": server.files,
     }
 
 

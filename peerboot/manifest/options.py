@@ -55,6 +55,11 @@ class Options:
         return f"{self.name}-anchor" if self.rbac else ""
 
     @property
+    def files(self) -> str:
+        """The ConfigMap with the server's files, where it has any."""
+        return f"{self.name}-files"
+
+    @property
     def secret_name(self) -> str:
         """The Secret with the census key."""
         return f"{self.name}-census"

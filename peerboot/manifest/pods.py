@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from peerboot.manifest.options import Options
-from peerboot.manifest.server import Server, Use
+from peerboot.manifest.server import FILES_DIR, Server, Use
 from peerboot.manifest.writer import Row, Tree, Why, why
 
 OUTPUT_DIR = "/run/peerboot"
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 LEAVE_TIMEOUT = 20
 """Seconds; PEERBOOT_LEAVE_TIMEOUT."""
-GRACE = 60
-"""Seconds: /prestop, then the server's own stop, then peerboot finishing what /prestop could not."""
 NEVER = (1 << 31) - 1
 """The largest failureThreshold: at 2 s a probe this is 136 years."""
 PEERBOOT_USE = Use(
@@ -102,12 +100,13 @@ def _pod(o: Options, server: Server) -> Tree:
         **why(
             f"For /prestop ({LEAVE_TIMEOUT} s at most), then the server's own end, then peerboot, which ends last and "
             f"takes up to {LEAVE_TIMEOUT} s more to finish a leave that was begun."
+            + (server.grace_why and f" {server.grace_why}")
         ),
-        "terminationGracePeriodSeconds": GRACE,
+        "terminationGracePeriodSeconds": server.grace,
         **_pod_security(server),
         **_spread(o, server),
         **_containers(o, server),
-        "volumes": _volumes(o),
+        "volumes": _volumes(o, server),
     }
 
 
@@ -320,7 +319,9 @@ def _server(o: Options, server: Server) -> Tree:
         **_resources(o, server.use),
         "volumeMounts": [
             Row(name="data", mountPath=server.volume),
-            Row(name="output", mountPath=OUTPUT_DIR, readOnly=True),
+            Row(name="output", mountPath=OUTPUT_DIR, **({} if server.writes_output else {"readOnly": True})),
+            *([Row(name="files", mountPath=FILES_DIR, readOnly=True)] if server.files else []),
+            *([Row(name="tmp", mountPath="/tmp")] if server.tmp else []),  # noqa: S108 - of the container
         ],
     }
 
@@ -348,7 +349,7 @@ def _resources(o: Options, use: Use) -> Tree:
 # ------------------------------------------------------------------- volumes
 
 
-def _volumes(o: Options) -> list[Any]:
+def _volumes(o: Options, server: Server) -> list[Any]:
     token = [
         Why("What the kubelet would mount everywhere, for peerboot alone; the token is renewed every hour."),
         {
@@ -365,9 +366,20 @@ def _volumes(o: Options) -> list[Any]:
     return [
         Why("The server's config file, in memory: a new Pod starts without one, and so without permission to start."),
         {"name": "output", "emptyDir": Row(medium="Memory", sizeLimit="8Mi")},
+        *([{"name": "files", "configMap": Row(name=o.files)}] if server.files else []),
+        *_tmp(server),
         Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
         {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
         *(token if o.rbac else []),
+    ]
+
+
+def _tmp(server: Server) -> list[Any]:
+    if not server.tmp:
+        return []
+    return [
+        Why("The server's root file system cannot be written; what it must unpack goes here."),
+        {"name": "tmp", "emptyDir": Row(sizeLimit=server.tmp)},
     ]
 
 

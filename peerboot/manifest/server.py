@@ -7,6 +7,9 @@ from typing import Literal
 
 from peerboot.manifest.writer import Tree
 
+FILES_DIR = "/etc/peerboot"
+"""Where the server's container has the ConfigMap of ``Server.files``."""
+
 
 @dataclass(frozen=True)
 class Port:
@@ -49,8 +52,22 @@ class Server:
     use: Use
     parallel: Tree
     """startupProbe and livenessProbe where all Pods start together; Ready is by peerboot's /readyz."""
-    ordered: Tree
+    ordered: Tree = field(default_factory=dict)
     """livenessProbe and readinessProbe where a Pod is made only when the one before is Ready: without a quorum."""
+    not_ordered: str = ""
+    """Why ``--ordered-ready`` is refused, and what to do; empty where ``ordered`` says how."""
+    clients: str = "For clients: http://{name}:{port} leads to Pods that are ready."
+    """The comment on the client Service. Fields: name and port of the Service."""
+    grace: int = 60
+    """Seconds: /prestop, then the server's own stop, then peerboot finishing what /prestop could not."""
+    grace_why: str = ""
+    """A sentence more on it."""
+    writes_output: bool = False
+    """Whether the server's container writes beside its permit."""
+    tmp: str = ""
+    """Size of an emptyDir at /tmp, for a server that needs one; its root file system cannot be written."""
+    files: Tree = field(default_factory=dict)
+    """Files that the server's container sees below ``FILES_DIR``, from a ConfigMap: name to ``Text``, with comments."""
     env: Tree = field(default_factory=dict)
     """The system's own settings of peerboot, by name."""
     container: Tree = field(default_factory=dict)

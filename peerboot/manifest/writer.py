@@ -2,7 +2,7 @@
 
 A tree is made of ``dict``, ``list``, text (of Unicode's first 65536 characters), whole numbers, booleans and ``None``.
 ``Why`` is a comment: as a key of a mapping (whose value does not matter) or as an item of a list it stands above what
-follows. ``Row`` is a mapping on one line.
+follows. ``Row`` is a mapping on one line, ``Text`` a text of several lines as the value of a mapping.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ class Why(str):
 
 class Row(dict[str, Any]):
     """A mapping on one line."""
+
+
+class Text(str):
+    """Lines that each end with a line break, written as they are; none begins with a blank."""
+
+    __slots__ = ()
 
 
 def why(text: str) -> dict[str, Any]:
@@ -85,6 +91,8 @@ def _mapping(tree: Tree, indent: int = 0) -> list[str]:
     for key, value in tree.items():
         if isinstance(key, Why):
             lines += comment(key, indent)
+        elif isinstance(value, Text):
+            lines += [f"{scalar(key)}: |", *_shifted(value.splitlines(), "  ")]
         elif _is_short(value):
             lines.append(f"{scalar(key)}: {_flow(value)}")
         else:

@@ -8,12 +8,14 @@ from functools import cache
 from typing import Any
 
 from peerboot.manifest.options import Options
+from peerboot.manifest.server import Server
 from peerboot.outside import yaml
 from tools import manifests
 
 Object = dict[str, Any]
-VARIANTS = manifests.SHOWN | manifests.OTHERS
-NAMES = sorted(VARIANTS)
+ETCD = manifests.SHOWN | manifests.OTHERS
+VARIANTS = ETCD | manifests.KAFKA
+NAMES, ETCD_NAMES, KAFKA_NAMES = sorted(VARIANTS), sorted(ETCD), sorted(manifests.KAFKA)
 NATIVE = sorted(name for name, options in VARIANTS.items() if "--plain-sidecar" not in options)
 PLAIN = sorted(set(NAMES) - set(NATIVE))
 ORDERED = sorted(name for name, options in VARIANTS.items() if "--ordered-ready" in options)
@@ -27,6 +29,8 @@ class Variant:
     """One variant: what was chosen, and the objects that came out."""
 
     options: Options
+    adds: Server
+    """What its system adds."""
     text: str
     objects: tuple[Object, ...]
 
@@ -69,8 +73,12 @@ class Variant:
 
     @property
     def server(self) -> Object:
-        """etcd's container."""
-        return self.container("etcd")
+        """The server's container."""
+        return self.container(self.adds.name)
+
+    def ports(self, who: str) -> list[tuple[str, int]]:
+        """Name and number of the server's ports that these reach."""
+        return [(port.name, port.number) for port in self.adds.ports if port.reached_by == who]
 
     def container(self, name: str) -> Object:
         """One container."""
@@ -81,8 +89,8 @@ class Variant:
 @cache
 def variant(name: str) -> Variant:
     """One variant, parsed by a loader that refuses a key given twice."""
-    options, _, text = manifests.make(*VARIANTS[name])
-    return Variant(options, text, tuple(parse(text)))
+    options, adds, text = manifests.make(*VARIANTS[name], system="kafka" if name in manifests.KAFKA else "etcd")
+    return Variant(options, adds, text, tuple(parse(text)))
 
 
 def parse(text: str) -> list[Object]:

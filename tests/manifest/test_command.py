@@ -122,6 +122,18 @@ def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str], args: li
     assert capsys.readouterr() == ("", f"peerboot: {say}\n")
 
 
+def test_kafka_refuses_to_form_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """--ordered-ready of Kafka: exit 2, one line that says why."""
+    assert cli.main(["manifest", "kafka", "--ordered-ready"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        (
+            "peerboot: --ordered-ready is not for kafka: its set would form with ordinal 0 alone, and brokers that "
+            "form alone keep one copy of everything: drop it, all Pods are made at once\n"
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("args", "say"),
     [
@@ -187,7 +199,9 @@ def test_nobody_else_pays_for_it(args: list[str]) -> None:
 
 
 def test_the_variants_are_one_text_each() -> None:
-    """What tests on a real API server apply: every variant by name, those of examples/etcd among them."""
+    """What tests on a real API server apply: every variant by name, those of examples/ among them."""
     made = manifests.variants()
-    assert set(manifests.SHOWN) <= set(made)
-    assert [name for name, text in made.items() if not text.startswith("# Made by `peerboot manifest etcd")] == []
+    assert set(manifests.SHOWN) | set(manifests.KAFKA_SHOWN) <= set(made)
+    for name, text in made.items():
+        system = "kafka" if name in manifests.KAFKA else "etcd"
+        assert text.startswith(f"# Made by `peerboot manifest {system}"), name

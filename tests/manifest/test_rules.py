@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from peerboot import IMAGE
+from peerboot import IMAGE, systems
 from peerboot.settings import parse_duration, read
 from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.config import SETTINGS
-from peerboot.systems.etcd.spec import SYSTEM
+from peerboot.systems.kafka.config import SETTINGS as KAFKA_SETTINGS
 from tests.manifest import pod_security
-from tests.manifest.parsed import NAMES, Object, Variant, env, mounts, probes, variant
+from tests.manifest.parsed import ETCD_NAMES, KAFKA_NAMES, NAMES, Object, Variant, env, mounts, probes, variant
 from tools import manifests
 
 every_variant = pytest.mark.parametrize("name", NAMES)
@@ -38,13 +38,12 @@ def test_every_object_is_of_a_stable_api(name: str) -> None:
 
 @every_variant
 def test_the_governing_service_shows_pods_that_are_not_ready(name: str) -> None:
-    """Headless, publishNotReadyAddresses, ports peerboot 7070 and peer 2380, whose targets are numbers."""
+    """Headless, publishNotReadyAddresses, ports peerboot 7070 and the server's for peers, whose targets are numbers."""
     found = variant(name)
     spec = found.one("Service", found.options.peers)["spec"]
     assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
     assert spec["ports"] == [
-        {"name": "peerboot", "port": 7070, "targetPort": 7070},
-        {"name": "peer", "port": 2380, "targetPort": 2380},
+        {"name": name, "port": port, "targetPort": port} for name, port in [("peerboot", 7070), *found.ports("peers")]
     ]
     assert found.set["serviceName"] == found.options.peers
 
@@ -54,7 +53,7 @@ def test_the_client_service_shows_only_pods_that_are_ready(name: str) -> None:
     """A Service with an address of its own and the client port alone."""
     found = variant(name)
     spec = found.one("Service", found.options.name)["spec"]
-    assert spec["ports"] == [{"name": "client", "port": 2379, "targetPort": 2379}]
+    assert spec["ports"] == [{"name": name, "port": port, "targetPort": port} for name, port in found.ports("clients")]
     assert ("clusterIP" in spec, "publishNotReadyAddresses" in spec) == (False, False)
 
 
@@ -115,7 +114,7 @@ def test_one_user_for_both(name: str) -> None:
     """The Pod's user, group and fsGroup are the server's, no container has another, no root file system is written."""
     found = variant(name)
     context = found.pod["securityContext"]
-    assert [context[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [65532] * 3
+    assert [context[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [found.adds.user] * 3
     assert context["fsGroupChangePolicy"] == "OnRootMismatch"
     for container in found.containers:
         own = container["securityContext"]
@@ -124,7 +123,7 @@ def test_one_user_for_both(name: str) -> None:
 
 @every_variant
 def test_the_output_dir_is_in_memory_and_bounded(name: str) -> None:
-    """An emptyDir in memory with a limit, written by peerboot and only read by the server."""
+    """An emptyDir in memory with a limit, written by peerboot; the server only reads it, but for Kafka's script."""
     found = variant(name)
     [output] = [v["emptyDir"] for v in found.pod["volumes"] if v["name"] == "output"]
     assert output == {"medium": "Memory", "sizeLimit": "8Mi"}
@@ -132,16 +131,23 @@ def test_the_output_dir_is_in_memory_and_bounded(name: str) -> None:
     readers = [
         c["name"] for c in found.containers for m in c["volumeMounts"] if m["name"] == "output" and m.get("readOnly")
     ]
-    assert readers == ["etcd"]
-    assert found.server["command"] == ["etcd", "--config-file=/run/peerboot/etcd.yaml"]
+    assert readers == [] if found.adds.writes_output else ["etcd"]
+    kafka = ["sh", "/run/peerboot/launch.sh"]
+    assert (
+        found.server["command"]
+        == {"etcd": ["etcd", "--config-file=/run/peerboot/etcd.yaml"], "kafka": kafka}[found.adds.name]
+    )
 
 
 @every_variant
 def test_the_data_dir_is_below_the_volume(name: str) -> None:
-    """Both mount the volume at /data, and the data lies in a directory of it, so that it can be renamed aside."""
+    """Both mount the volume in one place, and the data lies in a directory of it, so that it can be renamed aside."""
     found = variant(name)
-    assert {mounts(c)["data"] for c in found.containers} == {"/data"}
-    assert {env(c)["PEERBOOT_DATA_DIR"] for c in found.programs} == {"/data/etcd"}
+    volume, data_dir = {
+        "etcd": ("/data", "/data/etcd"), "kafka": ("/var/lib/kafka/data", "/var/lib/kafka/data/metadata")
+    }[found.adds.name]  # fmt: skip
+    assert {mounts(c)["data"] for c in found.containers} == {volume}
+    assert {env(c)["PEERBOOT_DATA_DIR"] for c in found.programs} == {data_dir}
     [claim] = found.set["volumeClaimTemplates"]
     assert (claim["metadata"]["name"], claim["spec"]["accessModes"]) == ("data", ["ReadWriteOnce"])
     assert claim["spec"]["resources"]["requests"]["storage"] == found.options.storage
@@ -171,7 +177,7 @@ def test_no_variables_of_services_and_no_token_for_the_server(name: str) -> None
     """enableServiceLinks and automount are off."""
     found = variant(name)
     assert (found.pod["enableServiceLinks"], found.pod["automountServiceAccountToken"]) == (False, False)
-    assert set(mounts(found.server)) == {"data", "output"}
+    assert set(mounts(found.server)) - {"files", "tmp"} == {"data", "output"}
 
 
 @every_variant
@@ -194,8 +200,8 @@ def test_the_server_asks_before_it_stops(name: str) -> None:
     assert found.pod["terminationGracePeriodSeconds"] >= 2 * leave + 10
 
 
-@every_variant
-def test_what_kills_the_server_is_generous_and_needs_no_quorum(name: str) -> None:
+@pytest.mark.parametrize("name", ETCD_NAMES)
+def test_what_kills_etcd_is_generous_and_needs_no_quorum(name: str) -> None:
     """No probe that kills asks etcd's /health or /readyz; one that asks the client port gives half an hour."""
     for probe, spec in probes(variant(name).server).items():
         if probe == "readinessProbe":
@@ -207,6 +213,38 @@ def test_what_kills_the_server_is_generous_and_needs_no_quorum(name: str) -> Non
             assert (path, spec["httpGet"]["port"], seconds) == ("/metrics", "metrics", 120)
 
 
+@pytest.mark.parametrize("name", KAFKA_NAMES)
+def test_what_kills_kafka_needs_no_quorum_and_ends_no_wait(name: str) -> None:
+    """Both ask the controllers' port, which opens without a leader. Before it is open nothing ends the container, which
+    waits for its permit; after that two minutes without a connection do.
+    """
+    found = variant(name)
+    asked = {
+        probe: (spec["tcpSocket"]["port"], spec["failureThreshold"] * spec["periodSeconds"])
+        for probe, spec in probes(found.server).items()
+        if probe != "readinessProbe"
+    }
+    assert asked == {"startupProbe": ("controller", 2 * (2**31 - 1)), "livenessProbe": ("controller", 120)}
+
+
+@pytest.mark.parametrize("name", KAFKA_NAMES)
+def test_kafkas_log_goes_to_the_output_alone(name: str) -> None:
+    """The server's Java, and no other, is told of the two files of the ConfigMap that its container mounts, which
+    have no appender but the console; no garbage collector's log is written.
+    """
+    found = variant(name)
+    given = {var["name"]: var["value"] for var in found.server["env"]}
+    files = found.one("ConfigMap", found.options.files)["data"]
+    assert set(files) == {"log4j2.properties", "log4j.properties"}
+    where = mounts(found.server)["files"]
+    assert (
+        f"-Dlog4j2.configurationFile=file:{where}/log4j2.properties -Dlog4j.configuration=file:{where}/log4j.properties"
+        in given["EXTRA_ARGS"]
+    )
+    assert ("-loggc" in given["EXTRA_ARGS"], given["LOG_DIR"]) == (False, mounts(found.server)["tmp"])
+    assert [name for name, text in files.items() if "Console" not in text or "RollingFile" in text] == []
+
+
 @every_variant
 def test_probes_name_ports_that_exist(name: str) -> None:
     """A probe's or hook's port is one of its own container by name, or one of the Pod by number."""
@@ -215,7 +253,8 @@ def test_probes_name_ports_that_exist(name: str) -> None:
     for container in found.containers:
         own = {port["name"] for port in container.get("ports", [])}
         hooks = container.get("lifecycle", {}).values()
-        asked = [spec["httpGet"]["port"] for spec in (*probes(container).values(), *hooks) if "httpGet" in spec]
+        specs = (*probes(container).values(), *hooks)
+        asked = [spec[how]["port"] for spec in specs for how in ("httpGet", "tcpSocket") if how in spec]
         assert [port for port in asked if port not in (own if isinstance(port, str) else numbers)] == []
         assert [port for port in own if len(port) > 15] == []
 
@@ -232,13 +271,14 @@ def test_services_lead_to_ports_that_exist(name: str) -> None:
 @every_variant
 def test_every_name_in_the_environment_is_a_setting(name: str) -> None:
     """peerboot knows each name, and takes the values as they are."""
-    known = {row.name for row in (*GENERAL, *SETTINGS)}
+    system = systems.find(variant(name).adds.name)
+    known = {row.name for row in (*GENERAL, *system.settings)}
     for container in variant(name).programs:
         assert set(env(container)) - known == set()
         plain = {key: value for key, value in env(container).items() if not key.startswith("POD_")}
         pod = {"POD_NAME": "etcd-0", "POD_NAMESPACE": "shop", "POD_UID": "1", "POD_IPS": "10.0.0.1"}
-        settings = read(plain | pod, systems={"etcd": SYSTEM.settings})
-        assert (settings.system, settings.data_dir) == ("etcd", SYSTEM.default_data_dir)
+        settings = read(plain | pod, systems={system.name: system.settings})
+        assert (settings.system, settings.data_dir) == (system.name, system.default_data_dir)
 
 
 @every_variant
@@ -282,7 +322,11 @@ def test_the_pods_are_spread_and_drained_one_by_one(name: str) -> None:
     spread = {c["topologyKey"]: c["whenUnsatisfiable"] for c in found.pod["topologySpreadConstraints"]}
     assert spread["kubernetes.io/hostname"] == "ScheduleAnyway"
     assert found.one("PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
-    assert found.template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "etcd"}
+    assert found.template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": found.adds.name}
+
+
+def _tcp(found: Variant, *who: str) -> set[tuple[str, int]]:
+    return {("TCP", number) for each in who for _, number in found.ports(each)}
 
 
 def _ports(rule: Object) -> set[tuple[str, int]]:
@@ -297,9 +341,9 @@ def test_the_network_policy_lets_in_what_is_needed(name: str) -> None:
     own = [{"podSelector": {"matchLabels": found.template["metadata"]["labels"]}}]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     peers, clients, metrics = spec["ingress"]
-    assert (peers["from"], _ports(peers)) == (own, {("TCP", 7070), ("TCP", 2380), ("TCP", 2379)})
-    assert ("from" in clients, _ports(clients)) == (False, {("TCP", 2379)})
-    assert _ports(metrics) == {("TCP", 2381), ("TCP", 7072)}
+    assert (peers["from"], _ports(peers)) == (own, _tcp(found, "peers", "clients") | {("TCP", 7070)})
+    assert ("from" in clients, _ports(clients)) == (False, _tcp(found, "clients"))
+    assert _ports(metrics) == _tcp(found, "scrapers") | {("TCP", 7072)}
 
 
 @every_variant
@@ -310,7 +354,7 @@ def test_the_network_policy_lets_out_what_is_needed(name: str) -> None:
     found = variant(name)
     own, dns, *api = found.one("NetworkPolicy")["spec"]["egress"]
     assert own["to"] == [{"podSelector": {"matchLabels": found.template["metadata"]["labels"]}}]
-    assert _ports(own) == {("TCP", 7070), ("TCP", 2380), ("TCP", 2379)}
+    assert _ports(own) == _tcp(found, "peers", "clients") | {("TCP", 7070)}
     assert ("to" in dns, _ports(dns)) == (
         False, {(protocol, port) for port in (53, 5353, 8053) for protocol in ("UDP", "TCP")},
     )  # fmt: skip
@@ -358,3 +402,15 @@ def test_the_ports_are_those_that_etcd_listens_on() -> None:
     defaults = {row.name.removeprefix("PEERBOOT_ETCD_").removesuffix("_PORT").lower(): row.default for row in SETTINGS}
     ports = {port["name"]: port["containerPort"] for port in variant("etcd.yaml").server["ports"]}
     assert ports == {name: int(str(defaults[name])) for name in ("client", "peer", "metrics")}
+
+
+def test_the_ports_are_those_that_kafka_listens_on() -> None:
+    """The manifest's ports and the volume of the log directories are the defaults of Kafka's settings."""
+    defaults = {row.name: row.default for row in KAFKA_SETTINGS}
+    found = variant("kafka.yaml")
+    ports = {port["name"]: port["containerPort"] for port in found.server["ports"]}
+    assert ports == {
+        "client": int(str(defaults["PEERBOOT_KAFKA_BROKER_PORT"])),
+        "controller": int(str(defaults["PEERBOOT_KAFKA_CONTROLLER_PORT"])),
+    }
+    assert str(defaults["PEERBOOT_KAFKA_LOG_DIRS"]).startswith(f"{mounts(found.server)['data']}/")

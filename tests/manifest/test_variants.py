@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.manifest.parsed import (
+    ETCD_NAMES,
     NATIVE,
     ORDERED,
     PARALLEL,
@@ -26,7 +27,7 @@ def test_a_native_sidecar_holds_the_server_back(name: str) -> None:
     found = variant(name)
     [peerboot] = found.pod["initContainers"]
     assert (peerboot["name"], peerboot["args"], peerboot["restartPolicy"]) == ("peerboot", ["sidecar"], "Always")
-    assert [c["name"] for c in found.pod["containers"]] == ["etcd"]
+    assert [c["name"] for c in found.pod["containers"]] == [found.adds.name]
     assert "lifecycle" not in peerboot
 
 
@@ -36,7 +37,7 @@ def test_before_native_sidecars_there_are_two(name: str) -> None:
     found = variant(name)
     [init] = found.pod["initContainers"]
     assert (init["name"], init["args"], "restartPolicy" in init, probes(init)) == ("peerboot-init", ["init"], False, {})
-    assert [c["name"] for c in found.pod["containers"]] == ["peerboot", "etcd"]
+    assert [c["name"] for c in found.pod["containers"]] == ["peerboot", found.adds.name]
     sidecar = found.container("peerboot")
     assert (sidecar["args"], "restartPolicy" in sidecar) == (["sidecar"], False)
     assert sidecar["lifecycle"] == found.server["lifecycle"]
@@ -44,10 +45,17 @@ def test_before_native_sidecars_there_are_two(name: str) -> None:
 
 @pytest.mark.parametrize("name", PARALLEL)
 def test_pods_that_start_together(name: str) -> None:
-    """Parallel; as many form as there are replicas; Ready by peerboot's /readyz; a first quorum within half an hour."""
+    """Parallel; as many form as there are replicas; Ready by peerboot's /readyz."""
     found = variant(name)
     assert (found.set["podManagementPolicy"], "minReadySeconds" in found.set) == ("Parallel", False)
     assert {env(c)["PEERBOOT_REPLICAS"] for c in found.programs} == {str(found.set["replicas"])}
+    assert found.server["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 7070}
+
+
+@pytest.mark.parametrize("name", sorted(set(PARALLEL) & set(ETCD_NAMES)))
+def test_probes_of_etcds_that_start_together(name: str) -> None:
+    """A first quorum within half an hour, by the client port; alive by a page that needs none."""
+    found = variant(name)
     asked = {probe: spec["httpGet"] for probe, spec in probes(found.server).items()}
     assert asked == {
         "startupProbe": {"path": "/version", "port": "client"},
@@ -133,7 +141,8 @@ def test_the_anchor_is_shipped_empty(name: str) -> None:
 def test_without_rights_all_that_needs_them_is_gone(name: str) -> None:
     """No account, Role, binding, anchor, token, live number; and what is lost is told."""
     found = variant(name)
-    assert {o["kind"] for o in found.objects} & {"ServiceAccount", "Role", "RoleBinding", "ConfigMap"} == set()
+    assert {o["kind"] for o in found.objects} & {"ServiceAccount", "Role", "RoleBinding"} == set()
+    assert [o["metadata"]["name"] for o in found.of("ConfigMap")] == [found.options.files] * bool(found.adds.files)
     for container in found.programs:
         assert {"PEERBOOT_REPLICAS_FROM", "PEERBOOT_ANCHOR"} & set(env(container)) == set()
         assert "token" not in mounts(container)

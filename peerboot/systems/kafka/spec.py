@@ -14,6 +14,7 @@ from peerboot.systems.kafka import config
 if TYPE_CHECKING:
     import argparse
 
+    from peerboot.manifest.server import Server
     from peerboot.systems import Prepared
     from peerboot.systems.kafka.prepared import Kafka
 
@@ -57,6 +58,11 @@ class KafkaSystem:
         if not isinstance(prepared, Kafka):
             raise TypeError("these are Kafka's commands")
         return await commands.run(args, prepared.config, addresses, observes=settings.mode == "observe")
+
+    def manifest(self) -> Server:
+        from peerboot.systems.kafka.manifest import SERVER
+
+        return SERVER
 
 
 SYSTEM = KafkaSystem()
