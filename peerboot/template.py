@@ -45,6 +45,7 @@ def register(commands: Any) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
     kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
+    add("--split", action="store_true", help="each role of the servers is a StatefulSet of its own (kafka)")
     add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
 
 
@@ -52,7 +53,9 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
     """The options as values; raises ``SettingsError``."""
     if args.ordered_ready and server.not_ordered:
         raise SettingsError(f"--ordered-ready is not for {server.name}: {server.not_ordered}")
-    return options.check(
+    if args.split and not server.split:
+        raise SettingsError(f"--split is not for {server.name}: all its servers are alike: drop it")
+    made = options.check(
         Options(
             name=server.name if args.name is None else args.name,
             namespace=args.namespace,
@@ -70,8 +73,12 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
             ordered=args.ordered_ready,
             secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
             made_by=made_by,
+            split=args.split,
         )
     )
+    for part, _ in objects.parts(made, server):
+        options.check(part)
+    return made
 
 
 def main(args: argparse.Namespace, argv: list[str]) -> int:
@@ -94,7 +101,7 @@ def notes(o: Options) -> list[str]:
         lines.append(f"make the Secret that the Pods wait for, {when}: {o.secret_command}")
     if not o.rbac:
         lines.append(o.lost_without_rbac)
-    if o.replicas % 2 == 0:
+    if o.replicas % 2 == 0 and not o.split:
         lines.append(f"{o.replicas} Pods survive no more losses than {o.replicas - 1} do: an odd number is better")
     if "/" not in o.image or "/" not in o.server_image:
         lines.append(

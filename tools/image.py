@@ -225,6 +225,10 @@ def build_kafka(base: str, tag: str) -> str:
             path.write_text(text, encoding="utf-8")
             path.chmod(0o755)
     shutil.copytree(make_java(), context / "opt/java/openjdk", symlinks=True)
+    # Shared classes are good for jars of one time alone, and the build dates all files so at its end.
+    when = int(commit()[1])
+    for path in context.rglob("*"):
+        os.utime(path, (when, when), follow_symlinks=False)
     name = f"{KAFKA_NAME}:{tag}"
     bud(name, ROOT / "images/kafka/Dockerfile", context, f"--build-arg=BASE={base}")
     return name

@@ -1,4 +1,4 @@
-"""The manifests of examples/etcd and examples/kafka, which ``make docs`` writes (tools/docs.py).
+"""The manifests of examples/etcd, examples/kafka and examples/kafka-split, which ``make docs`` writes (tools/docs.py).
 
 The variants that are shown there, and every other that is worth a try on a real API server, each as a command line.
 """
@@ -48,6 +48,9 @@ OTHERS: dict[str, tuple[str, ...]] = {
 """Further variants, by a name of their own."""
 KAFKA_SHOWN: dict[str, tuple[str, ...]] = {"kafka.yaml": ()}
 """File in examples/kafka -> options."""
+KAFKA_SPLIT_FOLDER = "examples/kafka-split"
+KAFKA_SPLIT: dict[str, tuple[str, ...]] = {"kafka-split.yaml": ("--split",)}
+"""File in examples/kafka-split -> options."""
 KAFKA: dict[str, tuple[str, ...]] = KAFKA_SHOWN | {
     "kafka-plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
     "kafka-five-everything": (
@@ -70,14 +73,14 @@ def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
 def variants() -> dict[str, str]:
     """Every variant as text, by name; for tests that apply them."""
     made = {name: _text(options) for name, options in (SHOWN | OTHERS).items()}
-    return made | {name: _text(options, "kafka") for name, options in KAFKA.items()}
+    return made | {name: _text(options, "kafka") for name, options in (KAFKA | KAFKA_SPLIT).items()}
 
 
 def _text(options: tuple[str, ...], system: str = "etcd") -> str:
     return make(*options, system=system)[2]
 
 
-def kustomization(system: str) -> str:
+def kustomization(system: str, resource: str = "") -> str:
     """An overlay that changes what is most often changed."""
     name, _, tag = IMAGE.partition(":")
     server, _, server_tag = systems.server_of(system).image.partition(":")
@@ -87,7 +90,7 @@ def kustomization(system: str) -> str:
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: default
-resources: [{system}.yaml]
+resources: [{resource or system}.yaml]
 images:
   - name: {name}
     newName: {name}  # your registry's, for example registry.example/{name}
@@ -103,5 +106,7 @@ FILES: dict[str, Callable[[], str]] = {
     f"{FOLDER}/kustomization.yaml": partial(kustomization, "etcd"),
     **{f"{KAFKA_FOLDER}/{name}": partial(_text, options, "kafka") for name, options in KAFKA_SHOWN.items()},
     f"{KAFKA_FOLDER}/kustomization.yaml": partial(kustomization, "kafka"),
+    **{f"{KAFKA_SPLIT_FOLDER}/{name}": partial(_text, options, "kafka") for name, options in KAFKA_SPLIT.items()},
+    f"{KAFKA_SPLIT_FOLDER}/kustomization.yaml": partial(kustomization, "kafka", "kafka-split"),
 }
 """Every generated file, by its path in the project; `make docs` writes them."""

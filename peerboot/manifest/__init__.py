@@ -3,6 +3,7 @@
 ``server.py``    what a system adds (its container, ports, probes, use)
 ``options.py``   what a person chooses, checked
 ``objects.py``   every object but the StatefulSet
-``pods.py``      the StatefulSet: Pod, containers, volumes
+``pods.py``      the StatefulSet: Pod, containers
+``volumes.py``   the Pod's volumes
 ``writer.py``    trees with comments to YAML
 """

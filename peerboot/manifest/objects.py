@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from peerboot.manifest import pods
-from peerboot.manifest.options import Options
+from peerboot.manifest.options import Among, Options
 from peerboot.manifest.server import Port, Server
 from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
 
@@ -27,13 +28,39 @@ def objects(options: Options, server: Server) -> Iterator[Tree]:
         yield _namespace(options)
     if options.secret:
         yield _secret(options, server)
+    for each, adds in parts(options, server):
+        yield from _of_one(each, adds)
+
+
+def parts(o: Options, server: Server) -> Iterator[tuple[Options, Server]]:
+    """Each StatefulSet, as it is chosen and what the system adds to it: one, or those of ``--split``."""
+    if not o.split:
+        yield o, server
+        return
+    names = {part.suffix: f"{o.name}{part.suffix}" for part in server.split}
+    ports = {part.suffix: _numbers(part.server, "peers") for part in server.split}
+    for part in server.split:
+        among = Among(
+            name=o.name,
+            forms=part.forms,
+            asked_by=tuple(names[other.suffix] for other in server.split if part.suffix in other.asks),
+            asks=tuple((names[suffix], ports[suffix]) for suffix in part.asks),
+        )
+        env = {key: value.format(name=o.name, replicas=o.replicas) for key, value in part.server.env.items()}
+        replicas = min(part.most or o.replicas, o.replicas)
+        yield replace(o, name=names[part.suffix], replicas=replicas, among=among), replace(part.server, env=env)
+
+
+def _of_one(options: Options, server: Server) -> Iterator[Tree]:
     yield _peers_service(options, server)
-    yield _client_service(options, server)
+    if _numbers(server, "clients"):
+        yield _client_service(options, server)
     if server.files:
         yield _files(options, server)
     if options.rbac:
         yield _account(options, server)
-        yield _anchor(options, server)
+        if options.anchor:
+            yield _anchor(options, server)
         yield from _role(options, server)
     if options.events:
         yield from _events_role(options, server)
@@ -168,12 +195,18 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
         "rules": [
             Why("The live number of replicas: a member leaves because its Pod was scaled away, and for no other stop."),
             Row(apiGroups=["apps"], resources=["statefulsets"], resourceNames=[o.name], verbs=["get"]),
-            Why("The anchor. `create` cannot be limited to a name, which is why it is shipped empty."),
-            Row(apiGroups=[""], resources=["configmaps"], resourceNames=[o.anchor], verbs=["get", "update"]),
+            *(_rights_of_the_anchor(o) if o.anchor else ()),
             *(_claim_of_the_second(o) if o.ordered else ()),
         ],
     }
     yield _binding(o, server, o.name)
+
+
+def _rights_of_the_anchor(o: Options) -> tuple[Any, ...]:
+    return (
+        Why("The anchor. `create` cannot be limited to a name, which is why it is shipped empty."),
+        Row(apiGroups=[""], resources=["configmaps"], resourceNames=[o.anchor], verbs=["get", "update"]),
+    )
 
 
 def _claim_of_the_second(o: Options) -> tuple[Any, ...]:
@@ -225,10 +258,12 @@ def _budget(o: Options, server: Server) -> Tree:
 
 
 def _network_policy(o: Options, server: Server) -> Tree:
-    def ports(*who: str) -> list[int]:
-        return [port.number for port in server.ports if port.reached_by in who]
+    def pods_of(name: str) -> list[Tree]:
+        return [{"podSelector": {"matchLabels": pods.labels(replace(o, name=name), server)}}]
 
-    own = [{"podSelector": {"matchLabels": pods.labels(o, server)}}]
+    clients = _numbers(server, "clients")
+    own, own_ports = pods_of(o.name), _tcp(CENSUS_PORT, *_numbers(server, "peers", "clients"))
+    asked_by, asks = (o.among.asked_by, o.among.asks) if o.among else ((), ())
     api: list[Any] = [
         Why("The Kubernetes API, as the Service's port and as the API server's own. Where yours is another, add it."),
         {"ports": _tcp(*API_PORTS)},
@@ -245,20 +280,18 @@ def _network_policy(o: Options, server: Server) -> Tree:
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [
                 Why("Only the set's own Pods: census, the server's port for its peers, and that for clients, as one."),
-                {"from": own, "ports": _tcp(CENSUS_PORT, *ports("peers", "clients"))},
-                Why(
-                    "Clients from anywhere. The server asks nobody for a password, so name yours where you can:\n"
-                    f'  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'
-                ),
-                {"ports": _tcp(*ports("clients"))},
+                {"from": own, "ports": own_ports},
+                *({"from": pods_of(name), "ports": _tcp(*_numbers(server, "peers"))} for name in asked_by),
+                *(_from_clients(o, clients) if clients else ()),
                 Why("Metrics of server and peerboot, for a Prometheus in a namespace of this name."),
                 {
                     "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-                    "ports": _tcp(*ports("scrapers"), METRICS_PORT),
+                    "ports": _tcp(*_numbers(server, "scrapers"), METRICS_PORT),
                 },
             ],
             "egress": [
-                {"to": own, "ports": _tcp(CENSUS_PORT, *ports("peers", "clients"))},
+                {"to": own, "ports": own_ports},
+                *({"to": pods_of(name), "ports": _tcp(*numbers)} for name, numbers in asks),
                 Why(
                     "DNS anywhere, for a node-local cache (169.254.20.10) is no Pod that a selector could name. TCP as "
                     "well as UDP: the answers of larger sets do not fit into a datagram. Most networks look at the "
@@ -270,6 +303,20 @@ def _network_policy(o: Options, server: Server) -> Tree:
             ],
         },
     }
+
+
+def _from_clients(o: Options, numbers: tuple[int, ...]) -> tuple[Any, ...]:
+    return (
+        Why(
+            "Clients from anywhere. The server asks nobody for a password, so name yours where you can:\n"
+            f'  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'
+        ),
+        {"ports": _tcp(*numbers)},
+    )
+
+
+def _numbers(server: Server, *who: str) -> tuple[int, ...]:
+    return tuple(port.number for port in server.ports if port.reached_by in who)
 
 
 def _tcp(*numbers: int) -> list[Row]:

@@ -19,6 +19,20 @@ QUANTITY = re.compile(r"[1-9][0-9]{0,11}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])?")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Among:
+    """What is known of a StatefulSet that is one of several."""
+
+    name: str
+    """Of the whole."""
+    forms: bool
+    """Whether its Pods form the cluster."""
+    asked_by: tuple[str, ...]
+    """Names of the sets whose Pods reach its peers' ports."""
+    asks: tuple[tuple[str, tuple[int, ...]], ...]
+    """Names of the sets whose peers' ports its Pods reach, and these ports."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """One choice of each. Empty text: not given."""
 
@@ -43,6 +57,10 @@ class Options:
     """The census key to embed."""
     made_by: str = ""
     """The command line, for the first comment."""
+    split: bool = False
+    """Each role is a StatefulSet of its own."""
+    among: Among | None = None
+    """Of one of those sets."""
 
     @property
     def peers(self) -> str:
@@ -52,7 +70,12 @@ class Options:
     @property
     def anchor(self) -> str:
         """The anchor's ConfigMap; empty when there is none."""
-        return f"{self.name}-anchor" if self.rbac else ""
+        return f"{self.name}-anchor" if self.rbac and self.forms else ""
+
+    @property
+    def forms(self) -> bool:
+        """Whether its Pods form a cluster."""
+        return self.among is None or self.among.forms
 
     @property
     def files(self) -> str:
@@ -62,7 +85,7 @@ class Options:
     @property
     def secret_name(self) -> str:
         """The Secret with the census key."""
-        return f"{self.name}-census"
+        return f"{self.among.name if self.among else self.name}-census"
 
     @property
     def secret_command(self) -> str:

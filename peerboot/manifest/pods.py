@@ -1,9 +1,10 @@
-"""The StatefulSet: its Pod's containers, probes, volumes and rights. Pure."""
+"""The StatefulSet: its Pod's containers, probes and rights. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from peerboot.manifest import volumes
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import FILES_DIR, Server, Use
 from peerboot.manifest.writer import Row, Tree, Why, why
@@ -59,7 +60,7 @@ def stateful_set(o: Options, server: Server) -> Tree:
                 "persistentVolumeClaimRetentionPolicy stays what it is by default, Retain: a volume is deleted by you. "
                 "A Pod that comes back on an old one is recognised."
             ),
-            "volumeClaimTemplates": [_claim(o)],
+            "volumeClaimTemplates": [volumes.claim(o)],
         },
     }
 
@@ -106,7 +107,7 @@ def _pod(o: Options, server: Server) -> Tree:
         **_pod_security(server),
         **_spread(o, server),
         **_containers(o, server),
-        "volumes": _volumes(o, server),
+        "volumes": volumes.volumes(o, server),
     }
 
 
@@ -275,6 +276,15 @@ def _counts(o: Options) -> list[Any]:
             live,
         ]
     count = Row(name="PEERBOOT_REPLICAS", value=str(o.replicas))
+    if o.rbac and not o.forms:
+        return [
+            Why(
+                "How many there are on the day that they are made. `kubectl scale` needs no change of it, for the live "
+                "number is read from the StatefulSet."
+            ),
+            count,
+            live,
+        ]
     if not o.rbac:
         return [
             Why("Equal to .spec.replicas. Raise it, and let all Pods restart, before you scale beyond it."),
@@ -342,54 +352,5 @@ def _resources(o: Options, use: Use) -> Tree:
         "resources": {
             "requests": Row(cpu=use.cpu, memory=use.memory),
             "limits": Row(memory=use.memory_limit),
-        },
-    }
-
-
-# ------------------------------------------------------------------- volumes
-
-
-def _volumes(o: Options, server: Server) -> list[Any]:
-    token = [
-        Why("What the kubelet would mount everywhere, for peerboot alone; the token is renewed every hour."),
-        {
-            "name": "token",
-            "projected": {
-                "sources": [
-                    {"serviceAccountToken": Row(path="token", expirationSeconds=3600)},
-                    {"configMap": Row(name="kube-root-ca.crt", items=[Row(key="ca.crt", path="ca.crt")])},
-                    {"downwardAPI": Row(items=[Row(path="namespace", fieldRef=Row(fieldPath="metadata.namespace"))])},
-                ]
-            },
-        },
-    ]
-    return [
-        Why("The server's config file, in memory: a new Pod starts without one, and so without permission to start."),
-        {"name": "output", "emptyDir": Row(medium="Memory", sizeLimit="8Mi")},
-        *([{"name": "files", "configMap": Row(name=o.files)}] if server.files else []),
-        *_tmp(server),
-        Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
-        {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
-        *(token if o.rbac else []),
-    ]
-
-
-def _tmp(server: Server) -> list[Any]:
-    if not server.tmp:
-        return []
-    return [
-        Why("The server's root file system cannot be written; what it must unpack goes here."),
-        {"name": "tmp", "emptyDir": Row(sizeLimit=server.tmp)},
-    ]
-
-
-def _claim(o: Options) -> Tree:
-    named = {} if o.storage_class is None else {"storageClassName": o.storage_class}
-    return {
-        "metadata": {"name": "data"},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            **named,
-            "resources": {"requests": {"storage": o.storage}},
         },
     }

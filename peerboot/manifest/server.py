@@ -69,6 +69,23 @@ class Server:
     files: Tree = field(default_factory=dict)
     """Files that the server's container sees below ``FILES_DIR``, from a ConfigMap: name to ``Text``, with comments."""
     env: Tree = field(default_factory=dict)
-    """The system's own settings of peerboot, by name."""
+    """The system's own settings of peerboot, by name. Fields in a value: name and replicas, of the whole."""
     container: Tree = field(default_factory=dict)
     """Whatever else stands in its container."""
+    split: tuple[Part, ...] = ()
+    """The StatefulSets of ``--split``, in the order in which they are made; empty: there is no such option."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One StatefulSet of several that are one cluster, with one Secret."""
+
+    server: Server
+    suffix: str
+    """Of its name; the part that clients reach has none."""
+    most: int = 0
+    """It has no more Pods than that; 0: as many as ``--replicas`` says."""
+    forms: bool = True
+    """Whether its Pods form a cluster, which an anchor then remembers."""
+    asks: tuple[str, ...] = ()
+    """Suffixes of the parts whose peers' ports its Pods reach too."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from peerboot.manifest import objects
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
 from peerboot.outside import yaml
@@ -15,7 +16,19 @@ from tools import manifests
 Object = dict[str, Any]
 ETCD = manifests.SHOWN | manifests.OTHERS
 VARIANTS = ETCD | manifests.KAFKA
-NAMES, ETCD_NAMES, KAFKA_NAMES = sorted(VARIANTS), sorted(ETCD), sorted(manifests.KAFKA)
+PARTS = {
+    f"{kind}:{part}": (options, part)
+    for kind, options, whole in (
+        ("split", ("--split",), "kafka"),
+        ("split-one-plain", ("--split", "--plain-sidecar", "--replicas", "1"), "kafka"),
+        ("split-without", ("--split", "--no-rbac", "--name", "log", "--namespace", "shop", "--replicas", "5"), "log"),
+    )
+    for part in (whole, f"{whole}-controllers")
+}
+"""Each StatefulSet of --split as a variant of its own: options, and the name of the set."""
+VARIANTS |= {name: options for name, (options, _) in PARTS.items()}
+NAMES, ETCD_NAMES = sorted(VARIANTS), sorted(ETCD)
+KAFKA_NAMES = sorted(set(NAMES) - set(ETCD))
 NATIVE = sorted(name for name, options in VARIANTS.items() if "--plain-sidecar" not in options)
 PLAIN = sorted(set(NAMES) - set(NATIVE))
 ORDERED = sorted(name for name, options in VARIANTS.items() if "--ordered-ready" in options)
@@ -89,8 +102,13 @@ class Variant:
 @cache
 def variant(name: str) -> Variant:
     """One variant, parsed by a loader that refuses a key given twice."""
-    options, adds, text = manifests.make(*VARIANTS[name], system="kafka" if name in manifests.KAFKA else "etcd")
-    return Variant(options, adds, text, tuple(parse(text)))
+    options, adds, text = manifests.make(*VARIANTS[name], system="etcd" if name in ETCD else "kafka")
+    made = parse(text)
+    if name in PARTS:
+        which = PARTS[name][1]
+        [(options, adds)] = [(o, each) for o, each in objects.parts(options, adds) if o.name == which]
+        made = [each for each in made if each["metadata"]["labels"]["app.kubernetes.io/instance"] == which]
+    return Variant(options, adds, text, tuple(made))
 
 
 def parse(text: str) -> list[Object]:

@@ -122,6 +122,19 @@ def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str], args: li
     assert capsys.readouterr() == ("", f"peerboot: {say}\n")
 
 
+def test_only_kafka_can_be_split(capsys: pytest.CaptureFixture[str]) -> None:
+    """--split of etcd, and a name that is too long once a set of it has its suffix: exit 2, one line."""
+    assert cli.main(["manifest", "etcd", "--split"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "peerboot: --split is not for etcd: all its servers are alike: drop it\n",
+    )
+    assert cli.main(["manifest", "kafka", "--split", "--name", "a" * 41]) == 2
+    assert capsys.readouterr().err.startswith(
+        "peerboot: --name=aaaaaaaaaaaaaaaaaaaa… has 53 characters: use 52 at most"
+    )
+
+
 def test_kafka_refuses_to_form_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     """--ordered-ready of Kafka: exit 2, one line that says why."""
     assert cli.main(["manifest", "kafka", "--ordered-ready"]) == 2
@@ -203,5 +216,5 @@ def test_the_variants_are_one_text_each() -> None:
     made = manifests.variants()
     assert set(manifests.SHOWN) | set(manifests.KAFKA_SHOWN) <= set(made)
     for name, text in made.items():
-        system = "kafka" if name in manifests.KAFKA else "etcd"
+        system = "kafka" if name in manifests.KAFKA | manifests.KAFKA_SPLIT else "etcd"
         assert text.startswith(f"# Made by `peerboot manifest {system}"), name

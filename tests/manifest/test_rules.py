@@ -50,8 +50,11 @@ def test_the_governing_service_shows_pods_that_are_not_ready(name: str) -> None:
 
 @every_variant
 def test_the_client_service_shows_only_pods_that_are_ready(name: str) -> None:
-    """A Service with an address of its own and the client port alone."""
+    """A Service with an address of its own and the client port alone; none for a set that has no clients."""
     found = variant(name)
+    if not found.ports("clients"):
+        assert [o["metadata"]["name"] for o in found.of("Service")] == [found.options.peers]
+        return
     spec = found.one("Service", found.options.name)["spec"]
     assert spec["ports"] == [{"name": name, "port": port, "targetPort": port} for name, port in found.ports("clients")]
     assert ("clusterIP" in spec, "publishNotReadyAddresses" in spec) == (False, False)
@@ -215,8 +218,9 @@ def test_what_kills_etcd_is_generous_and_needs_no_quorum(name: str) -> None:
 
 @pytest.mark.parametrize("name", KAFKA_NAMES)
 def test_what_kills_kafka_needs_no_quorum_and_ends_no_wait(name: str) -> None:
-    """Both ask the controllers' port, which opens without a leader. Before it is open nothing ends the container, which
-    waits for its permit; after that two minutes without a connection do.
+    """Both ask the controllers' port, which opens without a leader, or the only one of brokers of a set of their own.
+    Before it is open nothing ends the container, which waits for its permit; after that two minutes without a
+    connection do.
     """
     found = variant(name)
     asked = {
@@ -224,7 +228,8 @@ def test_what_kills_kafka_needs_no_quorum_and_ends_no_wait(name: str) -> None:
         for probe, spec in probes(found.server).items()
         if probe != "readinessProbe"
     }
-    assert asked == {"startupProbe": ("controller", 2 * (2**31 - 1)), "livenessProbe": ("controller", 120)}
+    port = "controller" if found.ports("peers") else "client"
+    assert asked == {"startupProbe": (port, 2 * (2**31 - 1)), "livenessProbe": (port, 120)}
 
 
 @pytest.mark.parametrize("name", KAFKA_NAMES)
@@ -340,9 +345,18 @@ def test_the_network_policy_lets_in_what_is_needed(name: str) -> None:
     spec = found.one("NetworkPolicy")["spec"]
     own = [{"podSelector": {"matchLabels": found.template["metadata"]["labels"]}}]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    peers, clients, metrics = spec["ingress"]
+    peers, *others, metrics = spec["ingress"]
     assert (peers["from"], _ports(peers)) == (own, _tcp(found, "peers", "clients") | {("TCP", 7070)})
-    assert ("from" in clients, _ports(clients)) == (False, _tcp(found, "clients"))
+    if found.ports("clients"):
+        clients = others.pop()
+        assert ("from" in clients, _ports(clients)) == (False, _tcp(found, "clients"))
+    if others:
+        [brokers] = others
+        [whole] = brokers["from"]
+        assert whole["podSelector"]["matchLabels"]["app.kubernetes.io/instance"] == found.options.name.removesuffix(
+            "-controllers"
+        )
+        assert (found.options.name.endswith("-controllers"), _ports(brokers)) == (True, {("TCP", 9093)})
     assert _ports(metrics) == _tcp(found, "scrapers") | {("TCP", 7072)}
 
 
@@ -352,7 +366,10 @@ def test_the_network_policy_lets_out_what_is_needed(name: str) -> None:
     the Service (CoreDNS, OpenShift, Gardener); the API server where there are rights in it.
     """
     found = variant(name)
-    own, dns, *api = found.one("NetworkPolicy")["spec"]["egress"]
+    own, *others, dns = found.one("NetworkPolicy")["spec"]["egress"][: -1 if found.options.rbac else None]
+    api = found.one("NetworkPolicy")["spec"]["egress"][-1:] if found.options.rbac else []
+    asks = [] if found.options.among is None else [({("TCP", port) for port in p}) for _, p in found.options.among.asks]
+    assert [_ports(rule) for rule in others] == asks
     assert own["to"] == [{"podSelector": {"matchLabels": found.template["metadata"]["labels"]}}]
     assert _ports(own) == _tcp(found, "peers", "clients") | {("TCP", 7070)}
     assert ("to" in dns, _ports(dns)) == (
@@ -414,3 +431,22 @@ def test_the_ports_are_those_that_kafka_listens_on() -> None:
         "controller": int(str(defaults["PEERBOOT_KAFKA_CONTROLLER_PORT"])),
     }
     assert str(defaults["PEERBOOT_KAFKA_LOG_DIRS"]).startswith(f"{mounts(found.server)['data']}/")
+
+
+def test_the_two_sets_of_a_split_kafka_are_one_cluster() -> None:
+    """Brokers name the controllers' headless Service and have other node ids; controllers know how many brokers there
+    are, and are never more than three; both have one Secret, and only controllers an anchor.
+    """
+    for kind, whole, brokers, controllers in (("split", "kafka", 3, 3), ("split-without", "log", 5, 3)):
+        told, quorum = variant(f"{kind}:{whole}"), variant(f"{kind}:{whole}-controllers")
+        assert (told.set["replicas"], quorum.set["replicas"]) == (brokers, controllers)
+        [one], [other] = [[env(c) for c in found.programs] for found in (told, quorum)]
+        ours = {key: value for key, value in one.items() if key.startswith("PEERBOOT_KAFKA")}
+        assert ours == {
+            "PEERBOOT_KAFKA_ROLES": "broker",
+            "PEERBOOT_KAFKA_CONTROLLERS": quorum.options.peers,
+            "PEERBOOT_KAFKA_NODE_ID_BASE": "100",
+        }
+        theirs = {key: value for key, value in other.items() if key.startswith("PEERBOOT_KAFKA")}
+        assert theirs == {"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": str(brokers)}
+        assert told.options.secret_name == quorum.options.secret_name == f"{whole}-census"

@@ -1,0 +1,57 @@
+"""The Pod's volumes, and the claim of the one that keeps the data. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peerboot.manifest.options import Options
+from peerboot.manifest.server import Server
+from peerboot.manifest.writer import Row, Tree, Why
+
+
+def volumes(o: Options, server: Server) -> list[Any]:
+    """Of the Pod, beside the one for data."""
+    token = [
+        Why("What the kubelet would mount everywhere, for peerboot alone; the token is renewed every hour."),
+        {
+            "name": "token",
+            "projected": {
+                "sources": [
+                    {"serviceAccountToken": Row(path="token", expirationSeconds=3600)},
+                    {"configMap": Row(name="kube-root-ca.crt", items=[Row(key="ca.crt", path="ca.crt")])},
+                    {"downwardAPI": Row(items=[Row(path="namespace", fieldRef=Row(fieldPath="metadata.namespace"))])},
+                ]
+            },
+        },
+    ]
+    return [
+        Why("The server's config file, in memory: a new Pod starts without one, and so without permission to start."),
+        {"name": "output", "emptyDir": Row(medium="Memory", sizeLimit="8Mi")},
+        *([{"name": "files", "configMap": Row(name=o.files)}] if server.files else []),
+        *_tmp(server),
+        Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
+        {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
+        *(token if o.rbac else []),
+    ]
+
+
+def _tmp(server: Server) -> list[Any]:
+    if not server.tmp:
+        return []
+    return [
+        Why("The server's root file system cannot be written; what it must unpack goes here."),
+        {"name": "tmp", "emptyDir": Row(sizeLimit=server.tmp)},
+    ]
+
+
+def claim(o: Options) -> Tree:
+    """Of the volume for data."""
+    named = {} if o.storage_class is None else {"storageClassName": o.storage_class}
+    return {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            **named,
+            "resources": {"requests": {"storage": o.storage}},
+        },
+    }
