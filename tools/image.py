@@ -186,6 +186,8 @@ def build_etcd(base: str, tag: str) -> str:
 
 def make_java() -> Path:
     """A Java without what only a compiler or a screen needs, of this machine's JDK; kept between builds."""
+    if shutil.which("jlink") is None:
+        raise ImageError("there is no jlink here: install a JDK (Debian: apt-get install default-jdk-headless)")
     java = Path(shutil.which("java") or "/usr/bin/java").resolve()
     kept = WORK / "java" / java.parents[1].name
     made = kept / "openjdk"

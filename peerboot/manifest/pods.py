@@ -302,10 +302,7 @@ def _counts(o: Options) -> list[Any]:
 
 def _server(o: Options, server: Server) -> Tree:
     readiness = {
-        **why(
-            "By the server's own word, as peerboot last heard it: in the cluster, with a quorum, no learner. Its own "
-            "pages differ by release, and an old one calls a learner healthy. The port is peerboot's."
-        ),
+        **why(server.ready),
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": 7070},
             "periodSeconds": 2,

@@ -56,6 +56,11 @@ class Server:
     """livenessProbe and readinessProbe where a Pod is made only when the one before is Ready: without a quorum."""
     not_ordered: str = ""
     """Why ``--ordered-ready`` is refused, and what to do; empty where ``ordered`` says how."""
+    ready: str = (
+        "By the server's own word, as peerboot last heard it: in the cluster, with a quorum, no learner. Its own pages "
+        "differ by release, and an old one calls a learner healthy. The port is peerboot's."
+    )
+    """The comment on the readiness probe, which asks peerboot."""
     clients: str = "For clients: http://{name}:{port} leads to Pods that are ready."
     """The comment on the client Service. Fields: name and port of the Service."""
     grace: int = 60

@@ -71,14 +71,16 @@ log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
 ENVIRONMENT = [
     Why(
         "Options of the server's own Java. A server whose heap is full ends and is started again, instead of going on "
-        "by halves. Its log goes to the container's output: with Kafka's own file for that, most of it would be "
-        "written once more into files that nobody deletes, and what the controller says into those alone. The heap is "
-        "Kafka's own default, 1 GiB; KAFKA_HEAP_OPTS sets another, then also for what `kubectl exec` starts here."
+        "by halves. A Pod has another address after each start: Java would keep the old one for 30 s. The log goes to "
+        "the container's output: with Kafka's own file for that, most of it would be written once more into files that "
+        "nobody deletes, and what the controller says into those alone. The heap is Kafka's own default, 1 GiB, or "
+        "KAFKA_HEAP_OPTS, which is then also that of what `kubectl exec` starts here."
     ),
     Row(
         name="EXTRA_ARGS",
-        value=f"-name kafkaServer -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile=file:{FILES_DIR}/"
-        f"log4j2.properties -Dlog4j.configuration=file:{FILES_DIR}/log4j.properties",
+        value="-name kafkaServer -XX:+ExitOnOutOfMemoryError -Dsun.net.inetaddr.ttl=5 "
+        f"-Dlog4j2.configurationFile=file:{FILES_DIR}/log4j2.properties "
+        f"-Dlog4j.configuration=file:{FILES_DIR}/log4j.properties",
     ),
     Why("Kafka's scripts want a directory that they can write."),
     Row(name="LOG_DIR", value="/tmp"),  # noqa: S108 - of the container
@@ -116,6 +118,10 @@ _COMBINED = Server(
     not_ordered=(
         "its set would form with ordinal 0 alone, and brokers that form alone keep one copy of everything: drop it, "
         "all Pods are made at once"
+    ),
+    ready=(
+        "By the leader's own word, as peerboot last heard it: in sync with it, and a broker is registered and not "
+        "fenced. Kafka itself has no page that says so. The port is peerboot's."
     ),
     clients=(
         "For clients' first connection: {name}:{port} leads to brokers that are ready, and they tell each client the "
