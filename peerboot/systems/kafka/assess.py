@@ -11,17 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from peerboot.model import ClusterView, Member, Registration, ServerView
+from peerboot.model import ClusterView, Member, ServerView
 from peerboot.systems.kafka import ids
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
-from peerboot.systems.kafka.registered import Registry
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka.values import Quorum, Replica
 
-Brokerage = tuple[bool, tuple[Registration, ...]]
-"""Whether the own broker serves, and the registrations of others that are gone."""
 AT_ONCE = 16
 MAX_SERVERS = 64
 ALIVE_MS = 4000
@@ -58,15 +55,13 @@ async def look(
     timeout: float,
     now: float,
     prefer: str,
-    registry: Registry,
 ) -> ClusterView:
     """Ask the controllers; at rest the own one, and the one that it says leads. Never raises.
 
-    ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer. ``registry``: what
-    was heard of brokers that are gone.
+    ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer.
     """
     own = config.identity.pod
-    broker = asyncio.create_task(_own_broker(config, addresses, timeout, registry, now))
+    broker = asyncio.create_task(_broker_serves(config, addresses.get(own, ()), timeout))
     try:
         if rest and addresses.get(own):
             few = await _own_and_leader(config, addresses, timeout)
@@ -132,36 +127,29 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
     return None
 
 
-async def _own_broker(
-    config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, registry: Registry, now: float
-) -> Brokerage:
-    """Whether this Pod's broker is registered and unfenced, by its own word (true where it is none), and whose else is
-    registered although it is gone.
-    """
+async def _broker_serves(config: KafkaConfig, addresses: Iterable[str], timeout: float) -> bool:
+    """Whether this Pod's broker is registered and unfenced, by its own word; true where it is none."""
     from peerboot.outside.kafka import Bounds, KafkaError
 
     if not config.is_broker:
-        return True, ()
+        return True
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
-    own = config.identity.pod
-    for address in addresses.get(own, ())[:4]:
-        async with connect(config, own, address, "broker", bounds) as kafka:
+    for address in tuple(addresses)[:4]:
+        async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
             try:
-                nodes = await kafka.describe_cluster(fenced=True)
+                nodes = await kafka.describe_cluster()
             except KafkaError:
                 continue
-            serves = any(node.id == config.node and not node.fenced for node in nodes.nodes)
-            return serves, await registry.look(config, kafka, nodes, addresses, now) if serves else ()
-    return False, ()
+            return any(node.id == config.node and not node.fenced for node in nodes.nodes)
+    return False
 
 
-def _with_broker(view: ClusterView, own: str, broker: Brokerage) -> ClusterView:
-    """Note at the own server's view whether clients are served there, and what is registered still."""
+def _with_broker(view: ClusterView, own: str, serves: bool) -> ClusterView:
+    """Note at the own server's view whether clients are served there."""
     import msgspec
 
-    serves, registrations = broker
     views = tuple(msgspec.structs.replace(one, open=serves) if one.pod == own else one for one in view.views)
-    return msgspec.structs.replace(view, views=views, registrations=registrations)
+    return msgspec.structs.replace(view, views=views)
 
 
 def _view(

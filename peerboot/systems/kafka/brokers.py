@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from peerboot.model import ClusterView, Member, ServerView
 from peerboot.systems.kafka import assess, ids
-from peerboot.systems.kafka.assess import Brokerage, Seen
+from peerboot.systems.kafka.assess import Seen
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
-from peerboot.systems.kafka.registered import Registry
 
 MOST_CONTROLLERS = 16
 """Addresses of the controllers' Service that are asked."""
@@ -29,15 +28,15 @@ async def look(
     timeout: float,
     now: float,
     prefer: str,
-    registry: Registry,
 ) -> ClusterView:
     """Ask the own broker, and the controllers where it does not know a quorum. Never raises.
 
     ``addresses``: by pod of this set, and those of the controllers by the name of their Service.
     """
-    told, broker = await _own(config, addresses, timeout, registry, now)
+    own = config.identity.pod
+    told, serves = await _own(config, addresses.get(own, ()), timeout)
     if told is not None and told.quorum is not None and assess.stands(told.quorum):
-        return _view(config, told, addresses, broker, now)
+        return _view(config, told, addresses, serves, now)
     places = addresses.get(config.quorum_service, ())[:MOST_CONTROLLERS]
     answers = await asyncio.gather(*(assess.one_controller(config, "", [place], timeout) for place in places))
     seen = [one for one in answers if one is not None]
@@ -45,23 +44,19 @@ async def look(
     found = leading.get(prefer) or (next(iter(leading.values())) if len(leading) == 1 else None)
     if found is None:
         return ClusterView(elsewhere=_why_none(config, places, seen, len(leading)), at=now)
-    return _view(config, found, addresses, broker, now)
+    return _view(config, found, addresses, serves, now)
 
 
-async def _own(
-    config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, registry: Registry, now: float
-) -> tuple[Seen | None, Brokerage]:
-    """What the own broker passes on, None while it does not answer; whether it is registered and unfenced, and who else
-    is registered although it is gone.
-    """
+async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) -> tuple[Seen | None, bool]:
+    """What the own broker passes on, None while it does not answer; and whether it is registered and unfenced."""
     from peerboot.outside.kafka import Bounds, KafkaError
 
     own = config.identity.pod
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
-    for address in addresses.get(own, ())[:4]:
+    for address in addresses[:4]:
         async with connect(config, own, address, "broker", bounds) as kafka:
             try:
-                nodes = await kafka.describe_cluster(fenced=True)
+                nodes = await kafka.describe_cluster()
             except KafkaError:
                 continue
             try:
@@ -69,10 +64,8 @@ async def _own(
             except KafkaError:
                 quorum = None  # while there is no leader it does not answer
             serves = any(node.id == config.node and not node.fenced for node in nodes.nodes)
-            gone = await registry.look(config, kafka, nodes, addresses, now) if serves else ()
-            seen = Seen(own, address, nodes.cluster, -1 if quorum is None else quorum.leader, quorum)
-            return seen, (serves, gone)
-    return None, (False, ())
+            return Seen(own, address, nodes.cluster, -1 if quorum is None else quorum.leader, quorum), serves
+    return None, False
 
 
 def _why_none(config: KafkaConfig, places: Sequence[str], seen: Sequence[Seen], leaders: int) -> str:
@@ -97,13 +90,12 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _view(
-    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], broker: Brokerage, now: float
+    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], serves: bool, now: float
 ) -> ClusterView:
     """The brokers of this set that follow the leader now, as members."""
     quorum = told.quorum
     assert quorum is not None  # noqa: S101 - the caller has looked
     members, views = [], []
-    serves, registrations = broker
     lead = quorum.voter(quorum.leader)
     for replica in assess.observers_of(config, quorum, addresses):
         pod, member = config.pod_of(replica.id), ids.member_id(replica.id, replica.directory)
@@ -126,7 +118,6 @@ def _view(
         cluster=told.cluster,
         members=tuple(members),
         views=tuple(views),
-        registrations=registrations,
         unmanaged=_unmanaged(config, told),
         at=now,
     )

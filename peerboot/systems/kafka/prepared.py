@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -79,13 +80,21 @@ class Kafka:
         timeout: float,
         now: float,
     ) -> ClusterView:
-        own, registry = self._own_cluster, self._registry
+        gone = asyncio.create_task(self._registry.look(self.config, addresses, timeout, now))
+        try:
+            view = await self._look(addresses, rest=rest, timeout=timeout, now=now)
+            return msgspec.structs.replace(view, registrations=await gone)
+        finally:
+            gone.cancel()
+
+    async def _look(
+        self, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+    ) -> ClusterView:
+        own = self._own_cluster
         if self.config.is_controller:
-            view = await assess.look(
-                self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own, registry=registry
-            )
+            view = await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
         else:
-            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own, registry=registry)
+            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
         if not view.quorum or not self._lost:
             return view
         only_here, untold = await copies.look(self.config, view, addresses, timeout)

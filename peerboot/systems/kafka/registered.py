@@ -1,23 +1,25 @@
 """Brokers that are gone with their Pods and are registered still: which, and what they hold. Kafka tells from 4.0 on.
 
-Who is fenced is asked with every look, what it holds once a minute at most: that is a question about every topic.
+Who is fenced is asked every few seconds, what it holds once a minute at most: that is a question about every topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peerboot.model import Registration
 from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.connect import connect
 
 if TYPE_CHECKING:
-    from peerboot.outside.kafka import Kafka
     from peerboot.outside.kafka.values import Metadata, Nodes
 
 ONCE = 60.0
 """Seconds between two questions about every topic."""
+PAUSE = 5.0
+"""Seconds between two questions about who is fenced."""
 UNKNOWN = "what is not known yet"
 
 
@@ -25,27 +27,19 @@ UNKNOWN = "what is not known yet"
 class Registry:
     """What was heard last."""
 
-    at: float = -1.0
+    asked_at: float = -1e9
     nodes: tuple[int, ...] = ()
-    holds: Mapping[int, str] | None = None
+    """Those that are gone."""
+    held_at: float = -1e9
+    holds: Mapping[int, str] = field(default_factory=dict)
 
     async def look(
-        self, config: KafkaConfig, kafka: Kafka, nodes: Nodes, addresses: Mapping[str, tuple[str, ...]], now: float
+        self, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, now: float
     ) -> tuple[Registration, ...]:
-        """The registrations of gone Pods of this set, by a broker that has just told ``nodes``; never raises."""
-        from peerboot.outside.kafka import KafkaError
-
-        gone = gone_of(config, nodes, addresses)
-        if not gone:
-            self.nodes = ()
-            return ()
-        if gone != self.nodes or now - self.at >= ONCE or self.holds is None:
-            self.nodes, self.at, self.holds = gone, now, None
-            try:
-                self.holds = held_by(await kafka.metadata(None), gone)
-            except KafkaError:
-                # Whoever is not known to hold nothing is left alone.
-                self.holds = dict.fromkeys(gone, UNKNOWN)
+        """The registrations of gone Pods of this set, by this Pod's broker. Never raises."""
+        if config.is_broker and now - self.asked_at >= PAUSE:
+            self.asked_at = now
+            await self._ask(config, addresses, timeout, now)
         return tuple(
             Registration(
                 pod=config.pod_of(node),
@@ -53,8 +47,27 @@ class Registry:
                 holds=self.holds.get(node, UNKNOWN),
                 remedy=f"`peerboot kafka drain {config.pod_of(node)} --yes` makes them anew at the other brokers",
             )
-            for node in gone
+            for node in self.nodes
         )
+
+    async def _ask(
+        self, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, now: float
+    ) -> None:
+        from peerboot.outside.kafka import Bounds, KafkaError
+
+        known, self.nodes = self.nodes, ()
+        bounds = Bounds(open=timeout, read=timeout, call=timeout)
+        for address in addresses.get(config.identity.pod, ())[:4]:
+            async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
+                try:
+                    self.nodes = gone_of(config, await kafka.describe_cluster(fenced=True), addresses)
+                    if self.nodes and (self.nodes != known or now - self.held_at >= ONCE):
+                        self.holds = {}  # whoever is not known to hold nothing is left alone
+                        self.holds = held_by(await kafka.metadata(None), self.nodes)
+                        self.held_at = now
+                except KafkaError:
+                    continue
+            return
 
 
 def gone_of(config: KafkaConfig, nodes: Nodes, addresses: Mapping[str, tuple[str, ...]]) -> tuple[int, ...]:

@@ -39,6 +39,8 @@ class Survey(Value, frozen=True, kw_only=True):
     """``metadata.version``."""
     brokers: Mapping[int, Broker]
     """Those that are registered; before 4.0 a cluster names only those that are alive."""
+    maybe_alive: frozenset[int]
+    """Those that any answer calls alive, though another does not: they change all the time."""
     tells_fenced: bool
     """It names fenced brokers too (4.0 and later)."""
     parts: tuple[Part, ...]
@@ -67,6 +69,7 @@ async def partitions(brokers: Brokers) -> Survey:
         cluster=told.cluster,
         level=server.level("metadata.version"),
         brokers=found,
+        maybe_alive=frozenset(alive | {node.id for node in nodes.nodes if not node.fenced}),
         tells_fenced=server.ranges.get(DESCRIBE_CLUSTER, (0, 0))[1] >= 2,
         parts=tuple(_parts(told, moves)),
         moves=tuple((move.topic, move.partition) for move in moves),

@@ -32,7 +32,7 @@ async def look(brokers: Brokers) -> Survey:
 def check(found: Survey, brokers: Brokers, node: int, name: str) -> tuple[str, bool]:
     """What is so, and whether there is anything to do; raises ``RefusedError``."""
     one, called = found.brokers.get(node), who(node, name)
-    if one is not None and one.alive:
+    if node in found.maybe_alive:
         raise RefusedError(
             f"{called} is alive: Kafka would forget it all the same, and it would go on without being part of the "
             f"cluster. Drain it (`peerboot kafka drain {name}`), scale the StatefulSet down, and run this again"
