@@ -27,8 +27,8 @@ async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     made = container.set_up(environ)
     if made.settings.system != args.command:
         raise SettingsError(f"PEERBOOT_SYSTEM is {made.settings.system} here: run it in a Pod of {args.command}")
-    addresses = await _addresses(made)
-    return await systems.commands_of(args.command).run_command(args, made.settings, made.system, addresses)
+    run = systems.commands_of(args.command).run_command
+    return await run(args, made.settings, made.system, lambda: _addresses(made))
 
 
 async def _addresses(made: container.SetUp) -> Mapping[str, tuple[str, ...]]:

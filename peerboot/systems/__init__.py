@@ -8,7 +8,7 @@ the entry-point group ``peerboot.systems``, whose entries name an object that fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -113,9 +113,12 @@ class BringsCommands(Protocol):
         args: argparse.Namespace,
         settings: Settings,
         prepared: Prepared,
-        addresses: Mapping[str, tuple[str, ...]],
+        find: Callable[[], Awaitable[Mapping[str, tuple[str, ...]]]],
     ) -> int:
-        """Carry one out and print; returns the exit code, raises ``PeerbootError``."""
+        """Carry one out and print; returns the exit code, raises ``PeerbootError``.
+
+        ``find``: asks DNS for the addresses, by pod and by each name of ``also_resolve``.
+        """
 
 
 def names() -> tuple[str, ...]:

@@ -150,7 +150,7 @@ REFUSED = {
         ("orders has 4 replicas of a partition, and 3 other brokers are alive", "start or add brokers first"),
     ),
     "of-several-topics": (
-        drain.too_few([part(0, 3), part(1, 3, topic="more")], {3: Broker(id=3), 0: Broker(id=0)}, {3}),
+        drain.too_few([part(0, 3), part(0, 3, topic="more")], {3: Broker(id=3), 0: Broker(id=0)}, {3}),
         ("more has 2 replicas of a partition (as has orders), and 1 other broker is alive", "or lower its replication"),
     ),
     "a-partition-without-a-leader": (
@@ -184,6 +184,9 @@ def test_what_is_refused_says_what_to_do(said: str, expected: tuple[str, str]) -
 
 ALLOWED = {
     "enough-brokers": drain.too_few([part(0, 1, 3)], BROKERS, {3}),
+    "a-broker-that-is-down-keeps-its-own": drain.too_few(
+        [part(3, 0, 1)], BROKERS | {1: Broker(id=1, alive=False)}, {3}
+    ),
     "a-large-topic-elsewhere": drain.too_few([part(0, 1, 2)], {n: BROKERS[n] for n in (0, 3)}, {3}),
     "the-only-good-copy-leads-there": drain.stuck([part(3, 1, 2, in_sync=(3,), least=2)], BROKERS, {3}),
     "a-topic-elsewhere-is-offline": drain.stuck([part(0, leader=-1)], BROKERS, {3}),

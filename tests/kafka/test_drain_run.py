@@ -175,6 +175,31 @@ async def test_an_interruption_leaves_nothing_half_done() -> None:
 
 
 @turned
+async def test_nobody_reads_any_more() -> None:
+    """The terminal is gone: it ends as by an interruption, and tidies up all the same."""
+    there = world(60)
+    run = Run(there, rate=5000)
+
+    def gone(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    run.drain.tell = gone
+    with pytest.raises(BrokenPipeError):
+        await run.go()
+    assert (there.moving(), {k: v for k, v in there.settings.items() if v}) == ({}, {(4, "3"): {throttle.CORDON: "*"}})
+
+
+@turned
+async def test_what_a_killed_run_began_is_limited_again() -> None:
+    """By the rate of this run: the limits of the earlier one are gone by then."""
+    there = world(1)
+    there.parts["orders", 0].target, there.parts["orders", 0].since = (1, 0), asyncio.get_running_loop().time()
+    await Run(there, rate=5000).go()
+    assert "orders follower.replication.throttled.replicas=0:1" in there.journal
+    assert {k: v for k, v in there.settings.items() if v} == {(4, "3"): {throttle.CORDON: "*"}}
+
+
+@turned
 async def test_what_a_killed_run_left_is_finished() -> None:
     """Moves that it began are waited for and not begun again; its limits end."""
     there = world(3, settings={(4, "1"): {throttle.FOLLOWER_RATE: "5"}, (2, "orders"): {throttle.LEADER_LIST: "0:3"}})
@@ -282,7 +307,8 @@ async def shown(there: World, *argv: str, gone: tuple[int, ...] = ()) -> int:
     """Run a command."""
     args, brokers = asked(*argv), FakeBrokers(there, gone)
     if argv[0] == "drain":
-        return await commands._drain(args, brokers, {3: "db-3"})
+        rate = throttle.rate_of(args.throttle) if args.throttle else 0
+        return await commands._drain(args, brokers, {3: "db-3"}, rate)
     return await commands._unregister(args, brokers, {3: "db-3"})
 
 

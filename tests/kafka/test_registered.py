@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,6 @@ async def test_the_sidecar_forgets_only_what_it_has_checked_again(broker: tuple[
     assert ("still has a replica" in held, "DNS still has its Pod" in there, "is alive" in lives) == (True, True, True)
 
 
-def at(server: Fake, **environ: str) -> KafkaConfig:
+def at(server: Fake, **environ: Any) -> KafkaConfig:
     """The set whose brokers listen there."""
     return made(PEERBOOT_KAFKA_BROKER_PORT=str(server.address.port), **environ)

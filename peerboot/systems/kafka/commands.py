@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +54,15 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(
-    args: argparse.Namespace, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], *, observes: bool
+    args: argparse.Namespace,
+    config: KafkaConfig,
+    find: Callable[[], Awaitable[Mapping[str, tuple[str, ...]]]],
+    *,
+    observes: bool,
 ) -> int:
-    """Carry a command out; returns the exit code. ``addresses``: of the set's Pods. Raises ``PeerbootError``."""
+    """Carry a command out; returns the exit code. ``find``: asks DNS. Raises ``PeerbootError``."""
     from peerboot.outside.kafka import KafkaError
+    from peerboot.systems.kafka import throttle
     from peerboot.systems.kafka.reach import Brokers
 
     if not config.is_broker:
@@ -68,11 +73,13 @@ async def run(
         raise SettingsError("PEERBOOT_MODE=observe changes nothing: run it without --yes, or in a Pod that manages")
     names = [args.brokers] if isinstance(args.brokers, str) else args.brokers
     nodes = {node_of(config, name): name for name in names}
+    rate = throttle.rate_of(args.throttle) if getattr(args, "throttle", "") else 0
+    addresses = await find()
     called = {node: config.pod_of(node) if addresses.get(config.pod_of(node)) else name for node, name in nodes.items()}
     try:
         async with Brokers(config, addresses) as brokers:
             if args.subcommand == "drain":
-                return await _drain(args, brokers, called)
+                return await _drain(args, brokers, called, rate)
             return await _unregister(args, brokers, called)
     except KafkaError as error:
         raise SystemApiError(
@@ -96,11 +103,11 @@ def node_of(config: KafkaConfig, name: str) -> int:
 # ---------------------------------------------------------------------- drain
 
 
-async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, str]) -> int:
+async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, str], rate: int) -> int:
     from peerboot.outside.clock import SystemClock
-    from peerboot.systems.kafka import drain, drain_run, survey, throttle
+    from peerboot.systems.kafka import drain, drain_run, survey
 
-    wish = drain_run.Wish(nodes=called, rate=throttle.rate_of(args.throttle) if args.throttle else 0)
+    wish = drain_run.Wish(nodes=called, rate=rate)
     found = await survey.whole(brokers, wish.nodes)
     if args.undo:
         return await _undo(args, brokers, found, wish)

@@ -125,8 +125,9 @@ def steps(parts: Sequence[Part], brokers: Mapping[int, Broker], leaving: Collect
 
 def too_few(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Collection[int]) -> str:
     """That fewer brokers would be left than a partition has replicas; empty when there are enough."""
-    left = sum(1 for one in brokers.values() if one.alive and one.id not in leaving)
-    short = [part for part in held(parts, leaving) if len(part.before or part.replicas) > left]
+    stay = {one.id for one in brokers.values() if one.alive and one.id not in leaving}
+    left = len(stay)
+    short = [part for part in held(parts, leaving) if _misses(part.before or part.replicas, stay, leaving)]
     if not short:
         return ""
     worst = min(short, key=lambda part: (-len(part.before or part.replicas), part.topic))
@@ -138,6 +139,11 @@ def too_few(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Colle
         f"{'is' if left == 1 else 'are'} alive: start or add brokers first, or lower its replication factor with "
         "`kafka-reassign-partitions.sh`"
     )
+
+
+def _misses(now: Sequence[int], stay: set[int], leaving: Collection[int]) -> bool:
+    """Whether there is no broker for a replica that leaves. One that is down keeps its own: it may come back."""
+    return len(stay - set(now)) < len(set(now) & set(leaving))
 
 
 def stuck(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Collection[int]) -> str:

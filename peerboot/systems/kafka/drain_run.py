@@ -6,6 +6,7 @@ Whatever was planned is asked of the cluster anew before each round, so it may b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -127,6 +128,8 @@ class Drain:
     progress: Progress = field(default_factory=lambda: Progress(0.0))
     limited: set[int] = field(default_factory=set)
     """Brokers that got a rate from this run."""
+    listed: Sequence[Step] = ()
+    """Moves whose topics have lists of this run."""
     under_way: dict[tuple[str, int], Step] = field(default_factory=dict)
 
     async def run(self, found: Survey) -> None:
@@ -198,16 +201,26 @@ class Drain:
         self.progress.parts += len(todo) + len(adopted)
         self.progress.size += sum(max(step.size, 0) for step in (*todo, *adopted))
         for batch in drain.batches(adopted, BATCH):
-            await self._watch({(step.topic, step.index): step for step in batch})
+            self.under_way = {(step.topic, step.index): step for step in batch}
+            await self._limit(batch, found)
+            await self._end(batch)
         for batch in drain.batches(todo, BATCH):
-            if self.wish.rate:
-                nodes = {node for step in batch for node in (*step.before, *step.added)} & set(found.brokers)
-                self.limited |= nodes
-                await self._alter([*throttle.limit(nodes, self.wish.rate), *throttle.listed(batch, add=True)])
+            await self._limit(batch, found)
             await self._begin(batch)
-            await self._watch(self.under_way)
-            if self.wish.rate:
-                await self._alter(throttle.listed(batch, add=False))
+            await self._end(batch)
+
+    async def _limit(self, batch: Sequence[Step], found: Survey) -> None:
+        if self.wish.rate:
+            nodes = {node for step in batch for node in (*step.before, *step.added)} & set(found.brokers)
+            self.limited |= nodes
+            self.listed = batch
+            await self._alter([*throttle.limit(nodes, self.wish.rate), *throttle.listed(batch, add=True)])
+
+    async def _end(self, batch: Sequence[Step]) -> None:
+        await self._watch(self.under_way)
+        if self.wish.rate:
+            await self._alter(throttle.listed(batch, add=False))
+            self.listed = ()
 
     async def _looked_again(self) -> Survey:
         """What is there now. A broker's own list is behind the controllers' by moments, in which an ended move looks as
@@ -312,13 +325,15 @@ class Drain:
         try:
             async with asyncio.timeout(CLEAN):
                 await self._cancel()
-                await self._alter([*self._still_listed(), *throttle.unlimit(self.limited)])
+                await self._alter([*throttle.listed(self.listed, add=False), *throttle.unlimit(self.limited)])
         except (TimeoutError, SystemApiError) as error:
             why = str(error) or f"not done within {CLEAN:g} s"
-            self.tell(f"Could not tidy up ({why}): moves and limits may still be there; the next run ends them.")
+            self._say(f"Could not tidy up ({why}): moves and limits may still be there; the next run ends them.")
 
-    def _still_listed(self) -> tuple[ConfigChange, ...]:
-        return throttle.listed(list(self.under_way.values()), add=False) if self.wish.rate else ()
+    def _say(self, text: str) -> None:
+        """Tell it to whom is still there: that nobody reads any more is one of the reasons to be here."""
+        with contextlib.suppress(OSError):
+            self.tell(text)
 
     async def _cancel(self) -> None:
         from peerboot.outside.kafka import KafkaError
@@ -330,4 +345,4 @@ class Drain:
             await self.brokers.any(lambda kafka: kafka.alter_reassignments(moves))
         except KafkaError as error:
             raise SystemApiError(str(error)) from None
-        self.tell(f"{count(len(moves), 'move')} under way cancelled; those partitions are as they were.")
+        self._say(f"{count(len(moves), 'move')} under way cancelled; those partitions are as they were.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,14 @@ class KafkaSystem:
         args: argparse.Namespace,
         settings: Settings,
         prepared: Prepared,
-        addresses: Mapping[str, tuple[str, ...]],
+        find: Callable[[], Awaitable[Mapping[str, tuple[str, ...]]]],
     ) -> int:
         from peerboot.systems.kafka import commands
         from peerboot.systems.kafka.prepared import Kafka
 
         if not isinstance(prepared, Kafka):
             raise TypeError("these are Kafka's commands")
-        return await commands.run(args, prepared.config, addresses, observes=settings.mode == "observe")
+        return await commands.run(args, prepared.config, find, observes=settings.mode == "observe")
 
     def manifest(self) -> Server:
         from peerboot.systems.kafka.manifest import SERVER

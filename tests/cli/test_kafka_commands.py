@@ -1,0 +1,33 @@
+"""``peerboot kafka …`` before it reaches a broker: what is typed wrongly, and where it cannot be run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.rig import Pod
+
+KAFKA = {"PEERBOOT_SYSTEM": "kafka", "PEERBOOT_DATA_DIR": "{root}/volume/metadata"}
+WRONG: dict[str, tuple[list[str], dict[str, str], int, str]] = {
+    "another-system": (["drain", "db-3"], {"PEERBOOT_SYSTEM": "etcd"}, 2, "PEERBOOT_SYSTEM is etcd here"),
+    "controllers-only": (["drain", "db-3"], {"PEERBOOT_KAFKA_ROLES": "controller"}, 2, "are controllers only"),
+    "observing": (["drain", "db-3", "--yes"], {"PEERBOOT_MODE": "observe"}, 2, "PEERBOOT_MODE=observe changes nothing"),
+    "not-of-the-set": (["unregister", "other-3"], {}, 2, "neither a pod of db nor a node id: write db-3, or 3"),
+    "no-rate": (["drain", "db-3", "--throttle", "50"], {}, 2, "write one such as 50MB/s"),
+    "no-dns": (["drain", "db-3"], {}, 3, "DNS does not tell the set's Pods"),
+}
+
+
+@pytest.mark.parametrize(("args", "changes", "code", "says"), WRONG.values(), ids=WRONG.keys())
+def test_one_line_says_what_to_do(pod: Pod, args: list[str], changes: dict[str, str], code: int, says: str) -> None:
+    """The right exit code, nothing on stdout, nothing written."""
+    before = pod.everything()
+    done = pod.run("kafka", *args, changes={**KAFKA, **changes})
+    assert (done.code, done.out, done.err.count("\n"), says in done.err) == (code, "", 1, True), done.err
+    assert pod.everything() == before
+
+
+@pytest.mark.parametrize("name", ["drain", "unregister"])
+def test_each_has_an_example(pod: Pod, name: str) -> None:
+    """One line that can be copied."""
+    done = pod.run("kafka", name, "--help")
+    assert (done.code, f"-- peerboot kafka {name} kafka-3" in done.out) == (0, True)
