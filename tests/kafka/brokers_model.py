@@ -45,6 +45,8 @@ class Placed:
     target: tuple[int, ...] = ()
     """Of a reassignment under way."""
     since: float = 0.0
+    shown: tuple[int, ...] = ()
+    ended: float = -1e9
 
 
 @dataclass
@@ -67,6 +69,8 @@ class World:
     """What was changed, in order."""
     on_alter: Callable[[], None] = lambda: None
     unregistered: list[int] = field(default_factory=list)
+    lag: float = 0.0
+    """Seconds after which brokers show a move that ended."""
     most: int = 0
     """Moves under way at the same time."""
 
@@ -75,6 +79,7 @@ class World:
         now = asyncio.get_running_loop().time()
         for one in self.parts.values():
             if one.target and now - one.since >= self.seconds and set(one.target) - set(one.replicas) <= self.alive:
+                one.shown, one.ended = one.replicas, now
                 one.replicas, one.target = one.target, ()
 
     def moving(self) -> dict[Key, Placed]:
@@ -112,6 +117,8 @@ class Client:
         rows: dict[str, list[Partition]] = {}
         for (topic, index), one in sorted(world.parts.items()):
             nodes = (*one.target, *(n for n in one.replicas if n not in one.target))
+            if asyncio.get_running_loop().time() - one.ended < world.lag:
+                nodes = (*one.replicas, *(n for n in one.shown if n not in one.replicas))
             living = tuple(n for n in one.replicas if n in world.alive)
             rows.setdefault(topic, []).append(
                 Partition(

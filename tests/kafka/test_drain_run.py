@@ -88,6 +88,14 @@ async def test_before_4_3_nothing_is_cordoned_and_new_topics_are_moved_too() -> 
 
 
 @turned
+async def test_brokers_hear_of_an_ended_move_a_moment_later() -> None:
+    """Which looks as if it had not begun: it is not planned a second time."""
+    there = world(3, lag=4.0)
+    await Run(there).go()
+    assert (holds(there), there.journal) == (0, [CORDONED, "move 3"])
+
+
+@turned
 async def test_new_topics_without_end_are_given_up() -> None:
     """After five rounds it says so; what it moved stays moved."""
     there = world(1, level=25)

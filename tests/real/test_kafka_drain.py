@@ -153,11 +153,11 @@ async def test_it_is_killed_and_run_again(make_lab: MakeLab, kafka: Server) -> N
                 "--num-records", "20000", "--record-size", "1000", "--throughput", "-1", "--producer-props",
                 "acks=all", "linger.ms=5", f"bootstrap.servers={lab.client_address(0)}",
             )  # fmt: skip
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                code, said = await _stopped(lab, number)
-                under = await _under_way(lab)
-                print(number, code, said, under, await limits(lab, ["big"]))
-            assert await limits(lab, ["big"]) != []
+            code, said = await _stopped(lab, signal.SIGTERM)
+            assert (code, "under way cancelled" in said, "Run it again to go on" in said) == (130, True, True), said
+            assert (await _under_way(lab), await limits(lab, ["big"])) == (0, [])
+            code, said = await _stopped(lab, signal.SIGKILL)
+            assert (code, await _under_way(lab) > 0, await limits(lab, ["big"]) != []) == (-9, True, True), said
             code, _, _ = await kafka_command(lab, 1, "drain", "db-3", "--yes")
             assert (code, await holders(lab, 3), await limits(lab, ["big"])) == (0, [], [])
             await writer.grows()
