@@ -352,6 +352,15 @@ async def test_a_plan_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @turned
+async def test_an_empty_broker_is_cordoned(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to move, and it stays so; said once."""
+    there = world(0)
+    assert await shown(there, "drain", "db-3", "--yes") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert (line.startswith("broker 3 (db-3) holds no replicas now. Next: scale"), there.journal) == (True, [CORDONED])
+
+
+@turned
 async def test_undo_ends_the_cordon(capsys: pytest.CaptureFixture[str]) -> None:
     """Shown first; where brokers are not cordoned there is nothing to undo."""
     there = world(0, settings={(4, "3"): {throttle.CORDON: "*"}})

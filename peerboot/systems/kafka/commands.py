@@ -117,8 +117,8 @@ async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, st
     if not args.yes:
         emit(args, told, show)
         return 0
-    if not args.json:
-        show({**told, "say": f"{told['holds']}. Moving."} if drain.held(found.parts, wish.nodes) else told)
+    if not args.json and not told["done"]:
+        show({**told, "say": f"{told['holds']}. Moving."})
     stream = sys.stderr if args.json else sys.stdout
     run = drain_run.Drain(brokers, wish, SystemClock(), partial(_tell, stream))
     task = asyncio.ensure_future(run.run(found))
