@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import begun, blank, born, copies, data, joining, leaving, registered, serving, volume
+from peerboot.rules import begun, blank, born, copies, data, fixed, joining, leaving, registered, serving, volume
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -28,6 +28,8 @@ TABLE: tuple[Rule, ...] = (
     data.foreign_data,
     data.cloned_data,
     data.unmanaged_cluster,
+    fixed.not_a_voter,
+    fixed.lists_differ,
     data.log_lost,
     copies.last_copy,
     begun.renew,
@@ -49,6 +51,8 @@ TABLE: tuple[Rule, ...] = (
     serving.promote_learner,
     serving.serving,
     data.peers_disagree,
+    fixed.formatted_by_hand,
+    fixed.list_unknown,
     data.own_data,
     data.corrupt_replaced,
     data.corrupt_kept,
@@ -68,6 +72,8 @@ TABLE: tuple[Rule, ...] = (
     # Blank: all say so, or were born into what this disk belongs to.
     blank.form,
     # Blank: a cluster lives.
+    fixed.refill_waits,
+    fixed.refill,
     joining.join_waits,
     joining.join,
     joining.replace_unstarted,

@@ -20,6 +20,7 @@ from peerboot.model import (
     WithdrawPermit,
     WriteAnchor,
 )
+from peerboot.rules.fixed import to_note
 from peerboot.rules.serving import is_first
 from peerboot.rules.words import consent_nonce, is_observer
 
@@ -86,9 +87,12 @@ def seal(facts: Facts) -> tuple[Action, ...]:
     if disk.kind != "data" or not disk.logged or not disk.cluster or not disk.member or unwritable:
         return ()
     adopted = facts.record.birth is None and facts.record.claim is None
-    if old is not None and (old.cluster, old.member) == (disk.cluster, disk.member):
+    voters = to_note(facts)
+    same = old is not None and (old.cluster, old.member) == (disk.cluster, disk.member)
+    if old is not None and same and (voters is None or voters == old.voters):
         return ()
-    return (RecordSeal(seal=Seal(cluster=disk.cluster, member=disk.member, adopted=adopted)),)
+    adopted = old.adopted if old is not None and same else adopted
+    return (RecordSeal(seal=Seal(cluster=disk.cluster, member=disk.member, adopted=adopted, voters=voters)),)
 
 
 def end_removals(facts: Facts) -> tuple[Action, ...]:

@@ -274,6 +274,11 @@ class NodeView:
             raise RefusedError("the cluster has no quorum now, so no member can be removed: try again when it has")
         if entry is None:
             raise SettingsError(f"{pod} is no member of cluster {facts.cluster.cluster}")
+        if facts.cluster.fixed:
+            raise RefusedError(
+                f"cluster {facts.cluster.cluster} has a static quorum, from which no voter can be removed: make it a "
+                "dynamic one first (`peerboot kafka migrate`)"
+            )
         if pod == node.identity.pod:
             raise SettingsError(f"ask another pod's peerboot to remove {pod}: a member is not removed by itself")
         if facts.traits.quorum_of:

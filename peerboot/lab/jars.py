@@ -12,13 +12,15 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peerboot.lab.errors import LabError
 from peerboot.lab.servers import Server, cache_dir, making, run_tool
 
 VERSIONS = ("3.9.2", "4.1.2", "4.3.1")
+OLDER = ("3.7.2", "3.8.1")
+"""These have static quorums only."""
 FILES = Path(__file__).parent / "kafka"
 JAVA = 17
 """What the broker of Kafka 4 asks for."""
@@ -38,10 +40,15 @@ CLASSES = {
 """The scripts, with the class that each runs in all of these releases."""
 
 
-def find(version: str = VERSIONS[-1], say: Callable[[str], None] = lambda _text: None) -> Server:
+def find(
+    version: str = VERSIONS[-1],
+    say: Callable[[str], None] = lambda _text: None,
+    *,
+    versions: Sequence[str] = VERSIONS,
+) -> Server:
     """The Kafka of that release, made now when it is not there yet. Raises ``LabError``."""
-    if version not in VERSIONS:
-        raise LabError(f"the lab has no Kafka {version}: use one of {', '.join(VERSIONS)}")
+    if version not in versions:
+        raise LabError(f"the lab has no Kafka {version}: use one of {', '.join(versions)}")
     _check_java()
     return Server(version, _home(version, jars(version, say), _tools(version, say)), "from Maven Central", "kafka")
 

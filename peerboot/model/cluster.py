@@ -40,6 +40,8 @@ class ServerView(Value, frozen=True, kw_only=True):
     learner: bool = False
     open: bool = True
     """False for the own server: it is in the cluster, but does not serve clients now."""
+    complete: bool = False
+    """Of fixed voters, by the leader's word: it runs, and holds all that this Pod's disk may have helped to commit."""
 
 
 class Registration(Value, frozen=True, kw_only=True):
@@ -77,6 +79,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Of pods that DNS does not have."""
     unmanaged: str = ""
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
+    fixed: bool = False
+    """Its voters are a list in every server's file: a member cannot be added or removed, and a blank disk votes."""
     at: float = 0.0
 
     def view_of(self, pod: str) -> ServerView | None:

@@ -32,6 +32,9 @@ class Seal(Value, frozen=True, kw_only=True):
     member: str
     adopted: bool = False
     """True when the data was found without a birth: a cluster older than peerboot."""
+    voters: tuple[str, ...] | None = None
+    """Of a system with fixed voters: their pods; empty where the list is in the cluster's own log by now. None: not
+    noted."""
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -41,6 +44,8 @@ class Claim(Value, frozen=True, kw_only=True):
     member: str
     """Empty where the server starts before it is added, for then nobody knows its id yet."""
     nonce: str
+    voters: tuple[str, ...] = ()
+    """Not empty: the fixed voters of that cluster, of which this Pod is one; its server takes its old place, empty."""
 
 
 class Record(Value, frozen=True, kw_only=True):
@@ -82,5 +87,8 @@ class Disk(Value, frozen=True, kw_only=True):
     """What makes it a member holds entries. False: it was only formatted, or its log was lost."""
     lost: tuple[str, ...] = ()
     """Directories that hold nothing of what a server keeps there for clients: it would start without that."""
+    voters: tuple[str, ...] | None = None
+    """The pods of the fixed voters that the data itself names; empty where it says that the list is in the log. None:
+    it says nothing."""
     since: float = 0.0
     """When this kind was first seen in a row."""

@@ -16,6 +16,10 @@ class Traits(Value, frozen=True, kw_only=True):
     There a server that was removed is an observer again, with nothing to be put aside."""
     hands_over: bool = True
     """Leadership can be moved to a member by a call, before the leader leaves."""
+    fixed: bool = False
+    """A cluster forms with a list of voters in every server's file (Kafka's static quorum). A blank server is a voter
+    at once, so only peerboot stands between it and an election. Once its servers say that the list is in their log,
+    that is what counts."""
     cluster_of_one: bool = True
     """A person can make one surviving member a cluster of its own, as docs/recovery.md tells."""
     quorum_of: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peerboot import birth
 from peerboot.model import Decision, Facts
+from peerboot.rules import fixed
 from peerboot.rules.words import (
     allowed,
     empty,
@@ -69,13 +70,19 @@ def first_permit(facts: Facts) -> Decision | None:
 
 
 def _claim_stands(facts: Facts) -> bool:
-    """The claim's member is still listed and never ran, or it is not known that this is not so."""
+    """The claim's member is still listed and never ran, or it is not known that this is not so. Of fixed voters, whose
+    blank disks vote, it has to be known.
+    """
+    if facts.record.claim is not None and facts.record.claim.voters:
+        return _claim_unstarted(facts)
     return not facts.cluster.quorum or _claim_unstarted(facts)
 
 
 def _claim_unstarted(facts: Facts) -> bool:
     """The claim's cluster lists its member as one that never published itself: it ran nowhere."""
     claim = facts.record.claim
+    if claim is not None and claim.voters:
+        return facts.cluster.quorum and facts.cluster.cluster == claim.cluster and fixed.lacks(facts) is None
     if claim is not None and facts.traits.admits == "started-first":
         # Its server is listed once it runs, and then its disk has data. A voter of this Pod is its former self.
         return facts.cluster.quorum and facts.cluster.cluster == claim.cluster and own_entry(facts) is None
@@ -221,6 +228,8 @@ def claimed(facts: Facts) -> Decision | None:
     what = f"Member {claim.member} was added to cluster {claim.cluster} for this disk and never ran: it starts."
     if facts.traits.quorum_of:
         what = f"This disk joins cluster {claim.cluster}: its server starts."
+    elif claim.voters:
+        what = f"This disk takes its place among the voters of cluster {claim.cluster}: its server starts without data."
     elif not claim.member:
         what = f"This disk joins cluster {claim.cluster}: its server starts as an observer and is added once in sync."
     return say(

@@ -273,7 +273,7 @@ def own_data(facts: Facts) -> Decision | None:
     if not _has_data(facts):
         return None
     where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
-    listed = any(m.id == facts.disk.member for m in facts.cluster.members)
+    listed = facts.cluster.fixed or any(m.id == facts.disk.member for m in facts.cluster.members)
     if facts.cluster.quorum and facts.traits.quorum_of:
         reason = f"This disk is {where}, which serves: the server starts with its data."
     elif facts.cluster.quorum and _starts_first(facts) and not listed:

@@ -34,6 +34,8 @@ def stays(facts: Facts) -> str:
         return f"it is one of the {replicas(facts)} that the StatefulSet has"
     if facts.holds:
         return f"{facts.holds[0].who} holds automatic changes"
+    if facts.cluster.fixed:
+        return "its cluster has a static quorum, which no voter can leave"
     return ""
 
 
@@ -139,7 +141,8 @@ def clean_up(facts: Facts) -> Decision | None:
     Then: it is removed while quorum stands without it, the highest ordinal first.
     """
     live = facts.live
-    if facts.traits.quorum_of or not shrinks(facts) or not live.settled or own_member(facts) is None:
+    stays_listed = facts.traits.quorum_of or facts.cluster.fixed
+    if stays_listed or not shrinks(facts) or not live.settled or own_member(facts) is None:
         return None
     gone = [member for member in unwanted(facts) if not is_there(facts, member)]
     # The API counts Pods without naming them: those beyond the wanted ones must all be some that are seen.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
+from peerboot.rules import fixed
 from peerboot.rules.unwanted import holds_still, left_behind
 from peerboot.rules.words import (
     DATA_KINDS,
@@ -59,7 +60,7 @@ def remove_by_word(facts: Facts) -> Decision | None:
     """When: a person said that a pod is gone for good, and quorum stands without its member.
     Then: its member is removed.
     """
-    if own_member(facts) is None or not facts.removals:
+    if own_member(facts) is None or not facts.removals or facts.cluster.fixed:
         return None
     for removal in facts.removals:
         entry = facts.cluster.entry_of(removal.pod)
@@ -190,7 +191,7 @@ def serving(facts: Facts) -> Decision | None:
     seen = [c for c in clusters_seen(facts) if c != facts.disk.cluster]
     if seen:
         reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."
-    for remark in filter(None, (left_behind(facts), holds_still(facts))):
+    for remark in filter(None, (left_behind(facts), holds_still(facts), fixed.remark(facts))):
         reason += f" {remark}"
     waits_for: tuple[str, ...] = ()
     if not view.open:

@@ -75,6 +75,12 @@ def left_behind(facts: Facts) -> str:
     if live.state != "known" or live.deleting or live.replicas == 0 or not listed:
         return ""
     member = max(listed, key=lambda m: ordinal_of(facts, m))
+    if facts.cluster.fixed:
+        return (
+            f"The StatefulSet has {replicas(facts)} now, but {', '.join(sorted(m.pod for m in listed))} stays a voter "
+            "of the static quorum, which counts it as dead: scale the set up again, or make the quorum a dynamic one "
+            "first (`peerboot kafka migrate`)."
+        )
     if not shrinks(facts):
         why = f"the Kubernetes API answers again ({live.reason or 'no fresh answer'})"
     elif is_there(facts, member):

@@ -4,14 +4,15 @@ Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
     disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"] [lost=/l1,/l2]
+         [voters=db-0,db-1,db-2]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
-           [foreign="…"] [problem="…" [torn]]
+           [foreign="…"] [problem="…" [torn]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
-    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed]
-    quorum c1                           a linearizable list was obtained; ``member`` lines are it
+    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed] [complete]
+    quorum c1 [fixed]                   a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
@@ -20,6 +21,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
+    fixed                               PEERBOOT_KAFKA_QUORUM=static
 """
 
 from __future__ import annotations
@@ -88,6 +90,8 @@ def parse(text: str, system: str = "etcd") -> Facts:
     }
     if elsewhere := by_word.pop("quorum-of", None):
         values["traits"] = msgspec.structs.replace(TRAITS[system], quorum_of=elsewhere[0][0])
+    if by_word.pop("fixed", None) is not None:
+        values["traits"] = msgspec.structs.replace(TRAITS[system], fixed=True)
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
     permit = by_word.pop("permit", [["absent"]])[0][0]
@@ -151,8 +155,13 @@ def _disk(parts: list[str]) -> Disk:
         warning=keys.get("warning", ""),
         logged="unlogged" not in plain,
         lost=tuple(keys["lost"].split(",")) if "lost" in keys else (),
+        voters=_pods(keys["voters"]) if "voters" in keys else None,
         since=NOW - float(keys.get("for", 100)),
     )
+
+
+def _pods(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -164,12 +173,14 @@ def _record(identity: Identity, parts: list[str]) -> Record:
     plain, keys = _words(parts)
     seal, claim = keys.get("seal"), keys.get("claim")
     nonce = keys.get("nonce", "")
+    sealed = _pods(keys["sealed-voters"]) if "sealed-voters" in keys else None
+    claimed = _pods(keys.get("claim-voters", ""))
     return Record(
         nonce=nonce,
         birth=_birth(identity.start, keys["born"]) if "born" in keys else None,
         permitted_wall=1.0 if "permitted" in plain else None,
-        seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1]) if seal else None,
-        claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce) if claim else None,
+        seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1], voters=sealed) if seal else None,
+        claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce, voters=claimed) if claim else None,
         former=(_birth(identity.start, keys["former"]).token,) if "former" in keys else (),
         foreign=keys.get("foreign", ""),
         problem=keys.get("problem", ""),
@@ -243,6 +254,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
                 healthy="healthy" in plain,
                 learner="learner" in plain,
                 open="closed" not in plain,
+                complete="complete" in plain,
                 applied=int(keys.get("applied", 0)),
                 members=tuple(members),
             )
@@ -250,6 +262,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
     return ClusterView(
         quorum=quorum is not None,
         cluster=quorum[0][0] if quorum else "",
+        fixed=quorum is not None and "fixed" in quorum[0],
         members=tuple(members) if quorum else (),
         views=tuple(views),
         unresolved=tuple(parts[0] for parts in by_word.pop("unresolved", [])),

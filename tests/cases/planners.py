@@ -23,6 +23,8 @@ def plan_for(facts: Facts, decision: Decision) -> Plan:
         "POD_NAMESPACE": "prod",
         "PEERBOOT_CENSUS_AUTH": "none",
     }
+    if facts.traits.fixed:
+        environ["PEERBOOT_KAFKA_QUORUM"] = "static"
     parsed = settings.read(environ, systems={system.name: system.settings})
     plan = system.prepare(parsed, facts.identity, {}).plan(facts, decision)
     kept = tuple(a for a in plan.actions if not (isinstance(a, WriteFile) and a.name in STANDING))

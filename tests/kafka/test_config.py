@@ -125,7 +125,8 @@ def test_the_rack_is_written_where_it_is_known() -> None:
             {"controller.quorum.voters": "0@a:9093"},
             (
                 "'controller.quorum.voters' in PEERBOOT_BASE_CONFIG_FILE is refused: with it an empty disk of a "
-                "dynamic cluster believes itself a voter, and two of them elect a leader without data"
+                "dynamic cluster believes itself a voter, and two of them elect a leader without data; "
+                "peerboot writes it where PEERBOOT_KAFKA_QUORUM=static"
             ),
         ),
         (

@@ -229,7 +229,9 @@ def test_data_goes_aside_only_when_that_is_allowed(found: Facts) -> None:
 def test_own_data_just_starts(found: Facts) -> None:
     """Data that is this volume's own starts while no quorum is seen, whatever DNS, pods, holds and the anchor say."""
     record = msgspec.structs.replace(found.record, foreign="", seal=None)
-    disk = Disk(kind="data", cluster="c1", member=id_of(found.identity.system, 1))
+    # A server that has run with a fixed list has the list on its disk.
+    voters = (found.identity.expected or (found.identity.pod,)) if found.traits.fixed else None
+    disk = Disk(kind="data", cluster="c1", member=id_of(found.identity.system, 1), voters=voters)
     views = tuple(view for view in found.cluster.views if view.cluster in ("", "c1"))
     cluster = msgspec.structs.replace(found.cluster, quorum=False, members=(), views=views, unmanaged="")
     assume(not found.twin or found.permit != "absent")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from peerboot.model import ClusterView, Member, ServerView
-from peerboot.systems.kafka import ids
+from peerboot.systems.kafka import ids, staticview
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
 
@@ -28,8 +28,8 @@ IN_SYNC_MS = 2000
 
 
 STATIC = (
-    "has a static quorum (its voters have no directory ids), which this release of peerboot does not manage. Raise it "
-    "to a dynamic one first (`kafka-features.sh upgrade --feature kraft.version=1`, 4.1 or later)"
+    "has a static quorum (its voters have no directory ids), and PEERBOOT_KAFKA_QUORUM is dynamic: set it to static on "
+    "all Pods, and then make it a dynamic one with `peerboot kafka migrate` if you like (Kafka 4.1 or later)"
 )
 
 
@@ -55,21 +55,23 @@ async def look(
     timeout: float,
     now: float,
     prefer: str,
+    member: str = "",
 ) -> ClusterView:
     """Ask the controllers; at rest the own one, and the one that it says leads. Never raises.
 
-    ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer.
+    ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer. ``member``: that of
+    the own disk, which names the own voter of a static quorum.
     """
     own = config.identity.pod
     broker = asyncio.create_task(_broker_serves(config, addresses.get(own, ()), timeout))
     try:
         if rest and addresses.get(own):
             few = await _own_and_leader(config, addresses, timeout)
-            found = _view(config, few, (), addresses, prefer, now)
+            found = _view(config, few, (), addresses, prefer, now, member)
             if found.quorum:
                 return _with_broker(found, own, await broker)
         seen, silent = await _everyone(config, addresses, timeout)
-        return _with_broker(_view(config, seen, silent, addresses, prefer, now), own, await broker)
+        return _with_broker(_view(config, seen, silent, addresses, prefer, now, member), own, await broker)
     finally:
         broker.cancel()
 
@@ -159,9 +161,13 @@ def _view(
     addresses: Mapping[str, tuple[str, ...]],
     prefer: str,
     now: float,
+    member: str = "",
 ) -> ClusterView:
-    static = [one for one in seen if one.quorum is not None and one.quorum.voters and not one.quorum.dynamic]
-    leading = {one.cluster: one for one in seen if one.quorum is not None and one not in static and stands(one.quorum)}
+    others_kind = [
+        one for one in seen if config.quorum == "dynamic" and one.quorum and staticview.is_static(one.quorum)
+    ]
+    managed = [one for one in seen if one not in others_kind]
+    leading = {one.cluster: one for one in managed if one.quorum is not None and stands(one.quorum)}
     cluster = prefer if prefer in leading else next(iter(leading), "") if len(leading) == 1 else ""
     told = leading.get(cluster)
     others = tuple(
@@ -169,20 +175,25 @@ def _view(
     )
     if told is None or told.quorum is None:
         alone = tuple(ServerView(pod=one.pod, address=one.address, cluster=one.cluster) for one in seen)
-        return ClusterView(views=alone, unreachable=silent, unmanaged=STATIC if static else "", at=now)
-    views = _views(config, told, addresses)
+        return ClusterView(views=alone, unreachable=silent, unmanaged=STATIC if others_kind else "", at=now)
+    fixed = staticview.is_static(told.quorum)
+    quorum = staticview.named(told.quorum, config.node, member)
+    views = _views(config, replace(told, quorum=quorum), addresses, fixed=fixed)
     gone = {config.pod_of(voter.id) for voter in told.quorum.voters if not _alive(told.quorum, voter)}
     return ClusterView(
         quorum=True,
         cluster=cluster,
-        members=members_of(config, told.quorum, addresses),
+        members=members_of(config, quorum, addresses),
+        fixed=fixed,
         views=(*views, *others),
         unreachable=tuple(sorted({*silent, *gone} - {view.pod for view in (*views, *others)})),
         at=now,
     )
 
 
-def _views(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]]) -> tuple[ServerView, ...]:
+def _views(
+    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], *, fixed: bool
+) -> tuple[ServerView, ...]:
     """Every controller that fetches, by the leader's word."""
     quorum = told.quorum
     if quorum is None:
@@ -204,6 +215,7 @@ def _views(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, .
                 applied=max(replica.end_offset, 0),
                 healthy=in_sync(quorum, replica),
                 learner=replica in quorum.observers,
+                complete=fixed and staticview.is_complete(quorum, replica, config.node),
             )
         )
     return tuple(views)

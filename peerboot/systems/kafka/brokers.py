@@ -128,7 +128,11 @@ def _unmanaged(config: KafkaConfig, told: Seen) -> str:
     if quorum is None:
         return ""
     if quorum.voters and not quorum.dynamic:
-        return assess.STATIC
+        return (
+            "has a static quorum (its voters have no directory ids), and this release of peerboot runs brokers of a "
+            "set of their own beside a dynamic one only. Raise it to a dynamic one first (`kafka-features.sh upgrade "
+            "--feature kraft.version=1`, 4.1 or later)"
+        )
     if quorum.voter(config.node) is not None:
         return (
             f"has a controller with node id {config.node}, which would be this broker's too, and ids are unique over "

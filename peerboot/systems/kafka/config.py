@@ -1,21 +1,22 @@
 """Kafka's ``server.properties``, valid on 3.9 to 4.3: what peerboot owns, what the user may add. Pure.
 
 Sources: KafkaConfig.validateValues, QuorumConfig, KRaftConfigs. A file with ``controller.quorum.voters`` makes an empty
-disk of a dynamic cluster believe itself a voter (measured), so that key is never written and never accepted.
+disk of a dynamic cluster believe itself a voter (measured), so that key is never accepted, and written for a static
+quorum only (``static.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Identity, Limits
 from peerboot.settings import Setting, Settings
-from peerboot.systems.kafka import ids, properties
+from peerboot.systems.kafka import ids, properties, static
 from peerboot.systems.kafka.controllers import quorum_service
 
 Roles = Literal["combined", "controller", "broker"]
@@ -52,6 +53,14 @@ SETTINGS: tuple[Setting, ...] = (
         "are; three or more if it is not told.",
         low=1,
         high=MOST_NODE,
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_QUORUM",
+        "text",
+        "dynamic",
+        "How a new cluster keeps its controllers' voters: in its log, or as a static list in every server's file, "
+        "which never changes (static-3.8: for Kafka 3.7 and 3.8). What a cluster that is there has counts more.",
+        choices=("dynamic", "static", "static-3.8"),
     ),
     Setting(
         "PEERBOOT_KAFKA_LOG_DIRS",
@@ -115,7 +124,7 @@ OWNED = (
 )
 UNSAFE = {
     "controller.quorum.voters": "with it an empty disk of a dynamic cluster believes itself a voter, and two of them "
-    "elect a leader without data",
+    "elect a leader without data; peerboot writes it where PEERBOOT_KAFKA_QUORUM=static",
     "controller.quorum.auto.join.enable": "a controller that was removed at scale-down would add itself again; "
     "peerboot adds those that belong",
     "broker.id.generation.enable": "node ids come from the ordinals",
@@ -150,6 +159,8 @@ class KafkaConfig:
     rack: str
     base: Mapping[str, str]
     limits: Limits
+    quorum: static.Quorum = "dynamic"
+    """Of a cluster that forms."""
 
     # ------------------------------------------------------------- names
 
@@ -193,6 +204,7 @@ class KafkaConfig:
         shared = [self.host, self.controller_port, self.node_base, self.identity.domain, self.identity.service]
         if not self.is_controller:
             shared.append(self.quorum_service)
+        shared += [self.quorum] if self.quorum != "dynamic" else []
         return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
 
     def predicted_cluster(self, birth: Birth | None) -> str:
@@ -209,8 +221,10 @@ class KafkaConfig:
 
     # ---------------------------------------------------------- contents
 
-    def properties(self) -> str:
-        """``server.properties``. It does not depend on who is there: the cluster's voters are in its own log."""
+    def properties(self, voters: Sequence[str] = ()) -> str:
+        """``server.properties``. It does not depend on who is there: the cluster's voters are in its own log, or a list
+        that is fixed (``voters``: their pods).
+        """
         bind, host = self._bind(), _bracket(self.host_of(self.identity.pod))
         listeners = {CONTROLLER: self.controller_port} if self.is_controller else {}
         listeners |= {INTERNAL: self.broker_port} if self.is_broker else {}
@@ -233,7 +247,7 @@ class KafkaConfig:
             # Without it a controller takes /tmp/kafka-logs for one of its directories.
             owned["log.dirs"] = self.metadata_dir
         first = "# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.\n"
-        return first + properties.render({**owned, **self._defaults(), **self.base})
+        return first + properties.render({**static.adapted(self, owned, voters), **self._defaults(), **self.base})
 
     def _defaults(self) -> dict[str, str]:
         """Replication for as many brokers as there are; Kafka's own defaults keep one copy of everything.
@@ -302,6 +316,7 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) 
         rack=extra["kafka_rack"],
         base=check_base(base, brokers, "PEERBOOT_KAFKA_BROKERS" if roles == "controller" else "PEERBOOT_REPLICAS"),
         limits=Limits(corrupt_recheck=extra["kafka_corrupt_recheck"], learner_stall=extra["kafka_observer_stall"]),
+        quorum=static.quorum(extra["kafka_quorum"], roles),
     )
 
 

@@ -8,10 +8,23 @@ and the directory id that the metadata directory must have, and formats at most 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 from peerboot import steps
-from peerboot.model import Action, Call, Claim, Decision, Facts, Plan, RecordClaim, RecordPermit, Renew, WriteFile
+from peerboot.model import (
+    Action,
+    Birth,
+    Call,
+    Claim,
+    Decision,
+    Facts,
+    Plan,
+    RecordClaim,
+    RecordPermit,
+    Renew,
+    WriteFile,
+)
+from peerboot.rules import fixed
 from peerboot.systems.kafka import ids, launch
 from peerboot.systems.kafka.config import KafkaConfig
 
@@ -27,9 +40,13 @@ def plan(config: KafkaConfig, facts: Facts, decision: Decision) -> Plan:
 
 
 def _standing(config: KafkaConfig, facts: Facts) -> tuple[Action, ...]:
-    """Files that depend on settings only; the script is there before any permit, so that it says what it waits for."""
+    """Files that depend on settings only; the script is there before any permit, so that it says what it waits for.
+
+    In a static quorum the settings of the server name its voters, so they come once those are known.
+    """
+    voters = fixed.voters(facts)
     return (
-        *_file(facts, launch.PROPERTIES_NAME, config.properties()),
+        *(_file(facts, launch.PROPERTIES_NAME, config.properties(voters)) if voters is not None else ()),
         *_file(facts, launch.LAUNCH_NAME, launch.script()),
     )
 
@@ -41,11 +58,12 @@ def _actions(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Act
             return (*steps.withdraw(facts, PERMIT_NAME), *steps.be_born(facts), *steps.spend(facts, decision))
         case "form", "born":
             return (*steps.before_first_permit(facts), RecordPermit(), *_form(config, facts, decision))
-        case "join", "join":
+        case "join", ("join" | "refill"):
             if facts.record.permitted_wall is not None:
                 # A plan is good for one format: this disk has to be another one before it joins again.
                 return (*steps.withdraw(facts, PERMIT_NAME), Renew(why="claimed-before"))
-            claim = Claim(cluster=facts.cluster.cluster, member="", nonce=facts.record.nonce)
+            listed = fixed.voters(facts) if decision.rule == "refill" else None
+            claim = Claim(cluster=facts.cluster.cluster, member="", nonce=facts.record.nonce, voters=listed or ())
             return (*steps.withdraw(facts, PERMIT_NAME), RecordClaim(claim=claim))
         case (("form" | "join"), "first-permit"):
             return ()
@@ -86,13 +104,21 @@ def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
             plan=_plan_id("form", born.token, facts.record.nonce),
             cluster=ids.cluster_id(born.token),
             node=config.node,
-            directory=ids.directory_id(born.token, facts.identity.pod),
-            form="initial",
-            voters=config.voters(born),
             metadata=config.metadata_dir,
             logs=config.log_dirs,
+            **_voter_of(config, facts, born),
         ),
     )
+
+
+def _voter_of(config: KafkaConfig, facts: Facts, born: Birth) -> dict[str, Any]:
+    """How a voter of a birth is formatted. One of a static quorum has its list in the server's file, and a directory
+    id by chance, which no voter there is known by.
+    """
+    if facts.traits.fixed:
+        return {"form": "plain"}
+    directory = ids.directory_id(born.token, facts.identity.pod)
+    return {"form": "initial", "voters": config.voters(born), "directory": directory}
 
 
 def _join(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
@@ -107,7 +133,7 @@ def _join(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
             plan=_plan_id("join", claim.cluster, claim.nonce),
             cluster=claim.cluster,
             node=config.node,
-            form="join" if config.is_controller else "plain",
+            form="join" if config.is_controller and not claim.voters else "plain",
             metadata=config.metadata_dir,
             logs=config.log_dirs,
         ),
@@ -121,7 +147,7 @@ def _resume(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Acti
         cluster=facts.disk.cluster,
         node=config.node,
         directory=ids.split_member(facts.disk.member)[1],
-        form="join" if config.is_controller else "plain",
+        form="join" if config.is_controller and not fixed.voters(facts) else "plain",
         metadata=config.metadata_dir,
         logs=config.log_dirs,
         repair=True,

@@ -13,6 +13,7 @@ from peerboot import birth
 from peerboot.errors import PeerbootError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
 from peerboot.outside.http import Http
+from peerboot.rules.words import DATA_KINDS
 from peerboot.systems.kafka import (
     assess,
     brokers,
@@ -22,6 +23,7 @@ from peerboot.systems.kafka import (
     launch,
     lock,
     logdirs,
+    quorumstate,
     registered,
     unregister,
 )
@@ -44,17 +46,28 @@ class Kafka:
         if not made.is_controller:
             self.also_resolve = (made.quorum_service,)
             self.traits = msgspec.structs.replace(self.traits, quorum_of=made.quorum_service.partition(".svc.")[0])
+        elif made.quorum != "dynamic":
+            self.traits = msgspec.structs.replace(self.traits, fixed=True)
         self.metadata_dir = Path(made.metadata_dir)
         self.log_dirs = tuple(Path(path) for path in made.log_dirs)
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
         self._output_dir = output_dir
-        self._own_cluster, self._lost = "", False
+        self._own_cluster, self._own_member, self._lost = "", "", False
         self._registry = registered.Registry()
 
     def read_disk(self) -> Disk:
         disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
-        self._own_cluster, self._lost = disk.cluster, bool(disk.lost) and not disk.running
+        if disk.kind in DATA_KINDS and self.config.is_controller:
+            named = quorumstate.voters(self.metadata_dir)
+            pods = tuple(sorted(map(self.config.pod_of, named))) if named is not None else None
+            disk = msgspec.structs.replace(disk, voters=pods)
+            if pods and self.config.quorum == "dynamic":
+                # It may also be a list from before the quorum was made dynamic, which Kafka leaves there for a while.
+                note = "its quorum-state has a list of voters: if no leader comes, set PEERBOOT_KAFKA_QUORUM=static"
+                disk = msgspec.structs.replace(disk, warning="; ".join(filter(None, (disk.warning, note))))
+        self._own_cluster, self._own_member = disk.cluster, disk.member
+        self._lost = bool(disk.lost) and not disk.running
         return disk
 
     def is_running(self) -> bool:
@@ -92,7 +105,9 @@ class Kafka:
     ) -> ClusterView:
         own = self._own_cluster
         if self.config.is_controller:
-            view = await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own)
+            view = await assess.look(
+                self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own, member=self._own_member
+            )
         else:
             view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
         if not view.quorum or not self._lost:
