@@ -32,7 +32,7 @@ EXAMPLES = {
     "kafka": "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3",
     "lab": "peerboot lab demo etcd",
 }
-OWN = {"kafka": "Commands that kafka alone has: drain a broker, unregister one."}
+OWN = {"kafka": "Commands that kafka alone has: drain a broker, unregister one, migrate a static quorum."}
 """Systems with commands of their own."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 
 import pytest
 
@@ -11,7 +12,7 @@ from peerboot.lab import jars
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
 from peerboot.systems.kafka import properties, quorumstate
-from tests.real.kafka_scenes import PATIENT, kind, own, quorum, writing
+from tests.real.kafka_scenes import PATIENT, kind, own, quorum, settled, writing
 from tests.real.scenes import MakeLab, decided, did, stays
 
 STATIC = {"PEERBOOT_KAFKA_QUORUM": "static"}
@@ -103,3 +104,69 @@ async def test_two_of_three_static_disks_are_lost(make_lab: MakeLab, kafka: Serv
         assert await of_one_cluster(lab, 0, 1, 2) == cluster
         assert "join/refill" in decided(lab, 2)
         assert await writer.missing() == []
+
+
+async def migrate(lab: Lab, ordinal: int, *words: str) -> tuple[int, str]:
+    """``peerboot kafka migrate`` in a Pod: its exit code, and what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "peerboot", "kafka", "migrate", *words, env=lab.pods[ordinal].env,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(PATIENT):
+        said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+async def has_no_list(lab: Lab) -> bool:
+    """No Pod's server.properties has a list of voters any more."""
+    return all(listed(lab, o) == ("", True) for o in lab.ordinals)
+
+
+@pytest.mark.parametrize("version", ["4.1.2", "4.3.1"])
+async def test_a_static_quorum_becomes_a_dynamic_one(make_lab: MakeLab, version: str) -> None:
+    """The plan is shown and nothing changes; then its voters have the ids of their disks, at once. With the old setting
+    still in place the lists go from the files, a lost disk joins as a new voter while no server was restarted, and all
+    restart; then with the new one. No record is missing.
+    """
+    async with make_lab(jars.find(version), env=STATIC) as lab:
+        await lab.start()
+        cluster = await of_one_cluster(lab, 0, 1, 2)
+        async with writing(lab) as writer:
+            code, said = await migrate(lab, 1)
+            assert (code, "`peerboot kafka migrate --yes` does it" in said) == (0, True), said
+            assert await of_one_cluster(lab, 0, 1, 2) == cluster
+            code, said = await migrate(lab, 1, "--yes")
+            assert (code, "The quorum is a dynamic one now" in said) == (0, True), said
+            before = await settled(lab)
+            await lab.until("the lists are gone", lambda: has_no_list(lab), PATIENT)
+            await lab.wipe(2)
+            await lab.until_ready(PATIENT)
+            after = await settled(lab)
+            assert [after[o] == before[o] for o in lab.ordinals] == [True, True, False]
+            assert "join/refill" not in decided(lab, 2)
+            await writer.grows()
+        await asyncio.gather(*(lab.crash(ordinal) for ordinal in lab.ordinals))
+        await lab.until_ready(PATIENT)
+        assert (await settled(lab), await has_no_list(lab)) == (after, True)
+        assert "PEERBOOT_KAFKA_QUORUM=dynamic" in (await lab.decision(0))["reason"]
+        for ordinal in lab.ordinals:
+            lab.pod_env[ordinal] = {"PEERBOOT_KAFKA_QUORUM": "dynamic"}
+            await lab.crash(ordinal)
+            await lab.until_ready(PATIENT)
+        assert await settled(lab) == after
+        code, said = await migrate(lab, 0, "--yes")
+        assert (code, "already: nothing is changed" in said) == (0, True), said
+        assert await writer.missing() == []
+
+
+async def test_a_quorum_of_3_9_stays_static(make_lab: MakeLab) -> None:
+    """3.9.2 would say that it is done, without directory ids of the voters: it is not asked. Who is away is named."""
+    async with make_lab(jars.find("3.9.2"), env=STATIC) as lab:
+        await lab.start()
+        await of_one_cluster(lab, 0, 1, 2)
+        await lab.crash(2, recreate=False)
+        old = "runs a Kafka older than 4.1, which cannot do it, whatever it answers"
+        why = f"db-0 {old}; db-1 {old}; db-2 does not answer"
+        said = f"peerboot: the quorum stays static: {why}: mend that, then try again\n"
+        assert await migrate(lab, 0, "--yes") == (5, said)
+        assert (await quorum(lab)).dynamic is False

@@ -1,4 +1,4 @@
-"""``peerboot kafka drain`` and ``peerboot kafka unregister``: what a person asks for, and what is printed.
+"""``peerboot kafka drain``, ``unregister`` and ``migrate``: what a person asks for, and what is printed.
 
 What talks to Kafka is imported when a command is run: ``--help`` does without.
 """
@@ -27,10 +27,12 @@ EXEC = "kubectl exec kafka-0 -c peerboot -- peerboot kafka"
 TEXTS = {
     "drain": "Move all replicas away from brokers, so that they can go; shows the plan first.",
     "unregister": "Make the cluster forget a broker that is gone and holds nothing; shows the plan first.",
+    "migrate": "Make a static quorum of controllers a dynamic one, for good (4.1 or later); shows the plan first.",
 }
 EXAMPLES = {
     "drain": f"{EXEC} drain kafka-3 --throttle 50MB/s --yes",
     "unregister": f"{EXEC} unregister kafka-3 --yes",
+    "migrate": f"{EXEC} migrate --yes",
 }
 SHOWN = 20
 """Partitions of a plan that are shown to a person; ``--json`` has all."""
@@ -42,8 +44,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     for name, text in TEXTS.items():
         sub = commands.add_parser(name, help=text, description=text, epilog=f"Example: {EXAMPLES[name]}")
-        several = "+" if name == "drain" else None
-        sub.add_argument("brokers", metavar="POD|NODE_ID", nargs=several, help="by its Pod, or by its node id")
+        if name != "migrate":
+            several = "+" if name == "drain" else None
+            sub.add_argument("brokers", metavar="POD|NODE_ID", nargs=several, help="by its Pod, or by its node id")
         sub.add_argument("--yes", action="store_true", help="do it, not only show it")
         sub.add_argument("--json", action="store_true", help="print for a machine; progress goes to stderr")
         if name == "drain":
@@ -65,6 +68,10 @@ async def run(
     from peerboot.systems.kafka import throttle
     from peerboot.systems.kafka.reach import Brokers
 
+    if args.subcommand == "migrate":
+        from peerboot.systems.kafka import migrate
+
+        return await migrate.run(args, config, addresses, observes=observes)
     if not config.is_broker:
         raise SettingsError(
             "the Pods of this set are controllers only (PEERBOOT_KAFKA_ROLES): run it in the Pod of a broker"
