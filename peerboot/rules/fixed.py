@@ -32,7 +32,8 @@ def voters(facts: Facts) -> tuple[str, ...] | None:
     ours = facts.disk.cluster or (record.seal.cluster if record.seal else "") or (claim.cluster if claim else "")
     if theirs.quorum and ours in ("", theirs.cluster):
         listed = tuple(sorted(m.pod for m in theirs.members if not m.learner))
-        return listed if theirs.fixed else ()
+        # One that is no pod of this set has a place that only the others' files tell.
+        return () if not theirs.fixed else listed if all(listed) else None
     sealed = record.seal.voters if record.seal and record.seal.cluster == ours else None
     if sealed == () or facts.disk.voters == ():
         return ()
@@ -83,10 +84,18 @@ def lists_differ(facts: Facts) -> Decision | None:
 
 def list_unknown(facts: Facts) -> Decision | None:
     """When: the disk has data of a cluster with fixed voters, and nothing says who they are.
-    Then: wait for the leader's word.
+    Then: wait for the leader's word; refuse where one of them is none of this set's servers.
     """
     if facts.disk.kind not in DATA_KINDS or facts.disk.running or voters(facts) is not None:
         return None
+    if facts.cluster.quorum:
+        return refuse(
+            facts,
+            "list-unknown",
+            f"The static quorum of cluster {facts.cluster.cluster} has voters ({_names(facts)}) that are no pods of "
+            "this set, so the list cannot be written into this server's file. Set PEERBOOT_KAFKA_NODE_ID_BASE so that "
+            "node ids go with the pods, or run it without peerboot.",
+        )
     return say(
         facts,
         "wait",

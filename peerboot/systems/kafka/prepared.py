@@ -61,6 +61,7 @@ class Kafka:
         if disk.kind in DATA_KINDS and self.config.is_controller:
             named = quorumstate.voters(self.metadata_dir)
             pods = tuple(sorted(map(self.config.pod_of, named))) if named is not None else None
+            pods = pods if pods is None or all(pods) else None
             disk = msgspec.structs.replace(disk, voters=pods)
             if pods and self.config.quorum == "dynamic":
                 # It may also be a list from before the quorum was made dynamic, which Kafka leaves there for a while.
