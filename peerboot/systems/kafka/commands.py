@@ -71,7 +71,7 @@ async def run(
     if args.subcommand == "migrate":
         from peerboot.systems.kafka import migrate
 
-        return await migrate.run(args, config, addresses, observes=observes)
+        return await migrate.run(args, config, await find(), observes=observes)
     if not config.is_broker:
         raise SettingsError(
             "the Pods of this set are controllers only (PEERBOOT_KAFKA_ROLES): run it in the Pod of a broker"
