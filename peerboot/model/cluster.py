@@ -75,6 +75,10 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Looked for when the own disk lost something: what, by the cluster's word, had its last good copy on it."""
     untold: str = ""
     """Not empty: why that could not be found out."""
+    soon: str = ""
+    """Not empty: what the cluster has yet to notice of it, which it does by itself within seconds."""
+    asked_for: tuple[str, ...] = ()
+    """The ``Disk.lost`` for which the three above were looked for; of other losses they say nothing."""
     registrations: tuple[Registration, ...] = ()
     """Of pods that DNS does not have."""
     unmanaged: str = ""

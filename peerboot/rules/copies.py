@@ -24,11 +24,13 @@ def last_copy(facts: Facts) -> Decision | None:
         return None
     if not cluster.quorum and (empty(facts) or disk.kind not in DATA_KINDS):
         return None
-    if cluster.quorum and not cluster.only_here and not cluster.untold:
-        return None
+    what = f"This disk lost what lay in {_some(disk.lost)}"
+    if cluster.quorum and cluster.asked_for != disk.lost:
+        return _moment(facts, f"{what}: it is asked whether others have it", "one look")
+    if cluster.quorum and not (cluster.only_here or cluster.untold):
+        return _moment(facts, f"{what}, and {cluster.soon}", "the cluster to notice it") if cluster.soon else None
     if allowed(facts, "last-copy"):
         return None
-    what = f"This disk lost what lay in {_some(disk.lost)}"
     if cluster.only_here:
         why = f"the last copy in sync of {_some(cluster.only_here)} was there, as far as the brokers that answer know"
         waits_for = "a server that has it in sync"
@@ -41,10 +43,21 @@ def last_copy(facts: Facts) -> Decision | None:
         facts,
         "last-copy",
         f"{what}, and {why}. A server that starts empty would lead it, and what others still have of it would be "
-        "dropped. Bring the volume back, or the servers that have it.",
+        "dropped. Bring the volume back, or servers that have a copy of it.",
         would="start it empty, and lose what only this disk had",
     )
     return say(facts, "wait", "last-copy", decision.reason, waits_for=(waits_for,))
+
+
+def _moment(facts: Facts, what: str, waits_for: str) -> Decision:
+    """What ends by itself needs no consent."""
+    return say(
+        facts,
+        "wait",
+        "last-copy",
+        f"{what}. Its server starts a moment later if nothing is lost.",
+        waits_for=(waits_for,),
+    )
 
 
 def _some(names: tuple[str, ...]) -> str:

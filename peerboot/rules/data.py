@@ -7,6 +7,7 @@ from peerboot.rules.unwanted import unwanted_pods
 from peerboot.rules.words import (
     DATA_KINDS,
     allowed,
+    another_service,
     clusters_seen,
     in_range,
     own_cluster_holders,
@@ -174,7 +175,8 @@ def foreign_cluster(facts: Facts) -> Decision | None:
         facts,
         "foreign-cluster",
         f"This volume has data of cluster {facts.disk.cluster}, but the cluster that serves is {theirs.cluster}: "
-        "a stale volume of a deleted set, or a split that happened before. Its server is not started.",
+        f"a stale volume of a deleted set, {another_service(facts)}or a split that happened before. Its server is not "
+        "started.",
         would=f"move this data aside and join cluster {theirs.cluster} as a new member",
     )
 

@@ -55,6 +55,12 @@ def is_observer(facts: Facts, member: Member) -> bool:
     return member.learner and facts.traits.admits == "started-first"
 
 
+def another_service(facts: Facts) -> str:
+    """What else may be wrong where the quorum is another set's: the name that leads to it."""
+    theirs = facts.traits.quorum_of
+    return f"another Service than that of its controllers ({theirs}), " if theirs else ""
+
+
 def role_of(facts: Facts, *, learner: bool, leads: bool = False) -> str:
     """What a server of this set is, in one word."""
     return "server" if facts.traits.quorum_of else "learner" if learner else "leader" if leads else "voter"
@@ -173,7 +179,9 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     own = f"{facts.identity.pod}: disk {disk.kind}" + (f" of cluster {disk.cluster}" if disk.cluster else "")
     if facts.record.birth:
         own += f", born {facts.record.birth.token}"
-    if disk.kind == "blank" and facts.record.nonce:
+    asked = facts.cluster.only_here or facts.cluster.untold
+    if disk.kind == "blank" and facts.record.nonce and not asked:
+        # What may be lost is what a person consents to then, whichever nonce the disk takes next.
         own += f", nonce {facts.record.nonce}"
     lines = [own]
     if disk.lost:

@@ -20,6 +20,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     registered db-3 3 ["holds" "remedy"]    a server that is gone and that the cluster has registered still
     looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
+    asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody has noticed it yet
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
     fixed                               PEERBOOT_KAFKA_QUORUM=static
 """
@@ -270,6 +271,8 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         unmanaged=by_word.pop("unmanaged", [[""]])[0][0],
         only_here=tuple(by_word.pop("only-here", [[]])[0]),
         untold=by_word.pop("untold", [[""]])[0][0],
+        soon=by_word.pop("soon", [[""]])[0][0],
+        asked_for=tuple(by_word.pop("asked-for", [[]])[0]),
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
         registrations=tuple(
             Registration(pod=parts[0], id=parts[1], holds="".join(parts[2:3]), remedy="".join(parts[3:4]))

@@ -58,8 +58,9 @@ def test_one_that_lags_or_is_fenced_serves_nobody() -> None:
 def test_a_controllers_node_id_is_not_taken() -> None:
     """Without a base of its own this broker would be node 1, which is a controller: said before it is formatted."""
     expected = (
-        "has a controller with node id 1, which would be this broker's too, and ids are unique over both sets. Set "
-        "PEERBOOT_KAFKA_NODE_ID_BASE here, to 100 for example"
+        "has a controller with node id 1, which would be this broker's too, and ids are unique over all sets. Set "
+        "PEERBOOT_KAFKA_NODE_ID_BASE here, to 100 for example, while nothing of this Pod's lies on its disk; else take "
+        "the other one away"
     )
     assert expected == view(base="0").unmanaged
 

@@ -15,6 +15,8 @@ from tests.real.kafka_scenes import BROKER_PORT, PATIENT, TOPIC, own, run_tool, 
 from tests.real.scenes import MakeLab, decided, stays
 
 BASE = 100
+HALF_A_SESSION = 5.9
+"""Seconds: the first is fenced after nine, and the second one's Pod is there again before that."""
 
 
 @asynccontextmanager
@@ -111,8 +113,8 @@ async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server)
 
 
 async def test_the_last_copy_in_sync_is_lost(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
-    """While two of three brokers are down the third acknowledges records alone, and then loses its log directory, or
-    its whole disk. It is not started, by the partition's name, so the others drop nothing; with its volume back no
+    """While two of three brokers are down the third acknowledges records alone, and then loses its log directory, with
+    its server running or not, or its whole disk. It is not started, by the partition's name, so the others drop nothing; with its volume back no
     record is missing.
     """
     async with two_sets(make_lab, every_kafka) as (controllers, brokers):
@@ -130,10 +132,19 @@ async def test_the_last_copy_in_sync_is_lost(make_lab: MakeLab, every_kafka: Ser
             await writer.grows()
         await brokers.crash(2, recreate=False)
         shutil.copytree(brokers.volume(2), tmp_path / "kept")
+        await brokers.create(2)
+        await brokers.until_ready(PATIENT, only=[2])
+        # Lost under the running server: its permit was given for a whole disk, and formats nothing.
+        shutil.rmtree(brokers.volume(2) / "logs")
+        brokers.kill(2)
+        await brokers.until_rule(2, "last-copy", seconds=PATIENT)
+        await stays(brokers, 2, "last-copy")
+        assert not (brokers.volume(2) / "logs" / "meta.properties").exists()
+        await brokers.crash(2, recreate=False)
         for ordinal in (0, 1):
             await brokers.create(ordinal)
         for lost in ("logs", "."):
-            shutil.rmtree(brokers.volume(2) / lost)
+            shutil.rmtree(brokers.volume(2) / lost, ignore_errors=True)
             await brokers.create(2)
             said = await brokers.until_rule(2, "last-copy", seconds=PATIENT)
             await brokers.until("it names the partition", lambda: _says(brokers, 2, f"{TOPIC}-0"), PATIENT)
@@ -159,3 +170,28 @@ async def _in_sync(brokers: Lab, ordinal: int, expected: list[int]) -> bool:
 
 async def _says(brokers: Lab, ordinal: int, words: str) -> bool:
     return words in str((await brokers.decision(ordinal)).get("reason", ""))
+
+
+async def test_the_other_copy_died_a_moment_before(make_lab: MakeLab, kafka: Server) -> None:
+    """Of two brokers in sync one crashes with its disk, and seconds later the other one loses its logs. The cluster has
+    noticed neither, so both count as in sync: the second starts when it is out of the ISR, and never leads empty.
+    """
+    async with two_sets(make_lab, kafka) as (controllers, brokers):
+        await controllers.start()
+        await brokers.start()
+        await brokers.until_ready(PATIENT)
+        await run_tool(
+            brokers, "kafka-topics.sh", "--create", "--topic", TOPIC, "--replica-assignment", f"{BASE + 1}:{BASE + 2}",
+            "--config", "min.insync.replicas=2",
+        )  # fmt: skip
+        async with writing(brokers) as writer:
+            pass
+        await brokers.crash(1, recreate=False)
+        await asyncio.sleep(HALF_A_SESSION)
+        await brokers.crash(2, recreate=False)
+        shutil.rmtree(brokers.volume(2) / "logs")
+        await brokers.create(2)
+        await brokers.until_rule(2, "last-copy", seconds=PATIENT)
+        await brokers.create(1)
+        await brokers.until_ready(PATIENT)
+        assert await writer.missing() == []

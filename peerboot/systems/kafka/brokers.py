@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from peerboot.model import ClusterView, Member, ServerView
-from peerboot.systems.kafka import assess, ids
+from peerboot.systems.kafka import assess, controllers, ids
 from peerboot.systems.kafka.assess import Seen
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
@@ -134,8 +134,5 @@ def _unmanaged(config: KafkaConfig, told: Seen) -> str:
             "--feature kraft.version=1`, 4.1 or later)"
         )
     if quorum.voter(config.node) is not None:
-        return (
-            f"has a controller with node id {config.node}, which would be this broker's too, and ids are unique over "
-            "both sets. Set PEERBOOT_KAFKA_NODE_ID_BASE here, to 100 for example"
-        )
+        return controllers.taken(config.node, "controller", "broker")
     return ""

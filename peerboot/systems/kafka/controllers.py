@@ -12,6 +12,15 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """RFC 1123."""
 
 
+def taken(node: int, whose: str, mine: str) -> str:
+    """What is wrong with a cluster where another server has this node's id, for ``ClusterView.unmanaged``."""
+    return (
+        f"has a {whose} with node id {node}, which would be this {mine}'s too, and ids are unique over all sets. Set "
+        "PEERBOOT_KAFKA_NODE_ID_BASE here, to 100 for example, while nothing of this Pod's lies on its disk; else take "
+        "the other one away"
+    )
+
+
 def quorum_service(settings: Settings, identity: Identity) -> str:
     """The full name of the controllers' headless Service; raises ``SettingsError``."""
     roles, named = settings.extra["kafka_roles"], settings.extra["kafka_controllers"]

@@ -150,7 +150,8 @@ def _resume(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Acti
         form="join" if config.is_controller and not fixed.voters(facts) else "plain",
         metadata=config.metadata_dir,
         logs=config.log_dirs,
-        repair=True,
+        # Only what was lost now, and was asked about (rules/copies.py): no directory that is lost later is formatted.
+        repair=bool(facts.disk.lost) and not facts.disk.running,
     )
     # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
     mend = (Renew(why="torn-state"),) if facts.record.torn else ()

@@ -19,6 +19,7 @@ from peerboot.systems.kafka import (
     brokers,
     calls,
     config,
+    controllers,
     copies,
     launch,
     lock,
@@ -53,7 +54,9 @@ class Kafka:
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
         self._output_dir = output_dir
-        self._own_cluster, self._own_member, self._lost = "", "", False
+        self._own_cluster, self._own_member = "", ""
+        self._lost: tuple[str, ...] = ()
+        self._empty = False
         self._registry = registered.Registry()
 
     def read_disk(self) -> Disk:
@@ -68,7 +71,8 @@ class Kafka:
                 note = "its quorum-state has a list of voters: if no leader comes, set PEERBOOT_KAFKA_QUORUM=static"
                 disk = msgspec.structs.replace(disk, warning="; ".join(filter(None, (disk.warning, note))))
         self._own_cluster, self._own_member = disk.cluster, disk.member
-        self._lost = bool(disk.lost) and not disk.running
+        self._lost = disk.lost if not disk.running else ()
+        self._empty = disk.kind in ("blank", "partial") and not disk.running
         return disk
 
     def is_running(self) -> bool:
@@ -111,10 +115,25 @@ class Kafka:
             )
         else:
             view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
-        if not view.quorum or not self._lost:
+        return await self._with_losses(view, addresses, timeout) if view.quorum else view
+
+    async def _with_losses(
+        self, view: ClusterView, addresses: Mapping[str, tuple[str, ...]], timeout: float
+    ) -> ClusterView:
+        """What the cluster says of a disk that lost something, before its server may start without that."""
+        change = msgspec.structs.replace
+        if self.config.roles == "controller" and self._empty:
+            # A broker of another set may have the id; a controller that is formatted with it would lock it out.
+            if await copies.is_registered(self.config, view, addresses, timeout):
+                return change(view, unmanaged=controllers.taken(self.config.node, "broker", "controller"))
             return view
-        only_here, untold = await copies.look(self.config, view, addresses, timeout)
-        return msgspec.structs.replace(view, only_here=only_here, untold=untold)
+        if not self._lost:
+            return view
+        found = await copies.look(self.config, view, addresses, timeout)
+        if found.clash:
+            clash = controllers.taken(self.config.node, f"broker at {found.clash}", "broker")
+            return change(view, unmanaged=clash, asked_for=self._lost)
+        return change(view, only_here=found.only_here, untold=found.untold, soon=found.soon, asked_for=self._lost)
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
