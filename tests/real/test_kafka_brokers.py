@@ -114,8 +114,8 @@ async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server)
 
 async def test_the_last_copy_in_sync_is_lost(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
     """While two of three brokers are down the third acknowledges records alone, and then loses its log directory, with
-    its server running or not, or its whole disk. It is not started, by the partition's name, so the others drop nothing; with its volume back no
-    record is missing.
+    its server running or not, or its whole disk. It is not started, by the partition's name, so the others drop
+    nothing; with its volume back no record is missing.
     """
     async with two_sets(make_lab, every_kafka) as (controllers, brokers):
         await controllers.start()
