@@ -75,10 +75,10 @@ class World:
     """Moves under way at the same time."""
 
     def tick(self) -> None:
-        """Moves end after their time; who has a replica already need not be alive (measured)."""
+        """Moves end after their time, when all who are to have a replica are alive (measured)."""
         now = asyncio.get_running_loop().time()
         for one in self.parts.values():
-            if one.target and now - one.since >= self.seconds and set(one.target) - set(one.replicas) <= self.alive:
+            if one.target and now - one.since >= self.seconds and set(one.target) <= self.alive:
                 one.shown, one.ended = one.replicas, now
                 one.replicas, one.target = one.target, ()
 

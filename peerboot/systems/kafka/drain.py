@@ -141,8 +141,30 @@ def too_few(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Colle
     )
 
 
+def lame(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Collection[int]) -> str:
+    """That another replica of one of the partitions is at a broker that is down; empty when none is.
+
+    Kafka ends a move only when all of its replicas are in sync (PartitionReassignmentReplicas), not just the new ones.
+    """
+    found = [
+        (part, node)
+        for part in held(parts, leaving)
+        for node in part.before or part.replicas
+        if node not in leaving and not (node in brokers and brokers[node].alive)
+    ]
+    if not found:
+        return ""
+    names, down = [part.name for part, _ in found], sorted({node for _, node in found})
+    who_is = f"broker {down[0]}" if len(down) == 1 else f"brokers {', '.join(map(str, down))}"
+    return (
+        f"{_some(names)} {'has' if len(names) == 1 else 'have'} a replica at {who_is} too, which "
+        f"{'is' if len(down) == 1 else 'are'} down, and Kafka ends a move only when all replicas are in sync: start "
+        f"{'it' if len(down) == 1 else 'them'}, or name {'it' if len(down) == 1 else 'them'} here as well"
+    )
+
+
 def _misses(now: Sequence[int], stay: set[int], leaving: Collection[int]) -> bool:
-    """Whether there is no broker for a replica that leaves. One that is down keeps its own: it may come back."""
+    """Whether there is no broker for a replica that leaves."""
     return len(stay - set(now)) < len(set(now) & set(leaving))
 
 

@@ -95,7 +95,7 @@ def refuse(found: Survey, wish: Wish) -> None:
             f"{who(unknown[0], wish.nodes[unknown[0]])} is not registered in cluster {found.cluster} and has no "
             f"replicas: name one of {', '.join(map(str, sorted(found.brokers)))}"
         )
-    for reason in (drain.foreign, drain.too_few, drain.stuck):
+    for reason in (drain.foreign, drain.too_few, drain.stuck, drain.lame):
         if say := reason(found.parts, found.brokers, wish.nodes):
             raise RefusedError(f"{wish.called} cannot be drained now: {say}")
     if say := drain.too_full(drain.steps(found.parts, found.brokers, wish.nodes), found.brokers):
@@ -304,11 +304,14 @@ class Drain:
         dead: list[int] = []
         try:
             alive = {node.id for node in (await self.brokers.any(lambda kafka: kafka.metadata([]))).brokers}
-            dead = sorted({node for step in under_way.values() for node in step.added} - alive)
+            dead = sorted({node for step in under_way.values() for node in step.after} - alive)
         except KafkaError as error:
             trouble = str(error)
         if dead:
-            why, do = f"broker {dead[0]}, which gets them, is down", "start it, or run it again for others to get them"
+            why, do = (
+                f"broker {dead[0]}, which is to have them, is down",
+                "start it, or run it again, which then says more",
+            )
         elif trouble:
             why, do = f"no broker answers ({trouble})", "bring the brokers back and run it again"
         else:
