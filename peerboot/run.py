@@ -18,7 +18,7 @@ import msgspec
 from peerboot import __version__, act, assess, decide, finish
 from peerboot.anchor import Keeper
 from peerboot.loops import Doors, Loops
-from peerboot.model import Call, Decision, Done, Facts, MoveAside, Plan, Removal, Renew
+from peerboot.model import Call, Decision, Done, EndRemoval, Facts, MoveAside, Plan, Removal, Renew
 from peerboot.outside import files
 from peerboot.pace import Pace
 from peerboot.report import Report, answers, sentence
@@ -391,4 +391,5 @@ class Node:
 
 
 def _needs_fresh_look(plan: Plan) -> bool:
-    return any(isinstance(action, Call | MoveAside | Renew) for action in plan.actions)
+    # A person's word is over only when a list of now shows it: at rest the last one is seconds old.
+    return any(isinstance(action, Call | MoveAside | Renew | EndRemoval) for action in plan.actions)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
@@ -192,6 +193,22 @@ async def test_remove_waits_until_quorum_stands_without_the_member(tmp_path: Pat
         w.pods[1].frozen = False
         w.pods[1].start()
         await w.until(lambda: "db-2" not in w.members())
+
+
+@turned
+async def test_a_removal_is_not_done_by_an_old_list(tmp_path: Path) -> None:
+    """The last list is seconds old and does not have the member yet: it is read anew before the word counts as carried
+    out.
+    """
+    async with world(tmp_path) as w:
+        members = await w.formed()
+        await w.still(20)
+        await w.pods[2].stop()
+        node = w.pods[0].live
+        listed = tuple(member for member in node.memory.view.members if member.pod != "db-2")
+        node.memory.view = msgspec.structs.replace(node.memory.view, members=listed)
+        node.add_removal("db-2", members["db-2"], "ann")
+        await w.until(lambda: sorted(w.members()) == ["db-0", "db-1"])
 
 
 @turned
