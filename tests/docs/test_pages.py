@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools import docs
+from peerboot.lab import jars, servers
+from tools import docs, rows
 
 
 @pytest.mark.parametrize("name", sorted(docs.PAGES))
@@ -13,6 +14,12 @@ def test_page_is_fresh(name: str) -> None:
     assert docs.PAGES[name]() == (docs.ROOT / name).read_text()
 
 
-def test_every_row_of_etcd_is_proven() -> None:
-    """Every row of etcd's decision table has rules, cases, a test on real servers, and versions."""
-    assert docs.empty_cells() == []
+@pytest.mark.parametrize("table", rows.TABLES, ids=lambda table: table.system)
+def test_every_row_is_proven(table: rows.Table) -> None:
+    """Every row of a system's decision table has rules, cases, a test on real servers, and versions."""
+    assert rows.empty_cells(table) == []
+
+
+def test_releases_are_those_of_the_lab() -> None:
+    """The releases that the pages name are those that the fixtures ``every_etcd`` and ``every_kafka`` run on."""
+    assert (rows.ETCD.versions, rows.KAFKA.versions) == (servers.VERSIONS, jars.VERSIONS)

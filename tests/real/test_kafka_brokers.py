@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
@@ -36,6 +38,7 @@ async def two_sets(
             yield controllers, brokers
 
 
+@pytest.mark.row(18)
 async def test_brokers_wait_for_their_controllers_and_lose_nothing(make_lab: MakeLab, every_kafka: Server) -> None:
     """Blank brokers that are there first form nothing and say whom they wait for. With the controllers all come up; a
     broker's and a controller's disk are lost, a metadata directory alone, all crash at once: no record is missing, and
@@ -81,6 +84,7 @@ def _disks(brokers: Lab) -> dict[int, str]:
     return {ordinal: own(brokers, ordinal)["directory.id"] for ordinal in brokers.ordinals}
 
 
+@pytest.mark.row(18)
 async def test_a_broker_with_its_data_needs_no_controller_to_start(make_lab: MakeLab, kafka: Server) -> None:
     """While no controller is there a broker that lost its disk waits, by name, and one with data is let start."""
     async with two_sets(make_lab, kafka) as (controllers, brokers):
@@ -100,6 +104,7 @@ async def test_a_broker_with_its_data_needs_no_controller_to_start(make_lab: Mak
         await brokers.until_ready(PATIENT)
 
 
+@pytest.mark.row(18)
 async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server) -> None:
     """Without a base of its own broker 0 would be node 0, which is a controller: refused, and nothing is formatted."""
     async with two_sets(make_lab, kafka, {"PEERBOOT_KAFKA_NODE_ID_BASE": "0"}) as (controllers, brokers):
@@ -112,6 +117,7 @@ async def test_a_node_id_that_is_a_controllers(make_lab: MakeLab, kafka: Server)
         assert not (brokers.volume(0) / "metadata" / "meta.properties").exists()
 
 
+@pytest.mark.row(10)
 async def test_the_last_copy_in_sync_is_lost(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
     """While two of three brokers are down the third acknowledges records alone, and then loses its log directory, with
     its server running or not, or its whole disk. It is not started, by the partition's name, so the others drop

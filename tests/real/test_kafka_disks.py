@@ -155,9 +155,9 @@ def told(disk: Disk) -> tuple[str, str, str, str]:
 def test_a_life(server: Server) -> None:
     """Blank, formatted, started, killed, started, stopped, moved aside, blank: each is told as what it is."""
     directories = (server.metadata, *server.logs)
-    assert server.read() == Disk(kind="blank")
+    assert server.read() == Disk(kind="blank", lost=tuple(map(str, server.logs)))
     server.format()
-    assert server.read() == Disk(kind="bootstrap", cluster=CLUSTER, member=MEMBER)
+    assert server.read() == Disk(kind="bootstrap", cluster=CLUSTER, member=MEMBER, logged=False)
 
     with server.started() as process:
         server.serving(process)
@@ -191,9 +191,9 @@ def test_a_life(server: Server) -> None:
     disk = server.read()
     assert (disk.kind, disk.cluster) == ("partial", CLUSTER)
     lock.move_aside(server.metadata, server.logs, "S", "all")
-    assert server.read() == Disk(kind="blank")
+    assert server.read() == Disk(kind="blank", lost=tuple(map(str, server.logs)))
     server.format()
-    assert server.read() == Disk(kind="bootstrap", cluster=CLUSTER, member=MEMBER)
+    assert server.read() == Disk(kind="bootstrap", cluster=CLUSTER, member=MEMBER, logged=False)
 
 
 def _as_kafka_reads_it(server: Server, disk: Disk) -> None:
@@ -228,7 +228,7 @@ def test_format_killed(server: Server) -> None:
         expected = "bootstrap" if server.metadata in formatted else "partial" if formatted else "blank"
         assert server.read().kind == expected, formatted
         lock.move_aside(server.metadata, server.logs, str(moment), "all")
-        assert server.read() == Disk(kind="blank")
+        assert server.read() == Disk(kind="blank", lost=tuple(map(str, server.logs)))
 
 
 def test_refused_by_kafka(server: Server) -> None:

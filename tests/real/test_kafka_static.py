@@ -36,6 +36,7 @@ async def of_one_cluster(lab: Lab, *voters: int) -> str:
     return clusters.pop()
 
 
+@pytest.mark.row(19)
 async def test_a_static_set_forms_restarts_and_gets_a_lost_disk_back(make_lab: MakeLab, every_kafka: Server) -> None:
     """Three form one cluster with a list of voters in their files. With a writer running one crashes, one loses its
     disk, and all crash at once: the lost one takes its place under the same id, and no record is missing.
@@ -62,6 +63,7 @@ async def test_a_static_set_forms_restarts_and_gets_a_lost_disk_back(make_lab: M
 
 
 @pytest.mark.parametrize("version", jars.OLDER)
+@pytest.mark.row(19)
 async def test_releases_before_dynamic_quorums(make_lab: MakeLab, version: str) -> None:
     """3.7 and 3.8 form, restart and get a lost disk back the same way; they know no other quorum."""
     async with make_lab(jars.find(version, versions=jars.OLDER), env=OLD) as lab:
@@ -76,6 +78,7 @@ async def test_releases_before_dynamic_quorums(make_lab: MakeLab, version: str) 
         assert await writer.missing() == []
 
 
+@pytest.mark.row(19)
 async def test_two_of_three_static_disks_are_lost(make_lab: MakeLab, kafka: Server) -> None:
     """Kafka would let the two blank ones elect a leader without data. Both wait, by name, with the holder there and
     with it gone, and neither is formatted. One volume is put back: the other takes its place again, and no record is
@@ -123,6 +126,7 @@ async def has_no_list(lab: Lab) -> bool:
 
 
 @pytest.mark.parametrize("version", ["4.1.2", "4.3.1"])
+@pytest.mark.row(19)
 async def test_a_static_quorum_becomes_a_dynamic_one(make_lab: MakeLab, version: str) -> None:
     """The plan is shown and nothing changes; then its voters have the ids of their disks, at once. With the old setting
     still in place the lists go from the files, a lost disk joins as a new voter while no server was restarted, and all
@@ -159,6 +163,7 @@ async def test_a_static_quorum_becomes_a_dynamic_one(make_lab: MakeLab, version:
         assert await writer.missing() == []
 
 
+@pytest.mark.row(19)
 async def test_a_quorum_of_3_9_stays_static(make_lab: MakeLab) -> None:
     """3.9.2 would say that it is done, without directory ids of the voters: it is not asked. Who is away is named."""
     async with make_lab(jars.find("3.9.2"), env=STATIC) as lab:
