@@ -12,7 +12,8 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kubernetes test-kafka test-fast lint docs bench servers image node lock clean
+.PHONY: help setup demo test test-real test-scenarios test-kafka test-together test-kubernetes test-fast lint docs bench \
+	servers jars image node lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -27,21 +28,29 @@ APART := --ignore=tests/real --ignore=tests/kubernetes --ignore=tests/image
 test: setup lint servers ## everything that must pass but the long scenarios below; real servers included
 	$(PY) -m pytest $(APART)
 
-# One that fails is run once more, for servers live by the clock; what fails twice fails.
+# One that fails is run once more, for servers live by the clock; what fails twice fails. Each target remembers its own
+# failures, for several may run at the same time: most of it they wait, and each lab has a network of its own.
+AGAIN = --last-failed --last-failed-no-failures=none
+twice = $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1) || $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(AGAIN)
+
 REAL := $(foreach name,forming disks stale corrupt restarts,tests/real/test_$(name).py)
 MORE := $(foreach name,dns people pods dying recovery,tests/real/test_$(name).py)
 test-real: setup servers ## every row of etcd's decision table on real servers
-	$(PY) -m pytest $(REAL) || $(PY) -m pytest $(REAL) --last-failed --last-failed-no-failures=none
+	$(call twice,$(REAL))
 
 test-scenarios: setup servers ## further long scenarios: DNS, people's words, killed at each action (8 minutes)
-	$(PY) -m pytest $(MORE) || $(PY) -m pytest $(MORE) --last-failed --last-failed-no-failures=none
+	$(call twice,$(MORE))
+
+test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven; 8 minutes)
+	$(call twice,$(wildcard tests/real/test_kafka*.py))
+
+TOGETHER := test-real test-scenarios test-kafka
+test-together: setup servers jars ## these three at the same time (10 minutes); what each said is shown when it has ended
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(TOGETHER)
 
 PODS := tests/image tests/kubernetes
 test-kubernetes: setup servers node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
-	$(PY) -m pytest $(PODS) || $(PY) -m pytest $(PODS) --last-failed --last-failed-no-failures=none
-
-test-kafka: setup ## real Kafkas of three releases: sets of Pods, the client, what lies on disks (a JDK and Maven; 10 minutes)
-	$(PY) -m pytest $(wildcard tests/real/test_kafka*.py)
+	$(call twice,$(PODS))
 
 test-fast: setup ## the tests without real servers
 	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab
@@ -61,6 +70,9 @@ bench: setup ## measure, and print the tables
 
 servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
+
+jars: setup ## provide the real Kafkas: their jars by Maven, once
+	@$(PY) -m peerboot.lab.jars
 
 # On a registry's base: make image BASE=python:3.13-slim. Without one: BASE=local, which is Debian, made on this machine.
 BASE ?= python:3.13-slim

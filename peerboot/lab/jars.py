@@ -11,6 +11,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,3 +129,19 @@ def _check_java() -> None:
     version = re.search(r'version "(\d+)', done.stdout + done.stderr)
     if version is None or int(version[1]) < JAVA:
         raise LabError(f"{NEEDED}: java here is {version[1] if version else 'of an unknown version'} {REMEDY}")
+
+
+def main() -> int:
+    """Make the Kafkas of all releases and print them; one line and 1 when one cannot be had."""
+    for version in VERSIONS:
+        try:
+            server = find(version, lambda text: print(text, flush=True))
+        except LabError as error:
+            print(f"Kafka {version}: {error}", file=sys.stderr)
+            return 1
+        print(f"Kafka {server.version} {server.origin}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

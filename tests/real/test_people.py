@@ -338,7 +338,7 @@ FAULTS = {
     "read-only": ('mount -o remount,bind,ro "$0"', 'mount -o remount,bind,rw "$0"', "the file system is read-only"),
     "full": (
         (
-            f'mount -t tmpfs -o size=16k none {SPACE} && cp -a "$0" {SPACE}/up && mount --bind {SPACE}/up "$0" && '
+            f'mount -t tmpfs -o size=64k none {SPACE} && cp -a "$0" {SPACE}/up && mount --bind {SPACE}/up "$0" && '
             f"! dd if=/dev/zero of={SPACE}/filled bs=4096 2>/dev/null"
         ),
         'umount "$0"',
