@@ -26,6 +26,8 @@ from peerboot.model import (
 
 VIEW_MAX_AGE = 45.0
 """Seconds after which what servers said is no longer believed; at rest they are asked every ten."""
+TURN_LASTS = 120.0
+"""Seconds for which the others hear that this Pod's server is about to stop, after ``/prestop`` was last asked."""
 
 
 @dataclass
@@ -47,6 +49,9 @@ class Memory:
     live: Live = field(default_factory=Live)
     stopping: bool = False
     """The kubelet has called ``/prestop``, and it is not known yet that this Pod's member stays."""
+    turn: int = 0
+    """This Pod's turn to stop (``Statement.turn``), told to the others for ``TURN_LASTS`` after ``turn_at``."""
+    turn_at: float = 0.0
     findings: tuple[Finding, ...] = ()
     learners: dict[str, LearnerTrack] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
@@ -69,6 +74,9 @@ class Memory:
     def see_disk(self, disk: Disk, now: float) -> None:
         """Take a new reading; ``since`` tells how long its kind has lasted."""
         self.read_at = now
+        if disk.running and not self.disk.running:
+            # Its container alone was restarted, and the stop that was told of is over.
+            self.turn = 0
         same = disk.kind == self.disk.kind and self.disk.since > 0
         self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
 
@@ -98,6 +106,10 @@ class Memory:
         evidence = self.evidence.get(pod)
         heard = evidence.statement.applied if evidence and evidence.statement else 0
         return max(view.applied if view else 0, heard)
+
+    def turn_now(self, now: float) -> int:
+        """This Pod's turn to stop, 0 when it is not about to."""
+        return self.turn if now - self.turn_at <= TURN_LASTS else 0
 
     def active_holds(self, wall: float) -> tuple[Hold, ...]:
         """The holds in force, of this pod or of the whole set."""
@@ -170,6 +182,7 @@ def statement_of(
         member=disk.member or (record.seal.member if record.seal else ""),
         serving=is_serving(disk, view, identity.pod),
         running=disk.running,
+        turn=memory.turn_now(now),
         applied=own.applied if own else 0,
         decision=decision[0],
         rule=decision[1],
@@ -197,6 +210,7 @@ def facts_of(
         anchor=memory.anchor,
         live=memory.live,
         stopping=memory.stopping,
+        turn=memory.turn_now(now),
         findings=memory.findings,
         holds=memory.active_holds(wall),
         learners=dict(memory.learners),

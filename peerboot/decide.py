@@ -11,7 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import begun, blank, born, copies, data, fixed, joining, leaving, registered, serving, volume
+from peerboot.rules import (
+    begun,
+    blank,
+    born,
+    copies,
+    data,
+    fixed,
+    joining,
+    leaving,
+    registered,
+    serving,
+    stopping,
+    volume,
+)
 from peerboot.rules.words import say
 
 Rule = Callable[[Facts], Decision | None]
@@ -36,6 +49,7 @@ TABLE: tuple[Rule, ...] = (
     leaving.leave_waits,
     leaving.hand_over,
     leaving.leave,
+    stopping.stop_waits,
     begun.stuck_bootstrap,
     data.stale_birth,
     data.foreign_cluster,

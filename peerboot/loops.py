@@ -199,17 +199,12 @@ class Loops:
         clock = self.doors.clock
         while True:
             self._ask_soon.clear()
-            targets: Places = {pod: tuple((a, s.port) for a in s.addresses) for pod, s in self._seen().items()}
+            targets = self._places()
             if self.resting:
                 targets = self._next_few(targets)
             self._expect("census", len(targets) * CENSUS_EACH)
             if targets:
-                await self.doors.census.ask(targets)
-                self.memory.asked_census = True
-                self.memory.evidence = self.doors.census.evidence(clock.now())
-                self.memory.twin = self.doors.census.twin()
-                self._hear_holds()
-                self.news.set()
+                await self._ask(targets)
             elif self.memory.asked_dns:
                 self.memory.asked_census = True
             pause = self.pace.census_rest if self.resting else self._calmly(self.pace.census_round(len(targets)))
@@ -219,6 +214,22 @@ class Loops:
                 async with asyncio.timeout(pause):
                     # Somebody new in DNS is asked at once.
                     await (clock.sleep(pause) if self.resting else self._ask_soon.wait())
+
+    def _places(self) -> Places:
+        return {pod: tuple((a, s.port) for a in s.addresses) for pod, s in self._seen().items()}
+
+    async def _ask(self, targets: Places) -> None:
+        await self.doors.census.ask(targets)
+        self.memory.asked_census = True
+        self.memory.evidence = self.doors.census.evidence(self.doors.clock.now())
+        self.memory.twin = self.doors.census.twin()
+        self._hear_holds()
+        self.news.set()
+
+    async def hear(self) -> None:
+        """Ask everybody once, now."""
+        if targets := self._places():
+            await self._ask(targets)
 
     def _next_few(self, targets: Places) -> Places:
         pods = sorted(pod for pod in targets if pod != self.identity.pod)

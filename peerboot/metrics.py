@@ -58,6 +58,7 @@ def _cluster(node: Node) -> list[Metric]:
         _gauge("quorum_margin", "How many of the voters that serve could stop before quorum is lost.", margin),
         _gauge("voters", "Voting members listed.", voters),
         _gauge("learners", "Learners listed.", len(view.members) - voters),
+        *(_gauge(one.name, one.text, one.value) for one in view.gauges),
     ]
 
 

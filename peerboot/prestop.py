@@ -1,7 +1,8 @@
-"""``/prestop``: stay or leave. It evaluates and never commands: a stranger's call does nothing.
+"""``/prestop``: stay or leave, and when. It evaluates and never commands: a stranger's call changes no membership.
 
 The kubelet stops a server for many reasons (a roll-out, a drain, the node's end); only one of them is that the set has
-become smaller. What is done then is decided by the rules of ``rules/leaving.py``, pass by pass.
+become smaller. What is done then is decided by the rules of ``rules/leaving.py``, pass by pass. One that stays stops in
+turn where its system asks for it (``rules/stopping.py``).
 """
 
 from __future__ import annotations
@@ -9,39 +10,89 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from peerboot.rules import leaving
+from peerboot.rules import leaving, stopping
 
 if TYPE_CHECKING:
+    from peerboot.model import Facts
     from peerboot.run import Node
 
 ASKING = 5.0
 """Seconds of questions to the API, a second apart, before it counts as silent; whoever is not known to be unwanted
 stays. The last question may take five more."""
+AGAIN = 0.5
+"""Seconds between two looks while something holds the stop back."""
 
 
 async def stay_or_leave(node: Node) -> str:
     """Return, in words, when this member has left or staying is right. The caller bounds the time."""
-    if node.settings.replicas_from == "none":
+    asks = node.settings.replicas_from != "none"
+    if not asks and (not node.doors.system.traits.in_turn or node.observing):
         return "staying a member: stopping is not leaving"
     clock = node.doors.clock
     asked_at = clock.now()
-    await node.loops.ask_live()
-    while node.memory.live.at < asked_at and clock.now() - asked_at < ASKING:
-        await clock.sleep(1.0)
+    if asks:
         await node.loops.ask_live()
+        while node.memory.live.at < asked_at and clock.now() - asked_at < ASKING:
+            await clock.sleep(1.0)
+            await node.loops.ask_live()
     node.memory.stopping = True
-    return await finish(node)
+    return await finish(node, asks=asks)
 
 
-async def finish(node: Node) -> str:
+async def finish(node: Node, *, asks: bool = True, in_turn: bool = True) -> str:
     """Go on until it is settled."""
+    waits = in_turn and node.doors.system.traits.in_turn and not node.observing
     while True:
         facts = await node.next_pass()
         if stays := leaving.stays(facts):
+            told = await _in_turn(node) if waits else ""
+            if told is None:
+                continue
             node.memory.stopping = False
-            return f"staying a member: {stays}"
+            return f"staying a member: {stays if asks else 'stopping is not leaving'}{told}"
         if leaving.has_left(facts):
             return "this Pod's member is no longer listed: it has left"
+
+
+async def _in_turn(node: Node) -> str | None:
+    """Wait for this Pod's turn to stop; what was waited for, in words. None when it is to leave after all."""
+    memory, clock = node.memory, node.doors.clock
+    began, waited = clock.now(), ""
+    try:
+        await _take_turn(node)
+        while True:
+            memory.turn_at = clock.now()
+            facts = await _looked(node)
+            if not leaving.stays(facts):
+                return None
+            held = stopping.holds_back(facts)
+            if held is None:
+                return f"; it was its turn after {clock.now() - began:.0f} s, for {waited}" if waited else ""
+            waited = held[0]
+            await clock.sleep(AGAIN)
+    except asyncio.CancelledError:
+        memory.stopping = False
+        if waited:
+            node.doors.log.warning(f"/prestop: its time is over, and the server stops all the same, though {waited}.")
+        raise
+    finally:
+        if memory.turn == stopping.CHOOSES:
+            memory.turn = 0
+
+
+async def _take_turn(node: Node) -> None:
+    """A turn above all that the others have, which stays this Pod's until it is over."""
+    memory, now = node.memory, node.doors.clock.now()
+    if memory.turn_now(now) > 0:
+        return
+    memory.turn, memory.turn_at = stopping.CHOOSES, now
+    memory.turn = stopping.next_turn(await _looked(node))
+
+
+async def _looked(node: Node) -> Facts:
+    """The facts after everybody and all servers were asked anew."""
+    await asyncio.gather(node.loops.hear(), node.look())
+    return await node.next_pass()
 
 
 async def before_the_end(node: Node, seconds: float) -> str:
@@ -57,6 +108,6 @@ async def before_the_end(node: Node, seconds: float) -> str:
         node.doors.log.info("Told to stop while this Pod leaves the cluster: that is finished first.")
     try:
         async with asyncio.timeout(seconds):
-            return await finish(node)
+            return await finish(node, in_turn=False)
     except TimeoutError:
         return f"this Pod did not leave within {seconds:g} s; those that stay remove its member"

@@ -93,7 +93,7 @@ class Report:
         """Write what changed; True when this is a new decision that was not noted yet."""
         changed = self.note(decision, wall)
         text = f"{_with_cause(facts, decision)}\n{answers(facts, ready)}\n"
-        material = (text, decision.evidence, facts.permit, facts.findings, facts.holds)
+        material = (text, decision.evidence, facts.permit, facts.findings, facts.cluster.findings, facts.holds)
         if material != self._written:
             status = self._write("status.txt", text.encode())
             details = self._write("decision.json", self.as_json(facts, decision, ready=ready, wall=wall))
@@ -152,7 +152,7 @@ class Report:
             "dns_outcome": answer.outcome if answer else "not asked",
             "dns_reason": answer.reason if answer else "",
             "evidence": {pod: _evidence(facts, pod) for pod in pods},
-            "findings": [finding.say for finding in facts.findings],
+            "findings": [finding.say for finding in (*facts.findings, *cluster.findings)],
             "holds": [msgspec.to_builtins(hold) for hold in facts.holds],
             "ledger": [msgspec.to_builtins(entry) for entry in self.ledger],
         }
@@ -238,6 +238,7 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
         for hold in facts.holds
     ]
     found += [Piece("finding", finding.name, facts.now - finding.at, finding.say) for finding in facts.findings]
+    found += [Piece("finding", finding.name, age, finding.say) for finding in facts.cluster.findings]
     return found
 
 

@@ -380,6 +380,8 @@ class Node:
             self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
+        for finding in facts.cluster.findings:
+            self._say_once(finding.name, finding.say, self.doors.log.warning)
         if self.events is not None:
             self.events.note(decision)
         wall = self.doors.clock.wall()

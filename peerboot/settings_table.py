@@ -101,7 +101,15 @@ GENERAL: tuple[Setting, ...] = (
         choices=("none", "pod"),
     ),
     _row("deadline", "duration", "0", "`init` gives up waiting after this and exits 4; 0 is never.", unit="duration"),
-    _row("leave_timeout", "duration", "20s", "Bound of /prestop; below the grace period.", unit="duration", high=3600),
+    _row(
+        "leave_timeout",
+        "duration",
+        "20s",
+        "Bound of /prestop, in which a member leaves that is scaled down, or waits for its turn to stop (Kafka); below "
+        "the grace period.",
+        unit="duration",
+        high=3600,
+    ),
     _row(
         "diagnose_after",
         "duration",

@@ -86,6 +86,8 @@ KAFKA = Table(
         13: "corrupt: meta.properties without directory.id",
         14: "another node's volume",
         15: "a person said that a Pod is gone for good",
+        16: "serves; partitions are under min.insync.replicas until its broker has caught up",
+        17: "serves, and is about to be stopped",
         18: "a broker of a set of its own, blank or with data",
         19: "a static quorum: blank voters, data, lists that differ",
     },

@@ -11,8 +11,6 @@ from peerboot.manifest.writer import Row, Tree, Why, why
 
 OUTPUT_DIR = "/run/peerboot"
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-LEAVE_TIMEOUT = 20
-"""Seconds; PEERBOOT_LEAVE_TIMEOUT."""
 NEVER = (1 << 31) - 1
 """The largest failureThreshold: at 2 s a probe this is 136 years."""
 PEERBOOT_USE = Use(
@@ -99,8 +97,8 @@ def _pod(o: Options, server: Server) -> Tree:
         **why("No variables for each Service of the namespace: their names can be those of settings."),
         "enableServiceLinks": False,
         **why(
-            f"For /prestop ({LEAVE_TIMEOUT} s at most), then the server's own end, then peerboot, which ends last and "
-            f"takes up to {LEAVE_TIMEOUT} s more to finish a leave that was begun."
+            f"For /prestop ({server.leave} s at most), then the server's own end, then peerboot, which ends last and "
+            f"takes up to {server.leave} s more to finish a leave that was begun."
             + (server.grace_why and f" {server.grace_why}")
         ),
         "terminationGracePeriodSeconds": server.grace,
@@ -252,8 +250,8 @@ def _environment(o: Options, server: Server) -> list[Any]:
         Row(name="PEERBOOT_SECRET_FILE", value="/secret/census"),
         *([Row(name="PEERBOOT_ANCHOR", value=f"configmap:{o.anchor}")] if o.anchor else []),
         *([Row(name="PEERBOOT_EVENTS", value="pod")] if o.events else []),
-        Why("How long /prestop may take; terminationGracePeriodSeconds covers it."),
-        Row(name="PEERBOOT_LEAVE_TIMEOUT", value=f"{LEAVE_TIMEOUT}s"),
+        Why(f"How long /prestop may take; terminationGracePeriodSeconds covers it.{server.leave_why}"),
+        Row(name="PEERBOOT_LEAVE_TIMEOUT", value=f"{server.leave}s"),
         *(Row(name=name, value=value) for name, value in server.env.items()),
         *(
             Row(name=name, valueFrom=Row(fieldRef=Row(fieldPath=path)))

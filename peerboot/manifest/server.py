@@ -63,6 +63,10 @@ class Server:
     """The comment on the readiness probe, which asks peerboot."""
     clients: str = "For clients: http://{name}:{port} leads to Pods that are ready."
     """The comment on the client Service. Fields: name and port of the Service."""
+    leave: int = 20
+    """Seconds; PEERBOOT_LEAVE_TIMEOUT."""
+    leave_why: str = ""
+    """A sentence more on it, with a space before it."""
     grace: int = 60
     """Seconds: /prestop, then the server's own stop, then peerboot finishing what /prestop could not."""
     grace_why: str = ""

@@ -26,7 +26,7 @@ from peerboot.model.actions import (
 )
 from peerboot.model.base import SCHEMA, Value
 from peerboot.model.census import Evidence, Hold, Statement
-from peerboot.model.cluster import ClusterView, LearnerTrack, Member, Registration, ServerView
+from peerboot.model.cluster import ClusterView, Copies, Gauge, LearnerTrack, Member, Registration, ServerView
 from peerboot.model.decision import Decision, Kind
 from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting, Target
 from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
@@ -57,6 +57,8 @@ __all__ = [
     "Disk",
     "Member",
     "ServerView",
+    "Copies",
+    "Gauge",
     "Registration",
     "ClusterView",
     "LearnerTrack",

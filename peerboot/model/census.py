@@ -50,6 +50,9 @@ class Statement(Value, frozen=True, kw_only=True):
     """This pod's server is up and in the cluster, by its own word."""
     running: bool = False
     """This pod's server holds the lock of its data directory."""
+    turn: int = 0
+    """Its turn among those whose server is about to be stopped, the lowest first; 0: it is not; -1: it has yet to take
+    one."""
     applied: int = 0
     """The server's applied index (or its equal), 0 when unknown: shows that a learner moves."""
     decision: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model.base import Value
+from peerboot.model.discovery import Finding
 
 
 class Member(Value, frozen=True, kw_only=True):
@@ -39,9 +40,35 @@ class ServerView(Value, frozen=True, kw_only=True):
     """It is in the cluster and serves, by its own word."""
     learner: bool = False
     open: bool = True
-    """False for the own server: it is in the cluster, but does not serve clients now."""
+    """False for the own server: it is in the cluster, but is not ready for clients now."""
+    why: str = ""
+    """Why it is not, in words; empty: it does not serve them at all."""
     complete: bool = False
     """Of fixed voters, by the leader's word: it runs, and holds all that this Pod's disk may have helped to commit."""
+
+
+class Copies(Value, frozen=True, kw_only=True):
+    """Data of which the own server keeps a copy that is in sync: who else has one."""
+
+    name: str
+    """One partition, or whatever the system has, in words."""
+    more: int = 0
+    """How many others have their copies at the same pods."""
+    in_sync: tuple[str, ...] = ()
+    """Other pods whose copy is in sync."""
+    behind: tuple[str, ...] = ()
+    """Other pods that ought to have a copy in sync, and have not now."""
+    least: int = 1
+    """With fewer copies in sync it takes no writes."""
+
+
+class Gauge(Value, frozen=True, kw_only=True):
+    """A number that a system tells of its server, for the metrics."""
+
+    name: str
+    """Without the prefix ``peerboot_``; begins with the system's name."""
+    text: str
+    value: float
 
 
 class Registration(Value, frozen=True, kw_only=True):
@@ -83,6 +110,11 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Of pods that DNS does not have."""
     unmanaged: str = ""
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
+    copies: tuple[Copies, ...] = ()
+    """What the own server's stop would leave with fewer copies; at rest as it was some seconds ago."""
+    findings: tuple[Finding, ...] = ()
+    """What ought to be set otherwise, by what the servers say."""
+    gauges: tuple[Gauge, ...] = ()
     fixed: bool = False
     """Its voters are a list in every server's file: a member cannot be added or removed, and a blank disk votes."""
     at: float = 0.0

@@ -72,6 +72,8 @@ class Facts(Value, frozen=True, kw_only=True):
     """What the API says of this StatefulSet; state ``none`` when nobody asks it."""
     stopping: bool = False
     """The kubelet called ``/prestop``: this Pod's server is about to be stopped, for whatever reason."""
+    turn: int = 0
+    """This Pod's turn to stop, as in ``Statement.turn``."""
     findings: tuple[Finding, ...] = ()
     fingerprint: str = ""
     """Own hash of the settings that all pods must share to form."""

@@ -26,3 +26,6 @@ class Traits(Value, frozen=True, kw_only=True):
     """Not empty: these servers have no vote, as Kafka's brokers that are a set of their own. The quorum is that of the
     servers behind the headless Service of this name; this set forms nothing, joins it, and its members are those of it
     that are there now."""
+    in_turn: bool = False
+    """Servers stop one after the other: ``/prestop`` waits, within its time, while the stop would leave no majority of
+    the voters in sync, or some data with fewer copies than it needs (ADR 12)."""

@@ -195,6 +195,6 @@ def serving(facts: Facts) -> Decision | None:
         reason += f" {remark}"
     waits_for: tuple[str, ...] = ()
     if not view.open:
-        reason += " It does not serve clients now."
-        waits_for = ("it to serve clients",)
+        reason += f" It is not ready: {view.why}." if view.why else " It does not serve clients now."
+        waits_for = ("it to be ready",) if view.why else ("it to serve clients",)
     return say(facts, "idle", "serving", reason, waits_for=waits_for, may_run=True)

@@ -9,19 +9,21 @@ Facts, one a line (order does not matter, what is not said is absent):
            [foreign="…"] [problem="…" [torn]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
+           [turn=1] [silent]            silent: it does not answer any more
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
-    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed] [complete]
+    server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed] [why="…"] [complete]
     quorum c1 [fixed]                   a linearizable list was obtained; ``member`` lines are it
     member m0 db-0 [learner] [unstarted] [url=http://…]
     anchor holds=n0,n1,n2 [undo="…"] [at=20260102T030405Z] | empty [older="…"] | unknown="…"
     twin "…"     hold "why"     removal db-2     stalled m2     unresolved HOST     unreachable db-2
     live 3 [start=0] [pods=3] [unsettled] [deleting] [ordered] [claims] [age=1] | unknown="…"
     registered db-3 3 ["holds" "remedy"]    a server that is gone and that the cluster has registered still
-    looked no     allowed     observe     stopping     unmanaged "…"     elsewhere "…"
+    looked no     allowed     observe     stopping [turn=1]     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
     asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody has noticed it yet
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
+    copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
     fixed                               PEERBOOT_KAFKA_QUORUM=static
 """
 
@@ -41,6 +43,7 @@ from peerboot.model import (
     Birth,
     Claim,
     ClusterView,
+    Copies,
     Disk,
     Evidence,
     Facts,
@@ -217,10 +220,11 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             member=keys.get("member", ""),
             serving="serving" in plain,
             running="running" in plain,
+            turn=int(keys.get("turn", 0)),
             decision=keys.get("decision", ""),
             fingerprint=keys.get("settings", ""),
         )
-        evidence[pod] = Evidence(pod=pod, at=at, statement=word)
+        evidence[pod] = Evidence(pod=pod, at=at, statement=word, fresh="silent" not in plain)
     return sightings, evidence
 
 
@@ -255,6 +259,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
                 healthy="healthy" in plain,
                 learner="learner" in plain,
                 open="closed" not in plain,
+                why=keys.get("why", ""),
                 complete="complete" in plain,
                 applied=int(keys.get("applied", 0)),
                 members=tuple(members),
@@ -274,12 +279,20 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         soon=by_word.pop("soon", [[""]])[0][0],
         asked_for=tuple(by_word.pop("asked-for", [[]])[0]),
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
+        copies=tuple(_copies(parts) for parts in by_word.pop("copies", [])),
         registrations=tuple(
             Registration(pod=parts[0], id=parts[1], holds="".join(parts[2:3]), remedy="".join(parts[3:4]))
             for parts in by_word.pop("registered", [])
         ),
         at=NOW - 0.1,
     )
+
+
+def _copies(parts: list[str]) -> Copies:
+    plain, keys = _words(parts)
+    pods = {key: tuple(filter(None, keys.get(key, "").split(","))) for key in ("in", "behind")}
+    more, least = int(keys.get("more", 0)), int(keys.get("least", 1))
+    return Copies(name=plain[0], more=more, in_sync=pods["in"], behind=pods["behind"], least=least)
 
 
 def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, Any]:
@@ -304,7 +317,9 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
         row[0]: LearnerTrack(member=row[0], since=100.0, moved_at=100.0) for row in by_word.pop("stalled", [])
     }
     rest["looked"] = by_word.pop("looked", [["yes"]])[0][0] != "no"
-    rest["stopping"] = by_word.pop("stopping", None) is not None
+    stopping = by_word.pop("stopping", None)
+    rest["stopping"] = stopping is not None
+    rest["turn"] = int(_words(stopping[0])[1].get("turn", 1)) if stopping else 0
     if live := by_word.pop("live", None):
         rest["live"] = _live(live[0])
     if predicted := by_word.pop("predicted", None):

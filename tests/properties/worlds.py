@@ -229,6 +229,7 @@ def random_facts(draw: st.DrawFn, system: str) -> Facts:
         anchor=draw(st.sampled_from(anchors)),
         live=draw(LIVES),
         stopping=draw(st.booleans()),
+        turn=draw(st.sampled_from((0, -1, 1, 2))),
         holds=draw(st.sampled_from(((), (), (hold,)))),
         removals=draw(st.sampled_from(((), (), (Removal(pod="db-2", who="ann", at=990.0),)))),
         learners={stalled: LearnerTrack(member=stalled, since=1.0, moved_at=1.0)} if draw(st.booleans()) else {},
@@ -258,7 +259,7 @@ PARTS: tuple[str, ...] = (
     "looked",
     "own_urls",
 )
-PARTS += ("live", "stopping")
+PARTS += ("live", "stopping", "turn")
 
 
 @st.composite

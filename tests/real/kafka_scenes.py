@@ -75,7 +75,8 @@ def _environment(lab: Lab) -> dict[str, str]:
 
 def _command(lab: Lab, script: str, *arguments: str) -> tuple[str, ...]:
     where = f"{lab.spec.service}.{lab.spec.namespace}.svc.{lab.spec.domain}:{BROKER_PORT}"
-    return (f"{lab.spec.server.path}/bin/{script}", *arguments, "--bootstrap-server", where)
+    given = () if any("bootstrap.servers=" in one for one in arguments) else ("--bootstrap-server", where)
+    return (f"{lab.spec.server.path}/bin/{script}", *arguments, *given)
 
 
 async def run_tool(lab: Lab, script: str, *arguments: str) -> str:

@@ -45,6 +45,10 @@ class Server(Value, frozen=True, kw_only=True):
         """
         return next((one.most for one in self.finalized if one.name == feature), 0)
 
+    def highest(self, feature: str) -> int:
+        """The highest level that this server supports, which tells its release; 0 if it does not say."""
+        return next((one.most for one in self.supported if one.name == feature), 0)
+
 
 class Replica(Value, frozen=True, kw_only=True):
     """A voter or an observer, as the leader sees it. Times are the leader's clock in ms since 1970, -1 for never."""

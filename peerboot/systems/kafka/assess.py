@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from peerboot.model import ClusterView, Member, ServerView
-from peerboot.systems.kafka import ids, staticview
+from peerboot.systems.kafka import health, ids, staticview
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
 
@@ -45,6 +45,8 @@ class Seen:
     """Node id, maybe of one that died seconds ago."""
     quorum: Quorum | None = None
     """By the leader only."""
+    level: int = 0
+    """The highest metadata.version that it supports."""
 
 
 async def look(
@@ -56,22 +58,24 @@ async def look(
     now: float,
     prefer: str,
     member: str = "",
+    watch: health.Watch | None = None,
 ) -> ClusterView:
     """Ask the controllers; at rest the own one, and the one that it says leads. Never raises.
 
     ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer. ``member``: that of
-    the own disk, which names the own voter of a static quorum.
+    the own disk, which names the own voter of a static quorum. ``watch``: what was heard of the own broker.
     """
     own = config.identity.pod
-    broker = asyncio.create_task(_broker_serves(config, addresses.get(own, ()), timeout))
+    mine = addresses.get(own, ())
+    broker = asyncio.create_task((watch or health.Watch()).ask(config, mine, timeout, rest=rest, now=now))
     try:
         if rest and addresses.get(own):
             few = await _own_and_leader(config, addresses, timeout)
             found = _view(config, few, (), addresses, prefer, now, member)
             if found.quorum:
-                return _with_broker(found, own, await broker)
+                return _told(config, found, few, await broker)
         seen, silent = await _everyone(config, addresses, timeout)
-        return _with_broker(_view(config, seen, silent, addresses, prefer, now, member), own, await broker)
+        return _told(config, _view(config, seen, silent, addresses, prefer, now, member), seen, await broker)
     finally:
         broker.cancel()
 
@@ -113,45 +117,35 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
     for address in tuple(addresses)[:4]:
         async with connect(config, pod, address, "controller", bounds) as kafka:
             try:
-                await kafka.versions()
+                level = (await kafka.versions()).highest("metadata.version")
             except KafkaError:
                 continue
             try:
                 nodes = await kafka.describe_cluster()
             except KafkaError:
                 # It has not seen a leader since it started, and then it cannot say whose it is.
-                return Seen(pod, address, "")
+                return Seen(pod, address, "", level=level)
             try:
                 quorum = await kafka.describe_quorum()
             except KafkaError:
                 quorum = None
-            return Seen(pod, address, nodes.cluster, nodes.controller, quorum)
+            return Seen(pod, address, nodes.cluster, nodes.controller, quorum, level)
     return None
 
 
-async def _broker_serves(config: KafkaConfig, addresses: Iterable[str], timeout: float) -> bool:
-    """Whether this Pod's broker is registered and unfenced, by its own word; true where it is none."""
-    from peerboot.outside.kafka import Bounds, KafkaError
-
-    if not config.is_broker:
-        return True
-    bounds = Bounds(open=timeout, read=timeout, call=timeout)
-    for address in tuple(addresses)[:4]:
-        async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
-            try:
-                nodes = await kafka.describe_cluster()
-            except KafkaError:
-                continue
-            return any(node.id == config.node and not node.fenced for node in nodes.nodes)
-    return False
-
-
-def _with_broker(view: ClusterView, own: str, serves: bool) -> ClusterView:
-    """Note at the own server's view whether clients are served there."""
+def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen], word: health.Word) -> ClusterView:
+    """Note at the own server's view whether it is ready for clients, and what else was told of how well all are."""
     import msgspec
 
-    views = tuple(msgspec.structs.replace(one, open=serves) if one.pod == own else one for one in view.views)
-    return msgspec.structs.replace(view, views=views)
+    own = config.identity.pod
+    views = tuple(
+        msgspec.structs.replace(one, open=word.serves, why=word.why) if one.pod == own else one for one in view.views
+    )
+    found = msgspec.structs.replace(view, views=views, copies=word.copies, findings=word.findings, gauges=word.gauges)
+    mine = next((one for one in seen if one.pod == own), None)
+    leads = next((one for one in seen if one.quorum is not None and one.cluster == view.cluster), None)
+    level, leader = (mine.level, mine.leader) if mine is not None else (0, -1)
+    return health.with_quorum(config, found, leads.quorum if leads is not None else None, level, leader)
 
 
 def _view(

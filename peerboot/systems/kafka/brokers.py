@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from peerboot.model import ClusterView, Member, ServerView
-from peerboot.systems.kafka import assess, controllers, ids
+from peerboot.systems.kafka import assess, controllers, health, ids
 from peerboot.systems.kafka.assess import Seen
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
@@ -25,18 +25,23 @@ async def look(
     config: KafkaConfig,
     addresses: Mapping[str, tuple[str, ...]],
     *,
+    rest: bool,
     timeout: float,
     now: float,
     prefer: str,
+    watch: health.Watch | None = None,
 ) -> ClusterView:
     """Ask the own broker, and the controllers where it does not know a quorum. Never raises.
 
     ``addresses``: by pod of this set, and those of the controllers by the name of their Service.
     """
     own = config.identity.pod
-    told, serves = await _own(config, addresses.get(own, ()), timeout)
+    mine = addresses.get(own, ())
+    told, word = await asyncio.gather(
+        _own(config, mine, timeout), (watch or health.Watch()).ask(config, mine, timeout, rest=rest, now=now)
+    )
     if told is not None and told.quorum is not None and assess.stands(told.quorum):
-        return _view(config, told, addresses, serves, now)
+        return _view(config, told, addresses, word, now)
     places = addresses.get(config.quorum_service, ())[:MOST_CONTROLLERS]
     answers = await asyncio.gather(*(assess.one_controller(config, "", [place], timeout) for place in places))
     seen = [one for one in answers if one is not None]
@@ -44,11 +49,11 @@ async def look(
     found = leading.get(prefer) or (next(iter(leading.values())) if len(leading) == 1 else None)
     if found is None:
         return ClusterView(elsewhere=_why_none(config, places, seen, len(leading)), at=now)
-    return _view(config, found, addresses, serves, now)
+    return _view(config, found, addresses, word, now)
 
 
-async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) -> tuple[Seen | None, bool]:
-    """What the own broker passes on, None while it does not answer; and whether it is registered and unfenced."""
+async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) -> Seen | None:
+    """What the own broker passes on, None while it does not answer."""
     from peerboot.outside.kafka import Bounds, KafkaError
 
     own = config.identity.pod
@@ -56,6 +61,7 @@ async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) ->
     for address in addresses[:4]:
         async with connect(config, own, address, "broker", bounds) as kafka:
             try:
+                level = (await kafka.versions()).highest("metadata.version")
                 nodes = await kafka.describe_cluster()
             except KafkaError:
                 continue
@@ -63,9 +69,8 @@ async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) ->
                 quorum = await kafka.describe_quorum()
             except KafkaError:
                 quorum = None  # while there is no leader it does not answer
-            serves = any(node.id == config.node and not node.fenced for node in nodes.nodes)
-            return Seen(own, address, nodes.cluster, -1 if quorum is None else quorum.leader, quorum), serves
-    return None, False
+            return Seen(own, address, nodes.cluster, -1 if quorum is None else quorum.leader, quorum, level)
+    return None
 
 
 def _why_none(config: KafkaConfig, places: Sequence[str], seen: Sequence[Seen], leaders: int) -> str:
@@ -90,7 +95,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _view(
-    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], serves: bool, now: float
+    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], word: health.Word, now: float
 ) -> ClusterView:
     """The brokers of this set that follow the leader now, as members."""
     quorum = told.quorum
@@ -110,17 +115,22 @@ def _view(
                 leader=ids.member_id(lead.id, lead.directory) if lead else "",
                 applied=max(replica.end_offset, 0),
                 healthy=assess.in_sync(quorum, replica),
-                open=serves or pod != config.identity.pod,
+                open=word.serves or pod != config.identity.pod,
+                why=word.why if pod == config.identity.pod else "",
             )
         )
-    return ClusterView(
+    found = ClusterView(
         quorum=True,
         cluster=told.cluster,
         members=tuple(members),
         views=tuple(views),
         unmanaged=_unmanaged(config, told),
+        copies=word.copies,
+        findings=word.findings,
+        gauges=word.gauges,
         at=now,
     )
+    return health.with_quorum(config, found, quorum, told.level, told.leader)
 
 
 def _unmanaged(config: KafkaConfig, told: Seen) -> str:

@@ -199,6 +199,11 @@ class KafkaConfig:
         )
 
     @property
+    def min_in_sync(self) -> str:
+        """``min.insync.replicas`` by the number of brokers."""
+        return _copies(self.brokers)[1]
+
+    @property
     def fingerprint(self) -> str:
         """Hash of what all pods must share, or their lists of voters would differ."""
         shared = [self.host, self.controller_port, self.node_base, self.identity.domain, self.identity.service]

@@ -120,14 +120,17 @@ _COMBINED = Server(
         "all Pods are made at once"
     ),
     ready=(
-        "By the leader's own word, as peerboot last heard it: in sync with it, and a broker is registered and not "
-        "fenced. Kafka itself has no page that says so. The port is peerboot's."
+        "By the leader's own word, as peerboot last heard it: in sync with it, and a broker is registered, not fenced, "
+        "and no partition is under min.insync.replicas because of it. Kafka itself has no page that says so. The port "
+        "is peerboot's."
     ),
     clients=(
         "For clients' first connection: {name}:{port} leads to brokers that are ready, and they tell each client the "
         "names of all, under which it then connects to each."
     ),
-    grace=150,
+    leave=60,
+    leave_why=" Of two Pods stopped at once the second waits so long for the first to be back and in sync.",
+    grace=240,
     grace_why=BROKER_GRACE,
     writes_output=True,
     tmp="256Mi",
@@ -144,7 +147,7 @@ _CONTROLLERS = replace(
         memory_limit="1Gi",
         guaranteed_cpu="1",
     ),
-    grace=60,
+    grace=150,
     grace_why="",
     env={"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": "{replicas}"},
     container={**_COMBINED.container, "env": [*ENVIRONMENT, Row(name="KAFKA_HEAP_OPTS", value="-Xms512m -Xmx512m")]},

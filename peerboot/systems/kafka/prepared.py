@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from peerboot.systems.kafka import (
     config,
     controllers,
     copies,
+    health,
     launch,
     lock,
     logdirs,
@@ -38,7 +39,7 @@ class Kafka:
     files: tuple[str, ...] = FILES
     own_urls: tuple[str, ...] = ()
     """A controller whose own endpoint changed tells the others itself (UpdateRaftVoter)."""
-    traits = Traits(admits="started-first", hands_over=False, cluster_of_one=False)
+    traits = Traits(admits="started-first", hands_over=False, cluster_of_one=False, in_turn=True)
     """Of a set that has controllers."""
 
     def __init__(self, made: config.KafkaConfig, output_dir: Path) -> None:
@@ -58,6 +59,7 @@ class Kafka:
         self._lost: tuple[str, ...] = ()
         self._empty = False
         self._registry = registered.Registry()
+        self._watch = health.Watch()
 
     def read_disk(self) -> Disk:
         disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
@@ -108,13 +110,12 @@ class Kafka:
     async def _look(
         self, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
     ) -> ClusterView:
+        more: dict[str, Any] = {"rest": rest, "timeout": timeout, "now": now, "watch": self._watch}
         own = self._own_cluster
         if self.config.is_controller:
-            view = await assess.look(
-                self.config, addresses, rest=rest, timeout=timeout, now=now, prefer=own, member=self._own_member
-            )
+            view = await assess.look(self.config, addresses, prefer=own, member=self._own_member, **more)
         else:
-            view = await brokers.look(self.config, addresses, timeout=timeout, now=now, prefer=own)
+            view = await brokers.look(self.config, addresses, prefer=own, **more)
         return await self._with_losses(view, addresses, timeout) if view.quorum else view
 
     async def _with_losses(

@@ -1,0 +1,323 @@
+"""How well broker and quorum are: readiness, what a stop would cost, numbers and warnings. Changes nothing.
+
+"Kafka Server started" is no readiness. A broker is ready when it is registered and unfenced, and no partition is under
+min.insync.replicas because of it: it is one of its replicas and not in sync, the others in sync are too few, and there
+is a leader from which it can catch up. That is what has to be over before the next broker of a roll-out stops. Where
+another broker is what is missing, or no leader lives, this one is not held back by it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from peerboot.model import ClusterView, Copies, Finding, Gauge
+from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.connect import connect
+
+if TYPE_CHECKING:
+    from peerboot.outside.kafka import Kafka
+    from peerboot.outside.kafka.values import Metadata, Nodes, Partition, Quorum, Replica
+
+REST = 10.0
+"""Seconds between two readings of all partitions while this Pod rests and all is well."""
+A_SECOND = 1000
+"""Partitions for each of which a thousandth of a second is added to that: reading them takes a hundredth of it."""
+MOST_TOPICS = 1000
+"""Topics whose min.insync.replicas is asked for at a time, those with the fewest in sync first."""
+LEAST_LASTS = 60.0
+"""Seconds for which the answers, and the cluster's own default, are kept."""
+MOST_COPIES = 256
+"""Different sets of brokers that keep copies, of those that a view tells of."""
+PATIENCE = 60.0
+"""Seconds for which a broker that does not tell its partitions is not ready; then it is, and a warning says so."""
+MIN_ISR = "min.insync.replicas"
+DYNAMIC_DEFAULT = 3
+"""Source of a setting that the cluster itself keeps for all its brokers (DescribeConfigsResponse.ConfigSource)."""
+FENCED_FROM = 2
+"""Version of DescribeCluster from which fenced brokers are told (Kafka 4.0)."""
+LEVEL_3_9 = 21
+"""metadata.version of 3.9-IV0, the highest that a 3.9 server supports (MetadataVersion)."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """What this Pod's broker says of itself."""
+
+    serves: bool
+    why: str = ""
+    """Why it is not ready although it is registered."""
+    copies: tuple[Copies, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    gauges: tuple[Gauge, ...] = ()
+
+
+@dataclass
+class Watch:
+    """What is remembered of this Pod's broker from look to look: partitions may be many, and are not read at each."""
+
+    read_at: float = -1e9
+    """When the partitions were read last."""
+    partitions: int = 0
+    lagging: tuple[str, ...] = ()
+    """Partitions that are under min.insync.replicas because of this broker, when they were read last."""
+    copies: tuple[Copies, ...] = ()
+    failing_since: float | None = None
+    least: dict[str, int] = field(default_factory=dict)
+    """min.insync.replicas by topic."""
+    default: int | None = None
+    """The same as the cluster's own default; None: it keeps none."""
+    least_at: float = -1e9
+
+    def due(self, *, rest: bool, now: float) -> bool:
+        """Whether the partitions are to be read anew: always while anything is open."""
+        pause = (1.0 if self.lagging else REST) + self.partitions / A_SECOND
+        return not rest or self.read_at < 0 or now - self.read_at >= pause
+
+    def forget(self) -> None:
+        """The broker does not serve: what it says next is read anew."""
+        self.read_at, self.lagging, self.copies, self.failing_since = -1e9, (), (), None
+
+    async def ask(
+        self, config: KafkaConfig, addresses: Iterable[str], timeout: float, *, rest: bool, now: float
+    ) -> Word:
+        """What this Pod's broker says at the first of its addresses that answers. Never raises."""
+        from peerboot.outside.kafka import Bounds, KafkaError
+
+        if not config.is_broker:
+            return Word(serves=True)
+        bounds = Bounds(open=timeout, read=timeout, call=timeout)
+        for address in tuple(addresses)[:4]:
+            async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
+                try:
+                    able = (await kafka.versions()).ranges
+                    nodes = await kafka.describe_cluster(fenced=True)
+                except KafkaError:
+                    continue
+                if not any(node.id == config.node and not node.fenced for node in nodes.nodes):
+                    break
+                problem = await self._read(config, kafka, now) if self.due(rest=rest, now=now) else ""
+                tells_fenced = able.get(60, (0, 0))[1] >= FENCED_FROM
+                return self._word(config, nodes, problem, now, tells_fenced=tells_fenced)
+        self.forget()
+        return Word(serves=False)
+
+    async def _read(self, config: KafkaConfig, kafka: Kafka, now: float) -> str:
+        """Read the partitions; what went wrong, in words."""
+        from peerboot.outside.kafka import KafkaError
+
+        try:
+            metadata = await kafka.metadata()
+            behind = behind_in(metadata, config.node)
+            held = held_in(metadata, config.node)
+            await self._learn(kafka, _fewest(behind, held), now)
+        except KafkaError as error:
+            self.failing_since = now if self.failing_since is None else self.failing_since
+            return str(error)
+        standard = _standard(config)
+        self.lagging = tuple(
+            f"{topic}-{one.index}" for topic, one in behind if len(one.in_sync) < self.least.get(topic, standard)
+        )
+        self.copies = _copies(config, held, self.least, standard)
+        self.partitions = sum(len(topic.partitions) for topic in metadata.topics)
+        self.read_at, self.failing_since = now, None
+        return ""
+
+    async def _learn(self, kafka: Kafka, topics: list[str], now: float) -> None:
+        """Ask for min.insync.replicas of these topics, and for the cluster's own default, once a minute."""
+        from peerboot.outside.kafka.values import BROKER, TOPIC
+
+        old = now - self.least_at >= LEAST_LASTS
+        if old:
+            self.least, self.least_at = {}, now
+            self.default = None
+        wanted = [topic for topic in topics if topic not in self.least][:MOST_TOPICS]
+        asked = {(TOPIC, topic): (MIN_ISR,) for topic in wanted} | ({(BROKER, ""): (MIN_ISR,)} if old else {})
+        if not asked:
+            return
+        for told in await kafka.describe_configs(asked):
+            for one in told.configs:
+                if one.key != MIN_ISR or not (one.value or "").isdigit():
+                    continue
+                if told.kind == TOPIC:
+                    self.least[told.name] = int(one.value or "1")
+                elif one.source == DYNAMIC_DEFAULT:
+                    self.default = int(one.value or "1")
+
+    def _word(self, config: KafkaConfig, nodes: Nodes, problem: str, now: float, *, tells_fenced: bool) -> Word:
+        gauges = [Gauge(name="kafka_under_min_isr_partitions", text=UNDER, value=float(len(self.lagging)))]
+        if tells_fenced:
+            gauges.append(
+                Gauge(name="kafka_fenced_brokers", text=FENCED, value=float(sum(n.fenced for n in nodes.nodes)))
+            )
+        findings = self._small_default(config, sum(not node.fenced for node in nodes.nodes))
+        why = ""
+        if self.lagging:
+            why = f"{_some(self.lagging)} under {MIN_ISR} until its broker has caught up"
+        elif problem and self.read_at < 0:
+            since = self.failing_since if self.failing_since is not None else now
+            if now - since < PATIENCE:
+                why = f"its broker does not tell its partitions ({problem})"
+            else:
+                say = f"The broker does not tell its partitions ({problem}): readiness does not look at them."
+                findings = (*findings, Finding(name="partitions-unknown", say=say))
+        return Word(not why, why, self.copies, findings, tuple(gauges))
+
+    def _small_default(self, config: KafkaConfig, brokers: int) -> tuple[Finding, ...]:
+        """A cluster that was formed with fewer brokers keeps one copy in sync as its own default, over every file."""
+        wanted = _standard(config)
+        if self.default is None or self.default >= wanted or brokers < 3:
+            return ()
+        say = (
+            f"The cluster keeps {MIN_ISR}={self.default} as its own default, over the {wanted} of server.properties: "
+            "it was formed with fewer brokers, and a record may be acknowledged with one copy of it. Where every topic "
+            "has two replicas or more (one with a single one would take no more writes with acks=all), raise it: "
+            "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type brokers --entity-default "
+            f"--add-config {MIN_ISR}={wanted}"
+        )
+        return (Finding(name="min-isr-default", say=say),)
+
+
+UNDER = "Partitions under min.insync.replicas because this broker has not caught up."
+FENCED = "Brokers that are registered and fenced, by this broker's word; Kafka 4.0 and later."
+
+
+def behind_in(metadata: Metadata, node: int) -> list[tuple[str, Partition]]:
+    """Partitions of which a broker has a replica out of sync, and another one leads: it can catch up."""
+    return [
+        (topic.name, one)
+        for topic in metadata.topics
+        for one in topic.partitions
+        if node in one.replicas and node not in one.in_sync and one.leader >= 0 and one.leader != node
+    ]
+
+
+def held_in(metadata: Metadata, node: int) -> list[tuple[str, Partition]]:
+    """Partitions of which a broker has a replica in sync, and is not the only one that has a replica."""
+    return [
+        (topic.name, one)
+        for topic in metadata.topics
+        for one in topic.partitions
+        if node in one.in_sync and len(one.replicas) > 1
+    ]
+
+
+def _fewest(*found: list[tuple[str, Partition]]) -> list[str]:
+    """The topics of these partitions, those with the fewest in sync first."""
+    fewest: dict[str, int] = {}
+    for topic, one in (pair for pairs in found for pair in pairs):
+        fewest[topic] = min(len(one.in_sync), fewest.get(topic, len(one.in_sync)))
+    return sorted(fewest, key=lambda topic: (fewest[topic], topic))
+
+
+def _copies(
+    config: KafkaConfig, held: list[tuple[str, Partition]], least: Mapping[str, int], standard: int
+) -> tuple[Copies, ...]:
+    """Who else has the partitions of this broker: one entry for each set of brokers, the fewest in sync first."""
+    named: dict[tuple[tuple[int, ...], tuple[int, ...], int], str] = {}
+    count: Counter[tuple[tuple[int, ...], tuple[int, ...], int]] = Counter()
+    for topic, one in held:
+        in_sync = tuple(sorted(set(one.in_sync) - {config.node}))
+        behind = tuple(sorted(set(one.replicas) - set(one.in_sync)))
+        key = in_sync, behind, least.get(topic, standard)
+        named.setdefault(key, f"{topic}-{one.index}")
+        count[key] += 1
+    keys = sorted(named, key=lambda key: (len(key[0]) - key[2], key))[:MOST_COPIES]
+    return tuple(
+        Copies(
+            name=named[key],
+            more=count[key] - 1,
+            in_sync=tuple(_pod(config, node) for node in key[0]),
+            behind=tuple(_pod(config, node) for node in key[1]),
+            least=key[2],
+        )
+        for key in keys
+    )
+
+
+def _pod(config: KafkaConfig, node: int) -> str:
+    return config.pod_of(node) or f"broker {node}"
+
+
+def _standard(config: KafkaConfig) -> int:
+    """min.insync.replicas as this Pod's own file has it."""
+    text = config.base.get(MIN_ISR, config.min_in_sync)
+    return int(text) if text.strip().isdigit() else 1
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """``orders-3 is``, ``orders-3 and 2 more are``."""
+    return f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more are"
+
+
+# ------------------------------------------------------------- the quorum
+
+
+def with_quorum(config: KafkaConfig, view: ClusterView, quorum: Quorum | None, level: int, leader: int) -> ClusterView:
+    """Add numbers and warnings of the controllers. ``level``: the highest metadata.version that the own controller
+    supports, 0 when it did not answer; ``leader``: whom it believes to lead, -1 for nobody.
+    """
+    import msgspec
+
+    gauges = [Gauge(name="kafka_leader_known", text="1 while the own controller knows a leader.", value=leader >= 0)]
+    if quorum is not None and view.quorum:
+        gauges += _lags(config, quorum)
+    findings = (*_even(config, view), *_early(config, level))
+    return msgspec.structs.replace(view, gauges=(*view.gauges, *gauges), findings=(*view.findings, *findings))
+
+
+def _lags(config: KafkaConfig, quorum: Quorum) -> list[Gauge]:
+    """How far the others are behind the leader. Observers are controllers without a vote, and brokers of other sets."""
+    end = max((one.end_offset for one in quorum.voters), default=0)
+    now = max((one.fetched_ms for one in (*quorum.voters, *quorum.observers)), default=-1)
+    observers = [one for one in quorum.observers if one.fetched_ms > 0 and now - one.fetched_ms <= OBSERVES_MS]
+
+    def lag(replicas: Iterable[Replica]) -> float:
+        return float(max((max(end - max(one.end_offset, 0), 0) for one in replicas), default=0))
+
+    own = [one for one in (*quorum.voters, *observers) if one.id == config.node]
+    found = [
+        Gauge(name="kafka_observers", text="Observers that fetch, brokers included.", value=len(observers)),
+        Gauge(name="kafka_voter_lag_max", text="Records that the furthest voter is behind.", value=lag(quorum.voters)),
+        Gauge(
+            name="kafka_observer_lag_max", text="Records that the furthest observer is behind.", value=lag(observers)
+        ),
+    ]
+    if own:
+        # Its former self may be listed beside it, with a disk that is gone: the one that fetched last is this one.
+        newest = max(own, key=lambda one: one.fetched_ms)
+        found.append(Gauge(name="kafka_lag", text="Records that this Pod's controller is behind.", value=lag([newest])))
+    return found
+
+
+OBSERVES_MS = 4000
+"""An observer that has fetched within this time is there."""
+
+
+def _even(config: KafkaConfig, view: ClusterView) -> tuple[Finding, ...]:
+    """An even number of voters that is meant to stay: a set that grows by two has one for a moment only."""
+    voters = sum(not member.learner for member in view.members)
+    expected = config.identity.replicas
+    if not config.is_controller or not view.quorum or voters == 0 or voters % 2 or expected not in (None, voters):
+        return ()
+    if voters == 2:
+        say = "The quorum has 2 controllers, and is lost with either of them: 1 is safer than 2, and 3 tolerate a loss."
+    else:
+        say = (
+            f"The quorum has {voters} controllers, which tolerate the loss of {voters // 2 - 1}, no more than "
+            f"{voters - 1} would: make it {voters - 1} or {voters + 1}."
+        )
+    return (Finding(name="even-controllers", say=say),)
+
+
+def _early(config: KafkaConfig, level: int) -> tuple[Finding, ...]:
+    """Kafka 3.9, by what its controller supports: an update of the software is what helps, not of the metadata."""
+    if level != LEVEL_3_9 or config.quorum != "dynamic":
+        return ()
+    say = (
+        "This is Kafka 3.9, the first release whose voters can be replaced (KIP-853), and its command that makes a "
+        "static quorum a dynamic one does not do so: prefer 4.1 or later."
+    )
+    return (Finding(name="kafka-3.9", say=say),)

@@ -1,0 +1,319 @@
+"""Readiness of a broker, what its stop would cost, and what is told of the quorum: from what Kafka says to words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from peerboot.model import ClusterView, Copies, Member
+from peerboot.outside.kafka.errors import KafkaError
+from peerboot.outside.kafka.values import (
+    BROKER,
+    TOPIC,
+    Config,
+    Configs,
+    Metadata,
+    Node,
+    Nodes,
+    Partition,
+    Resource,
+    Server,
+    Topic,
+)
+from peerboot.systems.kafka import health
+from tests.kafka.test_assess import quorum, replica
+from tests.kafka.test_config import identity, made
+
+ROOM = 2.5
+
+
+def partition(
+    index: int = 0, *, replicas: Iterable[int] = (0, 1, 2), in_sync: Iterable[int] = (0, 1, 2), leader: int = 0
+) -> Partition:
+    """Of three copies, all in sync, led by broker 0."""
+    return Partition(index=index, leader=leader, epoch=1, replicas=tuple(replicas), in_sync=tuple(in_sync), offline=())
+
+
+def topic(name: str, *partitions: Partition) -> Topic:
+    """A topic."""
+    return Topic(name=name, id="i", internal=False, partitions=partitions)
+
+
+@dataclass
+class Broker:
+    """What one broker says, in place of a connection to it."""
+
+    topics: tuple[Topic, ...] = ()
+    least: Mapping[str, int] = field(default_factory=dict)
+    default: str | None = None
+    fenced: tuple[int, ...] = ()
+    registered: tuple[int, ...] = (0, 1, 2)
+    version: int = 2
+    fails: str = ""
+    """Metadata is not told."""
+    down: bool = False
+    read: int = 0
+    """How often the partitions were read."""
+    asked: list[Resource] = field(default_factory=list)
+
+    async def __aenter__(self) -> Broker:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+    async def versions(self) -> Server:
+        if self.down:
+            raise KafkaError("refused", "connection refused")
+        return Server(ranges={60: (0, self.version)})
+
+    async def describe_cluster(self, *, fenced: bool) -> Nodes:
+        shown = [n for n in self.registered if n not in self.fenced or (fenced and self.version >= 2)]
+        nodes = tuple(Node(id=n, host=f"h{n}", port=9092, fenced=n in self.fenced) for n in shown)
+        return Nodes(cluster="c1", controller=0, nodes=nodes)
+
+    async def metadata(self) -> Metadata:
+        self.read += 1
+        if self.fails:
+            raise KafkaError("protocol", self.fails)
+        return Metadata(cluster="c1", controller=0, brokers=(), topics=self.topics)
+
+    async def describe_configs(self, resources: Mapping[Resource, Sequence[str] | None]) -> tuple[Configs, ...]:
+        self.asked += list(resources)
+        return tuple(self._configs(*resource) for resource in resources)
+
+    def _configs(self, kind: int, name: str) -> Configs:
+        value, source = (self.default, 3) if kind == BROKER else (str(self.least.get(name, 2)), 1)
+        rows = () if value is None else (Config(key=health.MIN_ISR, value=value, source=source),)
+        return Configs(kind=kind, name=name, configs=rows)
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """The broker of kafka-2."""
+    found = Broker()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "connect", lambda *_given: found)
+        yield found
+
+
+def ask(watch: health.Watch, now: float = 0.0, *, rest: bool = True, roles: str = "combined") -> health.Word:
+    """What kafka-2 finds at its broker."""
+    config = made(identity("kafka-2"), PEERBOOT_KAFKA_ROLES=roles)
+    return asyncio.run(watch.ask(config, ("10.0.0.2",), ROOM, rest=rest, now=now))
+
+
+def gauges(found: Any) -> dict[str, float]:
+    """By name."""
+    return {one.name.removeprefix("kafka_"): one.value for one in found.gauges}
+
+
+# --------------------------------------------------------------- readiness
+
+
+@pytest.mark.parametrize(
+    ("given", "least", "why"),
+    [
+        (partition(), 2, ""),
+        (partition(in_sync=(0, 1)), 2, ""),
+        (partition(in_sync=(0,)), 2, "orders-0 is under min.insync.replicas until its broker has caught up"),
+        (partition(in_sync=(0, 1)), 3, "orders-0 is under min.insync.replicas until its broker has caught up"),
+        (partition(in_sync=(0, 2)), 3, ""),
+        (partition(in_sync=(0,), leader=-1), 2, ""),
+        (partition(in_sync=(2,), leader=2), 2, ""),
+        (partition(replicas=(0, 1), in_sync=(0,)), 2, ""),
+    ],
+    ids=[
+        "all in sync", "out of sync, enough others", "out of sync, too few others", "all three are needed",
+        "another one is what is missing", "nobody leads", "it is the one in sync", "no replica here",
+    ],
+)  # fmt: skip
+def test_under_min_isr_because_of_this_broker(broker: Broker, given: Partition, least: int, why: str) -> None:
+    """Only what ends by this broker's catching up keeps it from being ready."""
+    broker.topics, broker.least = (topic("orders", given),), {"orders": least}
+    word = ask(health.Watch())
+    assert (word.serves, word.why, gauges(word)["under_min_isr_partitions"]) == (not why, why, float(bool(why)))
+
+
+def test_many_partitions_are_told_as_one_and_a_number(broker: Broker) -> None:
+    """The sentence stays short."""
+    broker.topics = (topic("orders", *(partition(i, in_sync=(0,)) for i in (3, 4, 5))),)
+    assert ask(health.Watch()).why.startswith("orders-3 and 2 more are under min.insync.replicas")
+
+
+@pytest.mark.parametrize(("down", "fenced"), [(True, ()), (False, (2,))], ids=["down", "fenced"])
+def test_a_broker_that_does_not_serve(broker: Broker, down: bool, fenced: tuple[int, ...]) -> None:
+    """It is not ready, and what it says next is read anew."""
+    watch = health.Watch()
+    assert ask(watch).serves
+    broker.down, broker.fenced = down, fenced
+    assert ask(watch, 1.0) == health.Word(serves=False)
+    broker.down, broker.fenced, broker.topics = False, (), (topic("orders", partition(in_sync=(0,))),)
+    assert (ask(watch, 2.0).serves, broker.read) == (False, 2)
+
+
+def test_a_controller_has_no_broker(broker: Broker) -> None:
+    """Nothing is asked, and it serves."""
+    word = ask(health.Watch(), roles="controller")
+    assert (word, broker.read) == (health.Word(serves=True), 0)
+
+
+def test_partitions_are_read_rarely_at_rest(broker: Broker) -> None:
+    """Every ten seconds and one more for a thousand partitions; each second while it is not ready; always while
+    anything is open.
+    """
+    broker.topics = (topic("orders", *(partition(i) for i in range(2000))),)
+    watch = health.Watch()
+    for now in (0.0, 1.0, 11.9):
+        ask(watch, now)
+    assert broker.read == 1
+    ask(watch, 12.0)
+    assert broker.read == 2
+    ask(watch, 12.1, rest=False)
+    assert broker.read == 3
+    broker.topics = (topic("orders", partition(in_sync=(0,))),)
+    ask(watch, 24.2)
+    ask(watch, 24.9)
+    ask(watch, 25.3)
+    assert broker.read == 5
+
+
+def test_topics_are_asked_for_what_they_need_once_a_minute_and_within_bounds(broker: Broker) -> None:
+    """Those with the fewest copies in sync first."""
+    many = [topic(f"t{n:04}", partition(in_sync=(0, 1))) for n in range(health.MOST_TOPICS)]
+    broker.topics = (*many, topic("zzz", partition(in_sync=(0,))))
+    watch = health.Watch()
+    assert not ask(watch).serves
+    asked = [name for kind, name in broker.asked if kind == TOPIC]
+    assert (len(asked), asked[0], (BROKER, "") in broker.asked) == (health.MOST_TOPICS, "zzz", True)
+    broker.asked.clear()
+    ask(watch, 1.5, rest=False)
+    assert broker.asked == [(TOPIC, "t0999")]
+    broker.asked.clear()
+    ask(watch, 61.0, rest=False)
+    assert len(broker.asked) == health.MOST_TOPICS + 1
+
+
+def test_a_broker_that_does_not_tell_its_partitions(broker: Broker) -> None:
+    """It is not ready for a minute, then it is, with a warning: a cluster too large to be read is not held up."""
+    broker.fails = "an answer of more than 64 MiB"
+    watch = health.Watch()
+    words = [ask(watch, now) for now in (0.0, 59.0, 61.0)]
+    assert [word.serves for word in words] == [False, False, True]
+    assert words[0].why == "its broker does not tell its partitions (an answer of more than 64 MiB)"
+    assert [finding.name for finding in words[2].findings] == ["partitions-unknown"]
+
+
+def test_what_was_known_stands_while_the_partitions_are_not_told(broker: Broker) -> None:
+    """One time-out does not make a ready broker unready."""
+    watch = health.Watch()
+    assert ask(watch).serves
+    broker.fails = "time-out"
+    assert ask(watch, 20.0).serves
+
+
+# ------------------------------------------------- what a stop would cost
+
+
+def test_copies(broker: Broker) -> None:
+    """By the sets of brokers that keep them, those with the fewest in sync first; a topic of one copy is nobody's
+    concern, nor is a partition that this broker has not in sync.
+    """
+    broker.least = {"orders": 2, "logs": 1}
+    broker.topics = (
+        topic("orders", *(partition(i) for i in range(3)), partition(3, in_sync=(0, 2)), partition(4, in_sync=(0, 1))),
+        topic("logs", partition(replicas=(1, 2), in_sync=(2,))),
+        topic("alone", partition(replicas=(2,), in_sync=(2,))),
+    )
+    assert ask(health.Watch()).copies == (
+        Copies(name="logs-0", in_sync=(), behind=("kafka-1",), least=1),
+        Copies(name="orders-3", in_sync=("kafka-0",), behind=("kafka-1",), least=2),
+        Copies(name="orders-0", more=2, in_sync=("kafka-0", "kafka-1"), behind=(), least=2),
+    )
+
+
+def test_copies_are_bounded(broker: Broker) -> None:
+    """Of thousands of sets of brokers the worst are told."""
+    broker.topics = (topic("orders", *(partition(i, replicas=(2, i + 3), in_sync=(2, i + 3)) for i in range(999))),)
+    assert len(ask(health.Watch()).copies) == health.MOST_COPIES
+
+
+# ------------------------------------------------------ numbers, warnings
+
+
+def test_fenced_brokers_are_counted_from_4_0_on(broker: Broker) -> None:
+    """Before, a broker tells of none."""
+    broker.fenced = (0,)
+    assert gauges(ask(health.Watch()))["fenced_brokers"] == 1
+    broker.version = 1
+    assert "fenced_brokers" not in gauges(ask(health.Watch()))
+
+
+@pytest.mark.parametrize(
+    ("default", "brokers", "names"),
+    [("1", 3, ["min-isr-default"]), ("1", 2, []), ("2", 3, []), (None, 3, [])],
+    ids=["of a smaller cluster", "it is small still", "raised", "none"],
+)
+def test_a_default_that_the_cluster_kept(broker: Broker, default: str | None, brokers: int, names: list[str]) -> None:
+    """With three brokers the cluster's own default of one copy in sync is warned of, with what raises it."""
+    broker.default, broker.registered = default, tuple(range(3 - brokers, 3))
+    findings = ask(health.Watch()).findings
+    assert [finding.name for finding in findings] == names
+    assert all("--add-config min.insync.replicas=2" in finding.say for finding in findings)
+
+
+def test_a_default_that_the_user_wants() -> None:
+    """Whose own file says one copy in sync is not told that two are better."""
+    config = made(identity("kafka-2"), base={"min.insync.replicas": "1"})
+    assert health.Watch(default=1)._small_default(config, 3) == ()
+
+
+def view(voters: int) -> ClusterView:
+    """A cluster with so many voters."""
+    return ClusterView(
+        quorum=True, cluster="c1", members=tuple(Member(id=f"{n}:d", pod=f"kafka-{n}") for n in range(voters))
+    )
+
+
+@pytest.mark.parametrize(
+    ("voters", "expected", "says"),
+    [(1, 1, ""), (2, 2, "is lost with either"), (3, 3, ""), (4, 4, "make it 3 or 5"), (4, 5, ""), (4, None, "3 or 5")],
+    ids=["1", "2", "3", "4", "4 on the way to 5", "4, nobody knows of how many"],
+)
+def test_an_even_number_of_controllers(voters: int, expected: int | None, says: str) -> None:
+    """It is warned of where it is meant to stay."""
+    config = made(identity("kafka-0", replicas=expected))
+    found = health.with_quorum(config, view(voters), None, 0, 0).findings
+    assert [finding.name for finding in found] == ["even-controllers"] * bool(says)
+    assert all(says in finding.say for finding in found)
+
+
+@pytest.mark.parametrize(("level", "warned"), [(0, False), (20, False), (21, True), (22, False)])
+def test_kafka_3_9_is_warned_of(level: int, warned: bool) -> None:
+    """By what its controller supports; one that did not answer says nothing of its release."""
+    found = health.with_quorum(made(), view(3), None, level, 0).findings
+    assert [finding.name for finding in found] == ["kafka-3.9"] * warned
+
+
+def test_lags() -> None:
+    """Behind the furthest: this Pod's own, the last voter's, the last observer's that fetches; brokers observe too."""
+    observers = (replica(7, "b7", end=10), replica(8, "b8", end=0, fetched=60_000))
+    told = quorum(replica(1, "d1", end=45), replica(2, "d2", end=20), observers=observers)
+    found = gauges(health.with_quorum(made(identity("kafka-1")), view(3), told, 27, 0))
+    assert found == {"leader_known": 1, "observers": 1, "lag": 5, "voter_lag_max": 30, "observer_lag_max": 40}
+
+
+def test_a_controller_that_knows_no_leader() -> None:
+    """No quorum, no lags."""
+    found = health.with_quorum(made(), ClusterView(), None, 27, -1)
+    assert gauges(found) == {"leader_known": 0}
+
+
+def test_its_former_self_is_not_its_own_lag() -> None:
+    """An entry of a disk that is gone stays listed for a while: the one that fetches is this Pod's."""
+    told = quorum(replica(1, "old", end=1, fetched=60_000), replica(2, "d2"), observers=(replica(1, "new", end=48),))
+    assert gauges(health.with_quorum(made(identity("kafka-1")), view(3), told, 27, 0))["lag"] == 2
