@@ -137,7 +137,8 @@ async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, st
             cordon = f" {wish.called} stays cordoned (`--undo` ends that)." if found.cordons else ""
             _tell(stream, f"Interrupted: {moved} moved, the others are as they were.{cordon} Run it again to go on.")
             return INTERRUPTED
-    done = {**told, "done": True, "say": f"{wish.called} holds no replicas now. {_next(found, wish)}", "notes": []}
+    holds = "holds" if len(wish.nodes) == 1 else "hold"
+    done = {**told, "done": True, "say": f"{wish.called} {holds} no replicas now. {_next(found, wish)}", "notes": []}
     emit(args, done if args.json else {**done, "lines": []}, show)
     return 0
 
@@ -159,7 +160,8 @@ def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dic
     held = drain.held(found.parts, wish.nodes)
     size = sum(max(step.size, 0) for step in steps)
     bytes_of = f", {drain.amount(size)}" if size else ""
-    holds = f"{wish.called} holds {drain.count(len(held), 'replica')}{bytes_of}"
+    copies = sum(len(set(wish.nodes) & {*part.replicas, *part.before}) for part in held)
+    holds = f"{wish.called} {'holds' if len(wish.nodes) == 1 else 'hold'} {drain.count(copies, 'replica')}{bytes_of}"
     notes = []
     gets: dict[int, int] = {}
     for step in steps:
