@@ -49,7 +49,7 @@ test-together: setup servers jars ## these three at the same time (10 minutes); 
 	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(TOGETHER)
 
 PODS := tests/image tests/kubernetes
-test-kubernetes: setup servers node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
+test-kubernetes: setup servers jars node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
 	$(call twice,$(PODS))
 
 test-fast: setup ## the tests without real servers

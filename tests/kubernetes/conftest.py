@@ -71,6 +71,15 @@ def cluster() -> Iterator[Cluster]:
         script("down")
 
 
+@pytest.fixture(scope="session")
+def kafka_cluster(cluster: Cluster) -> Cluster:
+    """The same, with the image of Kafka too; its tests look at disks, so they need the test node."""
+    if not cluster.kafka_image:
+        cluster.kafka_image = image.build_kafka("local", TAG)
+        script("image", str(image.export(cluster.kafka_image)))
+    return cluster
+
+
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Measure:
     """Put a figure into the table at the end of the run."""

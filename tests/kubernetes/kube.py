@@ -37,6 +37,8 @@ class Cluster:
     node: Node | None
     image: str
     etcd_image: str
+    kafka_image: str = ""
+    """Made when it is first asked for, by the fixture ``kafka_cluster``."""
     volumes: int = 0
     """Made so far; each has a name of its own."""
     namespaces: list[str] = field(default_factory=list)
@@ -47,6 +49,10 @@ class Cluster:
             return ["kubectl", *args], dict(os.environ)
         env = {**os.environ, "KUBECONFIG": str(self.node.kubeconfig)}
         return [*self.node.enter, str(self.node.kubectl), *args], env
+
+    def server_image(self, system: str) -> str:
+        """The image of a system's server."""
+        return {"etcd": self.etcd_image, "kafka": self.kafka_image}[system]
 
     @property
     def pull_policy(self) -> str:
@@ -120,9 +126,10 @@ class Kube:
         parts = [self.run("get", "pods,pvc,sts", "-o", "wide", check=False).stdout]
         pods = self.run("get", "pods", "-o", "name", check=False).stdout.split()
         for pod in pods[:9]:
-            for container in ("peerboot", "etcd"):
+            for container in ("peerboot", "etcd", "kafka"):
                 log = self.run("logs", pod, "-c", container, "--tail=8", check=False)
-                parts.append(f"--- {pod} {container}\n{log.stdout or log.stderr}")
+                if f"container {container} is not valid" not in log.stderr:
+                    parts.append(f"--- {pod} {container}\n{log.stdout or log.stderr}")
         return "\n".join(parts)
 
     def logs(self, pod: str, container: str = "peerboot", *more: str) -> str:

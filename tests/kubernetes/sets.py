@@ -1,4 +1,4 @@
-"""An etcd StatefulSet as a user applies it, and what is known of it."""
+"""A StatefulSet as a user applies it, and what is known of it; etcd's more than others."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from tests.kubernetes.kube import Cluster, Kube, KubeError, Object, make_namespace
 from tests.kubernetes.writer import Gateway, UnansweredError, Writer
 
+Made = TypeVar("Made", bound="PodSet")
 READY_SECONDS = 120
 Edit = Callable[[list[Object]], None]
 
 
-def manifest(cluster: Cluster, *options: str) -> list[Object]:
-    """What ``peerboot manifest etcd`` prints, for the images of this test run."""
+def manifest(cluster: Cluster, *options: str, system: str = "etcd") -> list[Object]:
+    """What ``peerboot manifest`` prints, for the images of this test run."""
     done = subprocess.run(  # noqa: S603 - peerboot itself
         [
-            sys.executable, "-m", "peerboot", "manifest", "etcd", f"--image={cluster.image}",
-            f"--server-image={cluster.etcd_image}", "--storage=1Gi", *options,
+            sys.executable, "-m", "peerboot", "manifest", system, f"--image={cluster.image}",
+            f"--server-image={cluster.server_image(system)}", "--storage=1Gi", *options,
         ],
         check=False, capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     if done.returncode != 0:
-        raise KubeError(f"peerboot manifest etcd {' '.join(options)}: {done.stderr.strip()[-300:]}")
+        raise KubeError(f"peerboot manifest {system} {' '.join(options)}: {done.stderr.strip()[-300:]}")
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
@@ -66,7 +67,7 @@ def dict_of(value: object) -> Object:
 
 
 @dataclass
-class EtcdSet:
+class PodSet:
     """One StatefulSet with its Services and volumes, in a namespace of its own."""
 
     kube: Kube
@@ -166,45 +167,6 @@ class EtcdSet:
         """Until every replica is Ready."""
         self.kube.until(f"{self.replicas} Pods Ready", seconds, lambda: self.ready(old))
 
-    def gateway(self, pod: str = "") -> Gateway:
-        """The client Service, or one Pod's own client port."""
-        if pod:
-            state = self.state(pod)
-            assert state is not None
-            return Gateway(self.kube, self.client, str(state["status"]["podIP"]))
-        service = self.kube.get("service", self.client)
-        assert service is not None
-        return Gateway(self.kube, self.client, str(service["spec"]["clusterIP"]))
-
-    def writer(self, label: str) -> Writer:
-        """A client that writes all the while."""
-        return Writer(self.gateway(), f"{label}-{time.monotonic_ns():x}/")
-
-    def members(self) -> dict[str, Object]:
-        """Name to member; learners too."""
-
-        def look() -> dict[str, Object] | None:
-            try:
-                rows = self.gateway().members()
-            except UnansweredError:
-                return None
-            return {row.get("name") or row["peerURLs"][0]: {**row, "id": id_} for id_, row in rows.items()}
-
-        return self.kube.until("a linearizable member list", 30, look)
-
-    def voters(self) -> dict[str, str]:
-        """Name to member id, of started voting members."""
-        return {name: row["id"] for name, row in self.members().items() if not row.get("isLearner") and row.get("name")}
-
-    def wait_voters(self, seconds: float = 60) -> dict[str, str]:
-        """Until the voters are exactly the replicas' Pods; their ids."""
-
-        def look() -> dict[str, str] | None:
-            members, voters = self.members(), self.voters()
-            return voters if set(members) == set(voters) == set(self.pods) else None
-
-        return self.kube.until(f"voters are {', '.join(self.pods)}", seconds, look)
-
     # ---------------------------------------------------------------- disturbed
 
     def delete_pods(self, *pods: str, more: Iterable[str] = ()) -> None:
@@ -250,6 +212,50 @@ class EtcdSet:
         self.kube.volume(claim)
 
 
+@dataclass
+class EtcdSet(PodSet):
+    """etcd, and what is known of its members."""
+
+    def gateway(self, pod: str = "") -> Gateway:
+        """The client Service, or one Pod's own client port."""
+        if pod:
+            state = self.state(pod)
+            assert state is not None
+            return Gateway(self.kube, self.client, str(state["status"]["podIP"]))
+        service = self.kube.get("service", self.client)
+        assert service is not None
+        return Gateway(self.kube, self.client, str(service["spec"]["clusterIP"]))
+
+    def writer(self, label: str) -> Writer:
+        """A client that writes all the while."""
+        return Writer(self.gateway(), f"{label}-{time.monotonic_ns():x}/")
+
+    def members(self) -> dict[str, Object]:
+        """Name to member; learners too."""
+
+        def look() -> dict[str, Object] | None:
+            try:
+                rows = self.gateway().members()
+            except UnansweredError:
+                return None
+            return {row.get("name") or row["peerURLs"][0]: {**row, "id": id_} for id_, row in rows.items()}
+
+        return self.kube.until("a linearizable member list", 30, look)
+
+    def voters(self) -> dict[str, str]:
+        """Name to member id, of started voting members."""
+        return {name: row["id"] for name, row in self.members().items() if not row.get("isLearner") and row.get("name")}
+
+    def wait_voters(self, seconds: float = 60) -> dict[str, str]:
+        """Until the voters are exactly the replicas' Pods; their ids."""
+
+        def look() -> dict[str, str] | None:
+            members, voters = self.members(), self.voters()
+            return voters if set(members) == set(voters) == set(self.pods) else None
+
+        return self.kube.until(f"voters are {', '.join(self.pods)}", seconds, look)
+
+
 def is_ready(pod: Object) -> bool:
     """The Pod's condition Ready."""
     conditions = pod.get("status", {}).get("conditions", ())
@@ -264,22 +270,34 @@ def new_key() -> str:
 def make_set(
     cluster: Cluster, namespace: str, *options: str, replicas: int = 3, edit: Edit = lambda _: None
 ) -> EtcdSet:
-    """A set in a new namespace, not yet applied. ``edit`` may spoil the manifests."""
-    objects = copy.deepcopy(manifest(cluster, f"--replicas={replicas}", *options))
+    """A set of etcds in a new namespace, not yet applied. ``edit`` may spoil the manifests."""
+    return new_set_of(EtcdSet, cluster, namespace, manifest(cluster, f"--replicas={replicas}", *options), edit)
+
+
+def new_set_of(
+    kind: type[Made], cluster: Cluster, namespace: str, objects: list[Object], edit: Edit = lambda _: None
+) -> Made:
+    """A set with these manifests in a new namespace, not yet applied."""
+    return set_of(kind, make_namespace(cluster, namespace), objects, edit)
+
+
+def set_of(kind: type[Made], kube: Kube, objects: list[Object], edit: Edit = lambda _: None) -> Made:
+    """The same in a namespace that is there."""
+    objects = copy.deepcopy(objects)
     for container in _containers(objects):
-        container["imagePullPolicy"] = cluster.pull_policy
+        container["imagePullPolicy"] = kube.cluster.pull_policy
     right = copy.deepcopy(objects)
     edit(objects)
-    client = find(right, "Service", lambda each: each["spec"].get("clusterIP") != "None")
+    services = [each for each in right if each["kind"] == "Service" and each["spec"].get("clusterIP") != "None"]
     volumes: list[dict[str, Any]] = pod_spec(right)["volumes"]
     (secret,) = [each["secret"]["secretName"] for each in volumes if "secret" in each]
-    return EtcdSet(
-        kube=make_namespace(cluster, namespace),
+    return kind(
+        kube=kube,
         objects=objects,
         name=find(right, "StatefulSet")["metadata"]["name"],
         peers=headless(right)["metadata"]["name"],
-        client=client["metadata"]["name"],
-        replicas=replicas,
+        client=services[0]["metadata"]["name"] if services else "",
+        replicas=find(right, "StatefulSet")["spec"]["replicas"],
         secret=secret,
     )
 
