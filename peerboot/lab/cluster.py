@@ -51,7 +51,7 @@ class LabSpec:
     peerboot: Sequence[str] = (sys.executable, "-m", "peerboot")
     timing: Timing = field(default_factory=Timing)
     beside: Lab | None = None
-    """Another StatefulSet of the same cluster and system: these Pods find its Pods by name."""
+    """Another StatefulSet of the same cluster and system: these Pods find its Pods by name. Both may have one root."""
 
 
 class Lab:
@@ -76,14 +76,16 @@ class Lab:
             cache=spec.cache,
         )
         spec.root.mkdir(parents=True, exist_ok=True)
-        self.hosts = Hosts(spec.root / "hosts")
+        self._sets: list[Lab] = spec.beside._sets if spec.beside is not None else []
+        """All labs that run one cluster: their servers know each other's names."""
+        beside = spec.beside if spec.beside is not None and spec.beside.spec.root == spec.root else None
+        self.hosts: Hosts = beside.hosts if beside is not None else Hosts(spec.root / "hosts")
+        self._sets.append(self)
         mounts = spec.names and not self.system.reads_hosts
         self._prefix = namespace_command(self.hosts.path) if mounts else None
         self._addresses: dict[str, str] = {}
-        self._changed: list[Callable[[], None]] = []
         if spec.beside is not None:
             self.dns.beside.append(spec.beside.dns.zone)
-            spec.beside._changed.append(self._write_hosts)
         self._made = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -208,13 +210,9 @@ class Lab:
             self._write_hosts()
 
     def _write_hosts(self) -> None:
-        lines, services = self._host_lines(), [self.dns.zone.name]
-        if self.spec.beside is not None:
-            lines |= self.spec.beside._host_lines()
-            services.append(self.spec.beside.dns.zone.name)
-        self.hosts.write(lines, services)
-        for changed in self._changed:
-            changed()
+        lines = {name: found for lab in self._sets for name, found in lab._host_lines().items()}
+        for lab in self._sets:
+            lab.hosts.write(lines, [one.dns.zone.name for one in self._sets])
 
     def _host_lines(self) -> dict[str, list[str]]:
         """Addresses by name: of each Pod, and of the Service, which stands for all of them."""
@@ -317,7 +315,7 @@ class Lab:
         began = time.monotonic()
         while not await true():
             if time.monotonic() - began > seconds:
-                raise LabError(f"not within {seconds:g} s: {what}\n{self.told()}")
+                raise LabError(f"not within {seconds:g} s: {what}\n{self.told_by_all()}")
             await asyncio.sleep(0.05)
         return time.monotonic() - began
 
@@ -347,3 +345,7 @@ class Lab:
             lines += [f"    {line[:300]}" for line in self.log(ordinal).splitlines()[-12:]]
             lines += [f"    server| {line[:240]}" for line in self.log(ordinal, "server").splitlines()[-3:]]
         return "\n".join(lines)
+
+    def told_by_all(self) -> str:
+        """The same of every set of the cluster."""
+        return "\n".join(lab.told() for lab in self._sets)

@@ -34,7 +34,7 @@ STARTING = 20.0
 HEALTHY = 120.0
 ENDING = 30.0
 MOST_SECONDS = 3600
-MOST_PATH = 107 - len("/pods/db-9-99999/run/admin.sock")
+MOST_PATH = 107 - len("/pods/ctl-9-99999/run/admin.sock")
 """Bytes of the lab's directory: the path of a Unix socket has 107."""
 KAFKAS = ("3.9.2", "4.1.2", "4.3.1")
 EXAMPLE = "Example: peerboot lab up etcd && peerboot lab wipe db-0 && peerboot lab exec db-1 status"
@@ -42,7 +42,7 @@ EXAMPLE = "Example: peerboot lab up etcd && peerboot lab wipe db-0 && peerboot l
 
 def register(commands: Any) -> None:
     """Add ``lab`` and its sub-commands."""
-    text = "A cluster of real servers on this machine, to try things out; `lab demo etcd` tells a story."
+    text = "A cluster of real servers on this machine, to try things out; `lab demo` tells a story."
     lab = commands.add_parser("lab", help=text, description=text, epilog=EXAMPLE)
     lab.add_argument(
         "--dir", type=Path, default=None, help="where the lab lies (default: in the user's state directory)"
@@ -54,15 +54,11 @@ def register(commands: Any) -> None:
     up.add_argument(
         "--replicas", type=int, default=3, choices=range(1, 10), metavar="N", help="how many Pods, 1 to 9 (3)"
     )
-    up.add_argument(
-        "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
-    )
-    up.add_argument(
-        "--kafka", choices=KAFKAS, default="", help="which release (default: the newest); it needs a JDK and Maven"
-    )
+    _add_releases(up)
     up.add_argument(
         "--cache", type=seconds, default=0.0, metavar="SECONDS", help="DNS keeps answers so long, 30 as old Corefiles"
     )
+    up.add_argument("--split", action="store_true", help="kafka: so many controllers, and so many brokers beside them")
     up.add_argument("--init", action="store_true", help="init container and plain sidecar, as before Kubernetes 1.29")
     up.add_argument("--no-wait", action="store_true", help="do not wait until it is healthy")
 
@@ -108,14 +104,20 @@ def register(commands: Any) -> None:
 
     sub.add_parser("down", help="end it and remove what it made", epilog="Example: peerboot lab down")
 
-    demo = sub.add_parser(
-        "demo",
-        help="a story of about a minute: form, lose disks, heal, explain",
-        epilog="Example: peerboot lab demo etcd",
+    text = (
+        "A story, checked as it is told: form, lose disks, heal, restart; kafka's also scales, while a producer writes."
     )
-    demo.add_argument("system", choices=("etcd",))
-    demo.add_argument(
+    demo = sub.add_parser("demo", help=text, description=text, epilog="Example: peerboot lab demo kafka --kafka 3.9.2")
+    demo.add_argument("system", choices=("etcd", "kafka"))
+    _add_releases(demo)
+
+
+def _add_releases(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
+    )
+    command.add_argument(
+        "--kafka", choices=KAFKAS, default="", help="which release (default: the newest); it needs a JDK and Maven"
     )
 
 
@@ -196,20 +198,21 @@ def ask(root: Path, request: Mapping[str, Any], timeout: float = 120.0) -> Mappi
 def _up(args: argparse.Namespace, root: Path) -> int:
     from peerboot.lab.network import Network
 
-    releases = {"etcd": args.etcd, "kafka": args.kafka}
-    if wrong := [f"--{name}" for name, release in releases.items() if release and name != args.system]:
-        raise LabError(f"{wrong[0]} names no release of {args.system}: drop it")
+    release_of(args)
+    if args.split and args.system != "kafka":
+        raise LabError(f"--split parts Kafka's controllers from its brokers, which {args.system} has not: drop it")
     if _runs(root):
         raise LabError(f"a lab runs in {root} already: `{_call(root)} down` ends it")
     # Before minutes go into building a server: is there a network?
     Network().close()
-    server, release = _server(args.system, releases[args.system])
+    server, release = provided(args)
     plan = {
         "system": args.system,
         "server": release,
         "replicas": args.replicas,
         "cache": args.cache,
         "init": args.init,
+        "split": args.split,
     }
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -222,6 +225,8 @@ def _up(args: argparse.Namespace, root: Path) -> int:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
         )  # fmt: skip
     pods = "one Pod" if args.replicas == 1 else f"{args.replicas} Pods"
+    if args.split:
+        pods = f"{args.replicas} controllers (ctl-0 …) and {args.replicas} brokers (brk-0 …)"
     print(f"{args.system} {server.version} ({server.origin}), {pods}, in {root}", flush=True)
     try:
         return _until_up(process, root, wait=not args.no_wait)
@@ -235,16 +240,29 @@ def _up(args: argparse.Namespace, root: Path) -> int:
         raise
 
 
-def _server(system: str, release: str) -> tuple[Server, str]:
-    """The server of that release, or the newest that can be had here, made now; and its release for the daemon."""
+def release_of(args: argparse.Namespace) -> str:
+    """The release that is asked for; empty when none is. Raises ``LabError`` for one of another system."""
+    releases: dict[str, str] = {"etcd": args.etcd, "kafka": args.kafka}
+    release = releases.pop(args.system)
+    if wrong := [f"--{name}" for name, other in releases.items() if other]:
+        raise LabError(f"{wrong[0]} names no release of {args.system}: drop it")
+    return release
+
+
+def provided(args: argparse.Namespace) -> tuple[Server, str]:
+    """The server that is asked for, or the newest that can be had here, made now; and its release for the daemon.
+
+    Raises ``LabError``.
+    """
     from peerboot.lab import jars, servers
 
-    if system == "kafka":
+    release = release_of(args)
+    if args.system == "kafka":
         release = release or jars.VERSIONS[-1]
         return jars.find(release, print), release
     server, remark = (servers.find(release, print), "") if release else servers.best(print)
     if remark:
-        print(remark)
+        print(remark, flush=True)
     return server, release or server.version.rpartition(".")[0]
 
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from peerboot.errors import PeerbootError
 from peerboot.lab import jars, servers
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.errors import LabError
+from peerboot.lab.sets import two_sets
 
 REQUEST_LIMIT = 64 * 1024
 MADE = ("volumes", "pods", "secrets", "logs", "hosts", "lab.json", "control.sock")
@@ -26,11 +27,12 @@ OTHERS = ("lab.log",)
 
 
 class Daemon:
-    """One lab and its socket."""
+    """The sets of one lab, and its socket."""
 
-    def __init__(self, root: Path, lab: Lab) -> None:
+    def __init__(self, root: Path, labs: Sequence[Lab]) -> None:
+        """``labs``: that which another is beside comes first."""
         self._root = root
-        self._lab = lab
+        self._labs = labs
         self._over = asyncio.Event()
         self._one = asyncio.Lock()
 
@@ -42,7 +44,9 @@ class Daemon:
         path = self._root / "control.sock"
         server = await asyncio.start_unix_server(self._connected, str(path), limit=REQUEST_LIMIT)
         path.chmod(0o600)
-        async with self._lab:
+        async with contextlib.AsyncExitStack() as stack:
+            for lab in self._labs:
+                await stack.enter_async_context(lab)
             await self._over.wait()
             server.close()
 
@@ -64,7 +68,7 @@ class Daemon:
         writer.close()
 
     async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        lab, command = self._lab, request["command"]
+        command = request["command"]
         if command == "status":
             return await self._status()
         if command == "down":
@@ -72,7 +76,7 @@ class Daemon:
             return {"say": "The lab has ended; its volumes, logs and secrets are removed."}
         if command == "dns":
             return self._dns(request)
-        ordinal = self._ordinal(str(request["pod"]), there=command not in ("start", "wipe"))
+        lab, ordinal = self._pod(str(request["pod"]), there=command not in ("start", "wipe"))
         name = lab.pod_name(ordinal)
         match command:
             case "exec":
@@ -86,11 +90,11 @@ class Daemon:
                 await lab.wipe(ordinal, recreate=not request["stay_down"])
                 return {"say": f"{name} lost its node and its volume." + self._next(request)}
             case "kill":
-                return await self._kill(ordinal, str(request["what"]), request)
+                return await self._kill(lab, ordinal, str(request["what"]), request)
         raise LabError(f"{command!r} is no command of a lab")
 
-    async def _kill(self, ordinal: int, what: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        lab, name, stays = self._lab, self._lab.pod_name(ordinal), bool(request["stay_down"])
+    async def _kill(self, lab: Lab, ordinal: int, what: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        name, stays = lab.pod_name(ordinal), bool(request["stay_down"])
         if what in ("server", "peerboot"):
             if stays:
                 raise LabError("a container alone cannot stay down: its kubelet restarts it; use --what pod")
@@ -107,36 +111,46 @@ class Daemon:
         return " It stays down until `peerboot lab start`." if request["stay_down"] else " A new Pod starts."
 
     def _dns(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        pod = str(request.get("pod") or "")
-        who = self._lab.pod_name(self._ordinal(pod, there=False)) if pod else None
-        self._lab.dns.fault(str(request["mode"]), who)
-        delay = request.get("delay")
-        if delay is not None or request["mode"] == "ok":
-            self._lab.dns.delay(float(delay or 0), who)
+        pod, mode, delay = str(request.get("pod") or ""), str(request["mode"]), request.get("delay")
+        labs = (self._pod(pod, there=False)[0],) if pod else self._labs
+        for lab in labs:
+            lab.dns.fault(mode, pod or None)
+            if delay is not None or mode == "ok":
+                lab.dns.delay(float(delay or 0), pod or None)
         late = f", {delay:g} s late" if delay else ""
-        return {"say": f"DNS is {request['mode']}{late} for {who or 'all Pods'}."}
+        return {"say": f"DNS is {mode}{late} for {pod or 'all Pods'}."}
 
-    def _ordinal(self, pod: str, *, there: bool) -> int:
-        names = {self._lab.pod_name(ordinal): ordinal for ordinal in self._lab.ordinals}
+    def _pod(self, pod: str, *, there: bool) -> tuple[Lab, int]:
+        names = {lab.pod_name(ordinal): (lab, ordinal) for lab in self._labs for ordinal in lab.ordinals}
         if pod not in names:
             raise LabError(f"{pod!r} is no Pod of this lab: use one of {', '.join(names)}")
-        if there and names[pod] not in self._lab.pods:
+        lab, ordinal = names[pod]
+        if there and ordinal not in lab.pods:
             raise LabError(f"{pod} is down: `peerboot lab start {pod}` starts it")
-        return names[pod]
+        return lab, ordinal
 
     async def _status(self) -> Mapping[str, Any]:
-        lab, faults = self._lab, self._lab.dns.faults()
-        ready = dict(zip(lab.ordinals, await asyncio.gather(*(lab.ready(o) for o in lab.ordinals)), strict=True))
-        pods = []
-        for ordinal in lab.ordinals:
-            pod, name = lab.pods.get(ordinal), lab.pod_name(ordinal)
-            pods.append({
-                "pod": name, "ready": ready[ordinal], "address": pod.spec.address if pod else "-",
-                "phase": pod.phase if pod else "down", "sentence": pod.sentence() if pod else "",
-                "restarts": max(pod.server.starts - 1, 0) + max(pod.sidecar.starts - 1, 0) if pod else 0,
-                "dns": faults.get(name, faults.get("*", "ok")),
-            })  # fmt: skip
-        return {"pods": pods, "ready": all(ready.values()), "logs": str(self._root / "logs"), "names": lab.names}
+        pods = [pod for found in await asyncio.gather(*map(_look, self._labs)) for pod in found]
+        return {
+            "pods": pods, "ready": all(pod["ready"] for pod in pods), "logs": str(self._root / "logs"),
+            "names": all(lab.names for lab in self._labs),
+        }  # fmt: skip
+
+
+async def _look(lab: Lab) -> list[Mapping[str, Any]]:
+    """Every expected Pod of a set."""
+    faults = lab.dns.faults()
+    ready = dict(zip(lab.ordinals, await asyncio.gather(*(lab.ready(o) for o in lab.ordinals)), strict=True))
+    pods: list[Mapping[str, Any]] = []
+    for ordinal in lab.ordinals:
+        pod, name = lab.pods.get(ordinal), lab.pod_name(ordinal)
+        pods.append({
+            "pod": name, "ready": ready[ordinal], "address": pod.spec.address if pod else "-",
+            "phase": pod.phase if pod else "down", "sentence": pod.sentence() if pod else "",
+            "restarts": max(pod.server.starts - 1, 0) + max(pod.sidecar.starts - 1, 0) if pod else 0,
+            "dns": faults.get(name, faults.get("*", "ok")),
+        })  # fmt: skip
+    return pods
 
 
 @contextlib.contextmanager
@@ -178,7 +192,11 @@ async def main(root: Path, plan: Mapping[str, Any]) -> None:
         style="init" if plan["init"] else "native",
     )  # fmt: skip
     with owned(root, plan):
-        await Daemon(root, Lab(spec, notice=lambda text: print(text, flush=True))).run()
+        await Daemon(root, two_sets(spec, _log) if plan["split"] else (Lab(spec, _log),)).run()
+
+
+def _log(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

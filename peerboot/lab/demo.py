@@ -1,4 +1,7 @@
-"""``peerboot lab demo etcd``: the story on a live screen, or line by line where there is no terminal."""
+"""``peerboot lab demo``: a story on a live screen, or line by line.
+
+Line by line where there is no terminal, and Kafka's, whose seven Pods have no room on a screen.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,33 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from peerboot.lab.client import Writer
-from peerboot.lab.cluster import Lab, LabSpec
-from peerboot.lab.commands import NO_NAMES, checked_dir
+from peerboot.lab.commands import NO_NAMES, checked_dir, provided
 from peerboot.lab.demo_sight import Scene, Sight, Watcher
 from peerboot.lab.errors import LabError
+from peerboot.lab.etcd_story import EtcdStory
+from peerboot.lab.kafka_story import KafkaStory
 from peerboot.lab.network import Network
-from peerboot.lab.servers import Server, best, find
-from peerboot.lab.story import REPLICAS, SCENES, STEPS, Outcome, Step, Story
+from peerboot.lab.servers import Server
+from peerboot.lab.story import Outcome, Step, Story, Teller, Texts
+from peerboot.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-WRITE_PAUSE = 0.03
 NO_RICH = (
     "rich draws the demo and is not installed: pip install 'peerboot[lab]'; or read it: peerboot lab demo etcd | cat"
 )
-MAJORITY = (
-    "Why five Pods: of three, two lost disks are the majority of the votes. Quorum is",
-    "then gone for ever; peerboot says so and changes nothing, a person must decide.",
-)
+STORIES: Mapping[str, type[Story]] = {"etcd": EtcdStory, "kafka": KafkaStory}
+DRAWN = "etcd"
+"""The system whose story the screen has room for."""
+LEAST_WIDTH = 40
+BOLD, GREEN, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 
 
 class Stage(Protocol):
@@ -45,14 +50,17 @@ class Stage(Protocol):
     def scene(self, scene: Scene, elapsed: float) -> None: ...
     def show(self, sight: Sight) -> None: ...
     def done(self, step: Step, elapsed: float) -> None: ...
+    def say(self, text: str, elapsed: float) -> None: ...
 
 
 class Plain:
-    """One line for each thing that happens; no terminal is needed."""
+    """One line for each thing that happens; no terminal is needed. On one, lines are wrapped and headings bold."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int, terminal: bool = False) -> None:
+        self._steps = steps
+        self._terminal = terminal
         self._who: tuple[str, ...] = ()
-        self._told: dict[str, str] = {}
+        self._told: dict[str, tuple[str, bool]] = {}
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -62,24 +70,36 @@ class Plain:
     def scene(self, scene: Scene, elapsed: float) -> None:
         """A new one begins."""
         self._who = scene.who
-        self._line(elapsed, f"Step {scene.number} of {STEPS}, {scene.title}: {scene.doing}")
+        self._line(elapsed, f"Step {scene.number} of {self._steps}, {scene.title}: {scene.doing}", BOLD)
         self._line(elapsed, f"  Look: {scene.look}")
 
     def show(self, sight: Sight) -> None:
-        """The Pods that the scene is about, each time when one decides something else."""
+        """The Pods that the scene is about, each time when one decides something else, or waits for nothing more."""
         for pod in sight.pods:
-            verdict = pod.sentence.partition(":")[0]
-            if pod.name in self._who and verdict and self._told.get(pod.name) != verdict:
-                self._told[pod.name] = verdict
-                self._line(sight.elapsed, f"  {pod.name}: {pod.sentence}")
+            verdict, waits = pod.sentence.partition(":")[0], bool(pod.decision.get("waits_for"))
+            before, waited = self._told.get(pod.name, ("", False))
+            if pod.name in self._who and verdict and (verdict != before or (waited and not waits)):
+                self._told[pod.name] = verdict, waits
+                self.say(f"{pod.name}: {pod.sentence}", sight.elapsed)
 
     def done(self, step: Step, elapsed: float) -> None:
         """It is over."""
-        self._line(elapsed, f"  After {step.seconds:.1f} s: {step.text}.")
+        self._line(elapsed, f"  After {step.seconds:.1f} s: {step.text}.", GREEN)
 
-    @staticmethod
-    def _line(elapsed: float, text: str) -> None:
-        print(f"{elapsed:5.1f} s  {text}", flush=True)
+    def say(self, text: str, elapsed: float) -> None:
+        """Something else."""
+        self._line(elapsed, f"  {printable(text)}")
+
+    def _line(self, elapsed: float, text: str, style: str = "") -> None:
+        stamp = f"{elapsed:5.1f} s  "
+        if not self._terminal:
+            print(f"{stamp}{text}", flush=True)
+            return
+        width = max(shutil.get_terminal_size().columns, LEAST_WIDTH)
+        rest = " " * (len(stamp) + len(text) - len(text.lstrip()) + 2)
+        shown = textwrap.fill(f"{stamp}{text}", width, subsequent_indent=rest, break_on_hyphens=False)
+        colour = style if style == BOLD or not os.environ.get("NO_COLOR") else ""
+        print(f"{colour}{shown}{PLAIN if colour else ''}", flush=True)
 
 
 class Drawn:
@@ -103,6 +123,9 @@ class Drawn:
     def done(self, step: Step, elapsed: float) -> None:
         """Likewise."""
 
+    def say(self, text: str, elapsed: float) -> None:
+        """There is no room for it."""
+
 
 def main(args: argparse.Namespace) -> int:
     """Tell the story; 0 when everything was as told, 1 when something was not."""
@@ -119,17 +142,16 @@ def main(args: argparse.Namespace) -> int:
 def _main(args: argparse.Namespace) -> int:
     # Before minutes go into building a server: is there a network, and something to draw with?
     Network().close()
-    stage: Stage = Drawn() if on_terminal() else Plain()
-    server, remark = (find(args.etcd, print), "") if args.etcd else best(print)
-    if remark:
-        print(remark, flush=True)
+    story, terminal = STORIES[args.system], on_terminal()
+    stage: Stage = Drawn() if terminal and args.system == DRAWN else Plain(story.scenes[-1].number, terminal)
+    server, _ = provided(args)
     if args.dir:
         args.dir.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix="demo-" if args.dir else "peerboot-demo-", dir=args.dir))
     kept = False
     try:
         checked_dir(root)
-        outcome, seconds = asyncio.run(_tell(root, server, stage))
+        outcome, seconds = asyncio.run(_tell(story.of, root, server, stage))
     except StoryError as error:
         kept = True
         print(f"The demo failed in step {error}\nlogs: {root / 'logs'}", file=sys.stderr, flush=True)
@@ -137,7 +159,7 @@ def _main(args: argparse.Namespace) -> int:
     finally:
         if not kept:
             shutil.rmtree(root, ignore_errors=True)
-    print("\n".join(last_lines(outcome, server, seconds)), flush=True)
+    print("\n".join(last_lines(story.texts, outcome, server, seconds)), flush=True)
     return 0
 
 
@@ -145,37 +167,36 @@ class StoryError(Exception):
     """Something in the story was not as it should be: number and title of its step, what, and every Pod's words."""
 
 
-async def _tell(root: Path, server: Server, stage: Stage) -> tuple[Outcome, float]:
-    lab = Lab(LabSpec(root=root, server=server, replicas=REPLICAS))
-    if not lab.names:
+async def _tell(
+    make: Callable[[Path, Server], Story], root: Path, server: Server, stage: Stage
+) -> tuple[Outcome, float]:
+    story = make(root, server)
+    if not all(lab.names for lab in story.labs):
         print(NO_NAMES, flush=True)
-    writer = Writer(lambda: [lab.client_url(ordinal) for ordinal in sorted(lab.pods)], pause=WRITE_PAUSE)
-    watcher = Watcher(lab, writer, stage.show, SCENES[0])
+    watcher = Watcher(story.labs, lambda: story.written, stage.show, story.scenes[0])
 
     def scene(scene: Scene) -> None:
         watcher.scene = scene
         stage.scene(scene, watcher.elapsed)
 
+    teller = Teller(
+        clusters=lambda: watcher.clusters,
+        scene=scene,
+        done=lambda step: stage.done(step, watcher.elapsed),
+        say=lambda text: stage.say(text, watcher.elapsed),
+    )
     # A closed terminal and a polite end clean up as Ctrl-C does, which is asyncio's own.
     me = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, me.cancel if me else lambda: None)
-    story = Story(
-        lab,
-        writer,
-        clusters=lambda: watcher.clusters,
-        scene=scene,
-        done=lambda step: stage.done(step, watcher.elapsed),
-    )
     try:
         with stage.shown():
-            outcome = await _beside(story.tell(), watcher.run())
+            outcome = await _beside(story.tell(teller), watcher.run())
             seconds = watcher.elapsed
     except LabError as error:
         raise StoryError(f"{watcher.scene.number} ({watcher.scene.title}): {error}") from error
     finally:
-        await writer.stop()
-        await lab.stop()
+        await story.stop()
     return outcome, seconds
 
 
@@ -198,25 +219,26 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-def last_lines(outcome: Outcome, server: Server, seconds: float) -> list[str]:
+def last_lines(texts: Texts, outcome: Outcome, server: Server, seconds: float) -> list[str]:
     """What stays on the terminal: the time of each step, the account of the writes, what to try next."""
-    program = called_as(sys.argv[0])
+    known = {
+        "program": called_as(sys.argv[0]),
+        "version": server.version,
+        "cluster": outcome.cluster,
+        "writes": outcome.writes,
+    }
     return [
-        f"One etcd {server.version} cluster of {REPLICAS} Pods, id {outcome.cluster}, formed and healed:",
+        texts.head.format_map(known),
         "",
         *(f"  {step.number}  {step.text:<66} {step.seconds:5.1f} s" for step in outcome.steps),
         f"     {'in all':<66} {seconds:5.1f} s",
         "",
-        f"{outcome.writes} acknowledged writes, 0 missing (each of the {REPLICAS} members was asked)",
+        texts.account.format_map(known),
         "",
-        *MAJORITY,
-        "",
+        *texts.notes,
+        *([""] if texts.notes else []),
         "Try it yourself:",
-        f"  {program} lab up etcd",
-        f"  {program} lab wipe db-0 && {program} lab status",
-        f"  {program} lab exec db-0 explain",
-        f"  {program} lab dns servfail; {program} lab exec db-0 plan",
-        f"  {program} lab down",
+        *(f"  {line.format_map(known)}" for line in texts.trying),
     ]
 
 

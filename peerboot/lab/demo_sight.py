@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from peerboot.lab.client import Writer
 from peerboot.lab.cluster import Lab
 
 PACE = 0.3
@@ -69,8 +68,9 @@ class Sight:
 class Watcher:
     """Looks at all Pods at a steady pace. A Pod's ledger ends with its process; what was told stays known here."""
 
-    lab: Lab
-    writer: Writer
+    labs: Sequence[Lab]
+    written: Callable[[], int]
+    """How many writes were acknowledged so far."""
     show: Callable[[Sight], None]
     scene: Scene
     clusters: set[str] = field(default_factory=set)
@@ -94,10 +94,19 @@ class Watcher:
 
     async def look(self) -> Sight:
         """One look at everything."""
-        lab, faults = self.lab, self.lab.dns.faults()
-        decisions = await asyncio.gather(*(lab.decision(ordinal) for ordinal in lab.ordinals))
+        pods = [pod for lab in self.labs for pod in await self._pods(lab)]
+        writes, now = self.written(), time.monotonic()
+        if writes != self._writes:
+            self._writes, self._written = writes, now
+        ledger = tuple(sorted(self._ledger, key=lambda told: (told.at, told.pod)))
+        stalled = bool(writes) and now - self._written > STALLED
+        return Sight(self.elapsed, self.scene, tuple(pods), ledger, writes, stalled)
+
+    async def _pods(self, lab: Lab) -> list[PodSight]:
+        faults, ordinals = lab.dns.faults(), sorted({*lab.ordinals, *lab.pods})
+        decisions = await asyncio.gather(*(lab.decision(ordinal) for ordinal in ordinals))
         pods = []
-        for ordinal, decision in zip(lab.ordinals, decisions, strict=True):
+        for ordinal, decision in zip(ordinals, decisions, strict=True):
             pod, name = lab.pods.get(ordinal), lab.pod_name(ordinal)
             # Before its first pass a Pod has no facts to tell.
             known = pod is not None and "disk" in decision
@@ -112,12 +121,7 @@ class Watcher:
                     fault=faults.get(name, faults.get("*", "")),
                 )
             )
-        writes, now = len(self.writer.acknowledged), time.monotonic()
-        if writes != self._writes:
-            self._writes, self._written = writes, now
-        ledger = tuple(sorted(self._ledger, key=lambda told: (told.at, told.pod)))
-        stalled = bool(writes) and now - self._written > STALLED
-        return Sight(self.elapsed, self.scene, tuple(pods), ledger, writes, stalled)
+        return pods
 
     def _remember(self, name: str, decision: Mapping[str, Any]) -> None:
         self.clusters |= {decision["disk"]["cluster"], decision["cluster"]["id"]} - {""}

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from peerboot.lab.demo_sight import PodSight, Sight
-from peerboot.lab.story import STEPS
+from peerboot.lab.etcd_story import STEPS
 from peerboot.printing import printable
 
 STYLES = {

@@ -1,82 +1,19 @@
-"""The story of ``peerboot lab demo etcd``, in six steps, each of which checks that what it tells is true.
-
-It has five Pods: in step 5 two disks are lost while a third Pod is down. Of three Pods two lost disks would be the
-majority of the votes; the cluster's quorum is then gone for ever, and peerboot reports it and changes nothing.
-"""
+"""What the stories of ``peerboot lab demo`` share: scenes in order, each of which checks that what it tells is true."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from pathlib import Path
+from typing import ClassVar, NoReturn, Self
 
-from peerboot.lab.client import Client, ClientError, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.lab.demo_sight import Scene
 from peerboot.lab.errors import LabError
-from peerboot.outside.http import Http
-
-REPLICAS = 5
-STEPS = 6
-WRITES = 30
-HOLD = 2.0
-"""Seconds for which a Pod that must not start anything is watched after it said that it waits."""
-CLOSE = 0.1
-
-ALL = tuple(f"db-{ordinal}" for ordinal in range(REPLICAS))
-SCENES = (
-    Scene(
-        1,
-        "form",
-        "Five Pods start at once; every disk is blank.",
-        "a cluster forms once each has heard every other say: my disk is blank",
-        ("db-0",),
-    ),
-    Scene(
-        2,
-        "write",
-        "A client writes keys, and goes on until the end, whatever happens.",
-        "no acknowledged write may be missing in the end",
-        ("db-0",),
-    ),
-    Scene(
-        3,
-        "lost disk, dead DNS",
-        "db-0 loses its node and its disk, and its DNS is dead (SERVFAIL).",
-        "a blank disk that hears nobody: it waits and names them, forms nothing",
-        ("db-0",),
-    ),
-    Scene(
-        4,
-        "rejoin",
-        "The DNS of db-0 is back.",
-        "old member removed, new one added as learner, promoted: another id",
-        ("db-0",),
-    ),
-    Scene(
-        5,
-        "two lost disks, a third down",
-        "db-2 is down, and db-0 and db-1 lose their disks: 2 of 5 voters are left.",
-        "no quorum: nothing forms, nobody is removed, the client waits",
-        ("db-0", "db-1"),
-    ),
-    Scene(
-        5,
-        "the third returns",
-        "db-2 returns with its data: 3 of 5 are a quorum again.",
-        "both rejoin, one at a time; etcd itself wants 5 s of calm before",
-        ("db-0", "db-1"),
-    ),
-    Scene(
-        6,
-        "all restarted",
-        "Everything is killed at once, and started again.",
-        "each starts with its own data, whoever is there; no member id changes",
-        ALL,
-    ),
-)
+from peerboot.lab.servers import Server
 
 
 @dataclass(frozen=True)
@@ -97,153 +34,106 @@ class Outcome:
     writes: int
 
 
-class Story:
-    """Tells it once. Raises ``LabError``, with every Pod's words, as soon as something is not as it should be."""
+@dataclass(frozen=True)
+class Texts:
+    """What stays on the terminal; ``{version}``, ``{cluster}``, ``{writes}``, ``{program}`` are filled in."""
 
-    def __init__(
-        self,
-        lab: Lab,
-        writer: Writer,
-        *,
-        clusters: Callable[[], set[str]],
-        scene: Callable[[Scene], None],
-        done: Callable[[Step], None],
-    ) -> None:
-        """``clusters``: every cluster id that was ever seen. ``scene``, ``done``: told when one begins and ends."""
-        self._lab = lab
-        self._writer = writer
-        self._clusters = clusters
-        self._scene = scene
-        self._done = done
-        self._steps: list[Step] = []
+    head: str
+    account: str
+    notes: tuple[str, ...]
+    trying: tuple[str, ...]
+    """Commands to go on with."""
 
-    async def tell(self) -> Outcome:
+
+@dataclass(frozen=True)
+class Teller:
+    """Who listens to a story."""
+
+    clusters: Callable[[], set[str]]
+    """Every cluster id that was ever seen."""
+    scene: Callable[[Scene], None]
+    done: Callable[[Step], None]
+    say: Callable[[str], None]
+    """A line beside what Pods say."""
+
+
+class Story(ABC):
+    """Told once. Raises ``LabError``, with every Pod's words, as soon as something is not as it should be."""
+
+    scenes: ClassVar[tuple[Scene, ...]]
+    texts: ClassVar[Texts]
+
+    def __init__(self, *labs: Lab) -> None:
+        self.labs = labs
+        self.say: Callable[[str], None] = lambda _text: None
+
+    @classmethod
+    @abstractmethod
+    def of(cls, root: Path, server: Server) -> Self:
+        """A story with labs of its own below ``root``; nothing is started."""
+
+    @property
+    @abstractmethod
+    def written(self) -> int:
+        """How many writes were acknowledged so far."""
+
+    @abstractmethod
+    def parts(self) -> tuple[Callable[[], Awaitable[str]], ...]:
+        """What is done in each scene; it returns what came of it."""
+
+    @abstractmethod
+    async def account(self, clusters: set[str]) -> str:
+        """The last check, of everything that was acknowledged. Returns the cluster's id."""
+
+    @abstractmethod
+    async def end(self) -> None:
+        """End what was started beside the labs, at any time."""
+
+    async def tell(self, teller: Teller) -> Outcome:
         """All of it."""
-        parts = (self._form, self._write, self._dead_dns, self._rejoin, self._two_lost, self._both_rejoin, self._all)
-        for scene, part in zip(SCENES, parts, strict=True):
-            await self._part(scene, part)
-        cluster = await self.account()
-        return Outcome(tuple(self._steps), cluster, len(self._writer.acknowledged))
+        self.say = teller.say
+        steps = []
+        for scene, part in zip(self.scenes, self.parts(), strict=True):
+            teller.scene(scene)
+            began = time.monotonic()
+            text = await part()
+            steps.append(Step(scene.number, text, time.monotonic() - began))
+            teller.done(steps[-1])
+        cluster = await self.account(teller.clusters())
+        return Outcome(tuple(steps), cluster, self.written)
 
-    async def _part(self, scene: Scene, part: Callable[[], Awaitable[str]]) -> None:
-        self._scene(scene)
-        began = time.monotonic()
-        text = await part()
-        step = Step(scene.number, text, time.monotonic() - began)
-        self._steps.append(step)
-        self._done(step)
-
-    # ---------------------------------------------------------------- scenes
-
-    async def _form(self) -> str:
-        await self._lab.start()
-        await self._lab.until_ready()
-        return "five blank disks: one cluster formed"
-
-    async def _write(self) -> str:
-        self._writer.start()
-        await self._writes(WRITES)
-        return "a client writes, until the end"
-
-    async def _dead_dns(self) -> str:
-        self._old = await self._members(0, 1)
-        self._lab.dns.fault("servfail", "db-0")
-        await self._lab.wipe(0)
-        await self._lab.until_rule(0, "wait-for-all")
-        await self._stay_out(0)
-        return "db-0, no disk and no DNS: waited, formed nothing"
-
-    async def _rejoin(self) -> str:
-        self._lab.dns.fault("ok", "db-0")
-        await self._lab.until_ready()
-        return f"db-0 rejoined as a new member: {await self._renewed(0)}"
-
-    async def _two_lost(self) -> str:
-        self._old = await self._members(0, 1)
-        await self._lab.crash(2, recreate=False)
-        # Both at once: one alone would be replaced, the four others being a quorum without it.
-        await asyncio.gather(self._lab.wipe(0), self._lab.wipe(1))
-        for ordinal in (0, 1):
-            await self._lab.until_rule(ordinal, "cluster-exists", "wait-for-all")
-        await self._stay_out(0, 1)
-        return "db-0 and db-1 lost their disks, db-2 down: nothing formed"
-
-    async def _both_rejoin(self) -> str:
-        await self._lab.create(2)
-        await self._lab.until_ready(90)
-        return f"db-2 back, both rejoined: {await self._renewed(0)}, {await self._renewed(1)}"
-
-    async def _all(self) -> str:
-        before = await self._members(*self._lab.ordinals)
-        await asyncio.gather(*(self._lab.crash(ordinal) for ordinal in self._lab.ordinals))
-        await self._lab.until_ready()
-        after = await self._members(*self._lab.ordinals)
-        self._must(after == before, f"member ids changed by a restart: {before} became {after}")
-        await self._writes(WRITES)
-        return "all killed, all started again: the same five members"
+    async def stop(self) -> None:
+        """End everything; a set that another one is beside goes after it."""
+        try:
+            await self.end()
+        finally:
+            for lab in reversed(self.labs):
+                await lab.stop()
 
     # ---------------------------------------------------------------- checks
 
-    async def account(self) -> str:
-        """The last check: one cluster, and every acknowledged write on every member. Returns the cluster's id."""
-        await self._writer.stop()
-        clusters = self._clusters()
-        self._must(len(clusters) == 1, f"not one cluster but these were seen: {', '.join(sorted(clusters))}")
-        cluster = clusters.pop()
-        http = Http()
-        try:
-            for ordinal in self._lab.ordinals:
-                url, name = self._lab.client_url(ordinal), self._lab.pod_name(ordinal)
-                listed = await Client(url, http).call("/v3/cluster/member/list", {"linearizable": True})
-                own = f"{int(listed['header']['cluster_id']):x}"
-                self._must(own == cluster, f"{name} serves cluster {own}, not {cluster}")
-                voters = [row for row in listed["members"] if not row.get("isLearner")]
-                self._must(len(voters) == REPLICAS, f"{name} lists {len(voters)} voters, not {REPLICAS}")
-                missing = await self._writer.missing(url)
-                lost = f"{len(missing)} acknowledged writes are missing on {name}, the first is {missing[:1]}"
-                self._must(not missing, lost)
-        except ClientError as error:
-            self._fail(f"the last check got no answer: {error}")
-        finally:
-            await http.close()
-        return cluster
+    def one(self, clusters: set[str]) -> str:
+        """The only cluster that was seen."""
+        self.must(len(clusters) == 1, f"not one cluster but these were seen: {', '.join(sorted(clusters))}")
+        return next(iter(clusters))
 
-    async def _stay_out(self, *ordinals: int) -> None:
-        """Watch that no server of these Pods starts, and so nothing can form, for a while."""
-        end = time.monotonic() + HOLD
-        while time.monotonic() < end:
-            for ordinal in ordinals:
-                name = self._lab.pod_name(ordinal)
-                self._must(self._lab.pods[ordinal].server.starts == 0, f"{name} started its server on a blank disk")
-            await asyncio.sleep(CLOSE)
+    async def members(self, lab: Lab, *ordinals: int) -> dict[int, str]:
+        """Member ids by ordinal, as each Pod tells its own."""
+        found: dict[int, str] = {}
 
-    async def _members(self, *ordinals: int) -> dict[int, str]:
-        decisions = await asyncio.gather(*(self._lab.decision(ordinal) for ordinal in ordinals))
-        found = {
-            o: str(decision["disk"]["member"]) for o, decision in zip(ordinals, decisions, strict=True) if decision
-        }
-        self._must(
-            all(found.get(ordinal) for ordinal in ordinals), f"not every Pod of {ordinals} has a member: {found}"
-        )
+        async def told() -> bool:
+            for ordinal, decision in zip(ordinals, await asyncio.gather(*map(lab.decision, ordinals)), strict=True):
+                found[ordinal] = str(decision["disk"]["member"]) if "disk" in decision else ""
+            return all(found.values())
+
+        await lab.until(f"each of {', '.join(map(lab.pod_name, ordinals))} tells its member", told)
         return found
 
-    async def _renewed(self, ordinal: int) -> str:
-        """Old and new member id; they must differ."""
-        old, new = self._old[ordinal], (await self._members(ordinal))[ordinal]
-        self._must(new != old, f"{self._lab.pod_name(ordinal)} lost its disk and is still member {old}")
-        return f"{old[:8]} > {new[:8]}"
-
-    async def _writes(self, more: int) -> None:
-        goal = len(self._writer.acknowledged) + more
-
-        async def enough() -> bool:
-            return len(self._writer.acknowledged) >= goal
-
-        await self._lab.until(f"{more} more acknowledged writes", enough)
-
-    def _must(self, true: bool, what: str) -> None:
+    def must(self, true: bool, what: str) -> None:
+        """Go on only if it is so."""
         if not true:
-            self._fail(what)
+            self.fail(what)
 
-    def _fail(self, what: str) -> NoReturn:
-        raise LabError(f"{what}\n{self._lab.told()}")
+    def fail(self, what: str) -> NoReturn:
+        """It is not as it was to be told."""
+        raise LabError(f"{what}\n{self.labs[0].told_by_all()}")

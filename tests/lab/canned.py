@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peerboot.lab.demo_sight import PodSight, Sight, Told
-from peerboot.lab.story import ALL, SCENES
+from peerboot.lab.etcd_story import ALL, SCENES
 
 BLANK = (
     "wait (cluster-exists): A cluster exists or was begun (db-3, db-4 of cluster bf44f0e76f605756) but has no quorum "

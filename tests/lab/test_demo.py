@@ -30,8 +30,9 @@ from peerboot.lab import demo
 from peerboot.lab.client import Writer
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.errors import LabError
+from peerboot.lab.etcd_story import STEPS, EtcdStory
 from peerboot.lab.servers import Server
-from peerboot.lab.story import SCENES, STEPS, Story
+from peerboot.lab.story import Story, Teller
 from tests.lab.conftest import PEERBOOT, peerboot
 
 ARGS = argparse.Namespace(dir=None, etcd="", system="etcd")
@@ -174,7 +175,7 @@ def test_macos_gets_the_container_command(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.fixture
 def no_server(monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
     """A demo that starts nothing by itself, in a directory of its own."""
-    monkeypatch.setattr(demo, "best", lambda _say: (Server("3.6.0", root / "etcd", "nowhere"), ""))
+    monkeypatch.setattr(demo, "provided", lambda _args: (Server("3.6.0", root / "etcd", "nowhere"), "3.6"))
     monkeypatch.setattr(demo, "on_terminal", lambda: False)
     monkeypatch.setattr(ARGS, "dir", root)
     return root
@@ -185,7 +186,7 @@ def test_a_story_that_goes_wrong_is_exit_1(
 ) -> None:
     """It names the step, what was not so, and the logs, which stay; it claims nothing."""
 
-    async def tell(_story: Story) -> NoReturn:
+    async def tell(_story: Story, _teller: Teller) -> NoReturn:
         raise LabError("2 acknowledged writes are missing on db-1")
 
     monkeypatch.setattr(Story, "tell", tell)
@@ -206,7 +207,7 @@ def test_it_can_be_ended_at_any_time(
     """Ctrl-C, a polite end, a closed terminal: the lab is stopped, its directory gone, one line says so, exit 130."""
     stopped = []
 
-    async def tell(_story: Story) -> NoReturn:
+    async def tell(_story: Story, _teller: Teller) -> NoReturn:
         os.kill(os.getpid(), number)
         await asyncio.Event().wait()
         raise AssertionError
@@ -267,9 +268,9 @@ async def account(etcd: Etcd, root: Path, monkeypatch: pytest.MonkeyPatch, clust
     monkeypatch.setattr(lab, "client_url", lambda _ordinal: etcd.url)
     writer = Writer(list)
     writer.acknowledged |= {"key/000000": "value 0", "key/000001": "value 1"}
-    story = Story(lab, writer, clusters=lambda: clusters, scene=lambda _: None, done=lambda _: None)
+    story = EtcdStory(lab, writer)
     try:
-        return await story.account()
+        return await story.account(clusters)
     except LabError as error:
         return str(error).strip()
     finally:
@@ -304,6 +305,9 @@ async def test_the_account_is_honest(name: str, etcd: Etcd, root: Path, monkeypa
     assert (await account(etcd, root, monkeypatch, clusters)).startswith(said)
 
 
-def test_the_steps_are_counted() -> None:
-    """The story has as many steps as it says."""
-    assert sorted({scene.number for scene in SCENES}) == list(range(1, STEPS + 1))
+@pytest.mark.parametrize("system", demo.STORIES)
+def test_the_steps_are_counted(system: str) -> None:
+    """A story's steps are numbered from 1 on, in order; etcd's screen says how many there are."""
+    numbers = [scene.number for scene in demo.STORIES[system].scenes]
+    assert (numbers, sorted(set(numbers))) == (sorted(numbers), list(range(1, numbers[-1] + 1)))
+    assert EtcdStory.scenes[-1].number == STEPS

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from peerboot.lab.demo import last_lines
+from peerboot.lab.demo import STORIES, last_lines
+from peerboot.lab.etcd_story import SCENES
 from peerboot.lab.screen import frame, joined
 from peerboot.lab.servers import Server
-from peerboot.lab.story import SCENES, Outcome, Step
+from peerboot.lab.story import Outcome, Step
 from tests.lab import canned
 
 SIZES = [(80, 24), (100, 40), (200, 60), (60, 15), (20, 5)]
@@ -93,9 +94,11 @@ def test_what_a_pod_says_cannot_steer_the_terminal() -> None:
     assert "a [2Jb c d e" in text
 
 
-def test_the_last_lines_fit_80x24() -> None:
+@pytest.mark.parametrize("system", STORIES)
+def test_the_last_lines_fit_80x24(system: str) -> None:
     """Times, account of the writes and what to try next are on one screen."""
     steps = tuple(Step(number, "x" * 66, 27.6) for number in (1, 2, 3, 4, 5, 5, 6))
-    shown = last_lines(Outcome(steps, "f2466ba72b1364fc", 123456), Server("3.6.16", Path("etcd"), ""), 55.7)
+    outcome = Outcome(steps, "f2466ba72b1364fcq01234", 123456)
+    shown = last_lines(STORIES[system].texts, outcome, Server("3.6.16", Path("etcd"), ""), 255.7)
     assert [line for line in shown if len(line) > 80] == []
     assert len(shown) <= 23

@@ -1,41 +1,20 @@
-"""What scenarios with real Kafkas share: the quorum as its leader tells it, and a writer that misses nothing."""
+"""What scenarios with real Kafkas share: what lies on Pods' disks, and a writer while a block runs."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from peerboot.lab.cluster import Lab
-from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
-from peerboot.outside.kafka.values import Quorum
+from peerboot.lab.kafka_client import BROKER_PORT, CONTROLLER_PORT, PATIENT, TOPIC, Writer, quorum, run_tool, voters
 from peerboot.systems.kafka import logdirs, properties
 
-CONTROLLER_PORT, BROKER_PORT = 9093, 9092
-TOPIC = "told"
-PATIENT = 150.0
-"""Seconds in which a set is ready on two busy cores; alone it takes ten."""
-
-
-async def quorum(lab: Lab) -> Quorum:
-    """The controllers' quorum, by whoever leads now."""
-    async with asyncio.timeout(60):
-        while True:
-            places = [Address(pod.spec.address, CONTROLLER_PORT) for pod in lab.pods.values()]
-            async with Kafka(places, kind="controller", bounds=Bounds(open=1, read=2, call=6)) as kafka:
-                with contextlib.suppress(KafkaError):
-                    return await kafka.describe_quorum()
-            await asyncio.sleep(0.2)
-
-
-async def voters(lab: Lab) -> dict[int, str]:
-    """Directory id by node id."""
-    return {voter.id: voter.directory for voter in (await quorum(lab)).voters}
+__all__ = (
+    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "own", "quorum", "run_tool",
+    "settled", "voters", "without_line", "writing",
+)  # fmt: skip
+"""With what the lab's clients bring along: a scenario has it all from here."""
 
 
 async def formed(lab: Lab) -> dict[int, str]:
@@ -64,103 +43,17 @@ def kind(lab: Lab, ordinal: int) -> str:
     return logdirs.read(volume / "metadata", (volume / "logs",), ordinal).kind
 
 
-# ------------------------------------------------------------- the writer
-
-
-def _environment(lab: Lab) -> dict[str, str]:
-    hosts = f"-Djdk.net.hosts.file={lab.hosts.path}"
-    fast = f"-Djava.security.properties={lab.spec.server.path}/config/java.security"
-    return {**os.environ, "KAFKA_OPTS": f"{hosts} {fast}", "KAFKA_HEAP_OPTS": "-Xms16m -Xmx96m"}
-
-
-def _command(lab: Lab, script: str, *arguments: str) -> tuple[str, ...]:
-    where = f"{lab.spec.service}.{lab.spec.namespace}.svc.{lab.spec.domain}:{BROKER_PORT}"
-    given = () if any("bootstrap.servers=" in one for one in arguments) else ("--bootstrap-server", where)
-    return (f"{lab.spec.server.path}/bin/{script}", *arguments, *given)
-
-
-async def run_tool(lab: Lab, script: str, *arguments: str) -> str:
-    """Run one of Kafka's own tools against the brokers; what it prints."""
-    process = await asyncio.create_subprocess_exec(
-        *_command(lab, script, *arguments), env=_environment(lab), stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    async with asyncio.timeout(90):
-        said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()[-2000:]
-    return said.decode()
-
-
-class Writer:
-    """Kafka's own VerifiableProducer, which tells each acknowledged record (``acks=all``)."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.acknowledged: dict[tuple[int, int], str] = {}
-        """Value by partition and offset."""
-
-    async def _take(self, stream: asyncio.StreamReader) -> None:
-        async for line in stream:
-            with contextlib.suppress(ValueError):
-                told = json.loads(line)
-                if told.get("name") == "producer_send_success":
-                    self.acknowledged[told["partition"], told["offset"]] = str(told["value"])
-
-    async def grows(self, records: int = 20) -> None:
-        """So many more records are acknowledged from now on."""
-        goal = len(self.acknowledged) + records
-        await self.lab.until(f"{records} more records", lambda: self._has(goal), PATIENT)
-
-    async def _has(self, count: int) -> bool:
-        return len(self.acknowledged) >= count
-
-    async def missing(self) -> list[str]:
-        """Acknowledged values that a consumer which reads everything from the beginning does not find."""
-        most = str(max((offset for _, offset in self.acknowledged), default=-1) + 1)
-        said = await run_tool(
-            self.lab, "kafka-run-class.sh", "org.apache.kafka.tools.VerifiableConsumer", "--topic", TOPIC,
-            "--group-id", f"all-{len(self.acknowledged)}-{most}", "--max-messages", most, "--reset-policy", "earliest",
-            "--verbose",
-        )  # fmt: skip
-        found = set()
-        for line in said.splitlines():
-            with contextlib.suppress(ValueError):
-                told = json.loads(line)
-                if told.get("name") == "record_data":
-                    found.add(str(told["value"]))
-        return sorted(set(self.acknowledged.values()) - found)
-
-
 @asynccontextmanager
 async def writing(lab: Lab) -> AsyncIterator[Writer]:
     """A producer that writes to a topic of three copies, two in sync, while the block runs."""
-    await run_tool(
-        lab, "kafka-topics.sh", "--create", "--if-not-exists", "--topic", TOPIC, "--partitions", "1",
-        "--replication-factor", "3", "--config", "min.insync.replicas=2",
-    )  # fmt: skip
     writer = Writer(lab)
-    process = await asyncio.create_subprocess_exec(
-        *_command(lab, "kafka-run-class.sh", "org.apache.kafka.tools.VerifiableProducer", "--topic", TOPIC,
-                  "--throughput", "50", "--acks", "-1"),
-        env=_environment(lab), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdout is not None
-    reading = asyncio.create_task(writer._take(process.stdout))
     try:
+        await writer.start()
         await writer.grows()
         yield writer
         await writer.grows()
     finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(20):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        await reading
+        await writer.stop()
 
 
 def without_line(path: Path, start: str) -> None:

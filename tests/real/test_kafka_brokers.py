@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from peerboot.lab import sets
 from peerboot.lab.cluster import Lab
+from peerboot.lab.kafka_client import BROKER_PORT, PATIENT, TOPIC, run_tool, voters
 from peerboot.lab.servers import Server
+from peerboot.lab.sets import BASE
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
-from tests.real.kafka_scenes import BROKER_PORT, PATIENT, TOPIC, own, run_tool, voters, writing
+from tests.real.kafka_scenes import own, writing
 from tests.real.scenes import MakeLab, decided, stays
 
-BASE = 100
 HALF_A_SESSION = 5.9
 """Seconds: the first is fenced after nine, and the second one's Pod is there again before that."""
 
@@ -26,15 +28,11 @@ async def two_sets(
     make_lab: MakeLab, kafka: Server, more: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Lab, Lab]]:
     """Three controllers, and three brokers with node ids from 100 on; nothing is started."""
-    env = {"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": "3"}
-    async with make_lab(kafka, statefulset="ctl", service="controllers", env=env) as controllers:
-        env = {
-            "PEERBOOT_KAFKA_ROLES": "broker",
-            "PEERBOOT_KAFKA_CONTROLLERS": "controllers",
-            "PEERBOOT_KAFKA_NODE_ID_BASE": str(BASE),
-            **(more or {}),
-        }
-        async with make_lab(kafka, statefulset="brk", service="brokers", env=env, beside=controllers) as brokers:
+    where = {"statefulset": sets.CONTROLLERS, "service": sets.CONTROLLER_SERVICE}
+    async with make_lab(kafka, **where, env=sets.controllers_env(3)) as controllers:
+        env = {**sets.brokers_env(), **(more or {})}
+        where = {"statefulset": sets.BROKERS, "service": sets.BROKER_SERVICE}
+        async with make_lab(kafka, **where, env=env, beside=controllers) as brokers:
             yield controllers, brokers
 
 

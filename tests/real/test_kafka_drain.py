@@ -13,6 +13,7 @@ from typing import Any
 
 from peerboot import container
 from peerboot.lab.cluster import Lab
+from peerboot.lab.kafka_client import BROKER_PORT, PATIENT, run_tool
 from peerboot.lab.servers import Server
 from peerboot.model import Call, ClusterView
 from peerboot.outside.http import Http
@@ -20,7 +21,7 @@ from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
 from peerboot.outside.kafka.values import BROKER, TOPIC, Metadata
 from peerboot.systems import Prepared
 from peerboot.systems.kafka import throttle
-from tests.real.kafka_scenes import BROKER_PORT, PATIENT, formed, run_tool, writing
+from tests.real.kafka_scenes import formed, writing
 from tests.real.scenes import MakeLab
 
 BOUNDS = Bounds(open=3, read=5, call=15)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from peerboot.lab.cluster import Lab
+from peerboot.lab.kafka_client import PATIENT
 from peerboot.lab.servers import Server
 from tests.real.deaths import TRIES, Mortal
-from tests.real.kafka_scenes import PATIENT, settled, writing
+from tests.real.kafka_scenes import settled, writing
 from tests.real.mortal import ENV, FAST, MORTAL
 from tests.real.scenes import MakeLab
 

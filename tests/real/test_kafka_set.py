@@ -8,16 +8,15 @@ import shutil
 import pytest
 
 from peerboot.lab.cluster import Lab
+from peerboot.lab.kafka_client import PATIENT, voters
 from peerboot.lab.servers import Server
 from peerboot.systems.kafka import logdirs
 from tests.real.kafka_scenes import (
-    PATIENT,
     formed,
     kind,
     own,
     quorum,
     settled,
-    voters,
     without_line,
     writing,
 )

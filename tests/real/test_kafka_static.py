@@ -10,9 +10,10 @@ import pytest
 
 from peerboot.lab import jars
 from peerboot.lab.cluster import Lab
+from peerboot.lab.kafka_client import PATIENT, quorum
 from peerboot.lab.servers import Server
 from peerboot.systems.kafka import properties, quorumstate
-from tests.real.kafka_scenes import PATIENT, kind, own, quorum, settled, writing
+from tests.real.kafka_scenes import kind, own, settled, writing
 from tests.real.scenes import MakeLab, decided, did, stays
 
 STATIC = {"PEERBOOT_KAFKA_QUORUM": "static"}
