@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -145,6 +146,8 @@ class Writer:
         goal = len(self.acknowledged) + records
 
         async def enough() -> bool:
+            if self._process is not None and self._process.returncode is not None:
+                raise LabError(f"the producer ended with {self._process.returncode}\n{self.lab.told_by_all()}")
             return len(self.acknowledged) >= goal
 
         await self.lab.until(f"{records} more acknowledged records", enough, PATIENT)
@@ -155,7 +158,8 @@ class Writer:
         Raises ``LabError`` when it finds nothing at all.
         """
         left, read = dict(self.acknowledged), 0
-        group = f"all-{len(left)}-{max(left, default=(0, 0))[1]}"
+        # A group that was never seen has no offset to go on from.
+        group = f"all-{secrets.token_hex(4)}"
         consumer = (
             "kafka-run-class.sh", "org.apache.kafka.tools.VerifiableConsumer", "--topic", TOPIC, "--group-id", group,
             "--reset-policy", "earliest", "--verbose",

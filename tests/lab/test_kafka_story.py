@@ -118,6 +118,17 @@ while :; do sleep 0.05; done""",
     assert (sets[1].spec.root / "logs" / "producer.log").read_text() == "trouble\n"
 
 
+async def test_a_producer_that_ends_is_not_waited_for(sets: tuple[Lab, Lab]) -> None:
+    """No record more can be acknowledged: that is said at once."""
+    script(sets[1], "kafka-topics.sh", "exit 0")
+    script(sets[1], "kafka-run-class.sh", "exit 3")
+    writer = Writer(sets[1])
+    await writer.start()
+    with pytest.raises(LabError, match=r"^the producer ended with 3\n"):
+        await writer.grows()
+    await writer.stop()
+
+
 async def test_a_tool_that_fails_says_why(sets: tuple[Lab, Lab]) -> None:
     """With what it printed last."""
     script(sets[1], "kafka-topics.sh", "echo no brokers; exit 1")
