@@ -197,7 +197,7 @@ def test_a_path_too_long_for_sockets_is_named(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     code, out, err = Hand(long).ask("up", "etcd")
     assert (code, out, err.count("\n"), long.exists()) == (2, "", 1, False)
-    assert "is too long a path for Unix sockets below it: name one of at most 76 bytes" in err
+    assert "is too long a path for Unix sockets below it: name one of at most 75 bytes" in err
 
 
 def test_a_place_that_cannot_be_written_is_named(root: Path) -> None:
