@@ -100,6 +100,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Where the quorum is another set's and none is seen: who of it was asked, and what came of it."""
     only_here: tuple[str, ...] = ()
     """Looked for when the own disk lost something: what, by the cluster's word, had its last good copy on it."""
+    rescue: str = ""
+    """How a person makes other copies of it count, where they are not good enough to do so by themselves."""
     untold: str = ""
     """Not empty: why that could not be found out."""
     soon: str = ""

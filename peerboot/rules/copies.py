@@ -43,8 +43,9 @@ def last_copy(facts: Facts) -> Decision | None:
         facts,
         "last-copy",
         f"{what}, and {why}. A server that starts empty would lead it, and what others still have of it would be "
-        "dropped. Bring the volume back, or servers that have a copy of it.",
-        would="start it empty, and lose what only this disk had",
+        "dropped. Bring the volume back, or servers that have a copy of it."
+        + (f" {cluster.rescue}" if cluster.only_here and cluster.rescue else ""),
+        would="start it empty, and drop all copies that others still have of what is named",
     )
     return say(facts, "wait", "last-copy", decision.reason, waits_for=(waits_for,))
 

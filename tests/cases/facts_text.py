@@ -21,7 +21,8 @@ Facts, one a line (order does not matter, what is not said is absent):
     registered db-3 3 ["holds" "remedy"]    a server that is gone and that the cluster has registered still
     looked no     allowed     observe     stopping [turn=1]     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
-    asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody has noticed it yet
+    asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody noticed it yet
+    rescue "…"                          how a person makes other copies count
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
     copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
     fixed                               PEERBOOT_KAFKA_QUORUM=static
@@ -275,6 +276,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         unreachable=tuple(parts[0] for parts in by_word.pop("unreachable", [])),
         unmanaged=by_word.pop("unmanaged", [[""]])[0][0],
         only_here=tuple(by_word.pop("only-here", [[]])[0]),
+        rescue=by_word.pop("rescue", [[""]])[0][0],
         untold=by_word.pop("untold", [[""]])[0][0],
         soon=by_word.pop("soon", [[""]])[0][0],
         asked_for=tuple(by_word.pop("asked-for", [[]])[0]),

@@ -134,7 +134,14 @@ class Kafka:
         if found.clash:
             clash = controllers.taken(self.config.node, f"broker at {found.clash}", "broker")
             return change(view, unmanaged=clash, asked_for=self._lost)
-        return change(view, only_here=found.only_here, untold=found.untold, soon=found.soon, asked_for=self._lost)
+        return change(
+            view,
+            only_here=found.only_here,
+            rescue=copies.RESCUE,
+            untold=found.untold,
+            soon=found.soon,
+            asked_for=self._lost,
+        )
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
