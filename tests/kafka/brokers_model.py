@@ -75,7 +75,7 @@ class World:
     """Moves under way at the same time."""
 
     def tick(self) -> None:
-        """Moves end after their time, when all who are to have a replica are alive (measured)."""
+        """Moves end after their time, when all who are to have a replica are alive."""
         now = asyncio.get_running_loop().time()
         for one in self.parts.values():
             if one.target and now - one.since >= self.seconds and set(one.target) <= self.alive:

@@ -209,9 +209,8 @@ def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dic
 
 
 def _next(found: Survey, wish: Wish) -> str:
-    names = " ".join(wish.nodes.values())
     gone = all(not found.brokers[node].alive for node in wish.nodes if node in found.brokers)
-    then = f"run `peerboot kafka unregister {names}`"
+    then = "run " + " and ".join(f"`peerboot kafka unregister {name}`" for name in wish.nodes.values())
     if gone:
         return f"Next: {then}."
     soon = "" if found.cordons else " soon, for Kafka before 4.3 may place new topics there"

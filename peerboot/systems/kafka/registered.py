@@ -86,16 +86,17 @@ def gone_of(config: KafkaConfig, nodes: Nodes, addresses: Mapping[str, tuple[str
 
 def held_by(told: Metadata, nodes: tuple[int, ...]) -> Mapping[int, str]:
     """What each of these has, in words; empty for nothing."""
-    found: dict[int, list[str]] = {node: [] for node in nodes}
+    found: dict[int, list[tuple[str, int]]] = {node: [] for node in nodes}
     partial = any(topic.error for topic in told.topics)
     for topic in told.topics:
         for part in topic.partitions:
             for node in set(part.replicas) & set(found):
-                found[node].append(f"{topic.name}-{part.index}")
+                found[node].append((topic.name, part.index))
     return {node: _words(names) or (UNKNOWN if partial else "") for node, names in found.items()}
 
 
-def _words(names: list[str]) -> str:
-    if not names:
+def _words(parts: list[tuple[str, int]]) -> str:
+    if not parts:
         return ""
-    return f"{len(names)} {'replica' if len(names) == 1 else 'replicas'}, as of {names[0]}"
+    topic, index = min(parts)
+    return f"{len(parts)} {'replica' if len(parts) == 1 else 'replicas'}, as of {topic}-{index}"

@@ -71,7 +71,7 @@ async def partitions(brokers: Brokers) -> Survey:
         brokers=found,
         maybe_alive=frozenset(alive | {node.id for node in nodes.nodes if not node.fenced}),
         tells_fenced=server.ranges.get(DESCRIBE_CLUSTER, (0, 0))[1] >= 2,
-        parts=tuple(_parts(told, moves)),
+        parts=tuple(sorted(_parts(told, moves), key=lambda part: (part.topic, part.index))),
         moves=tuple((move.topic, move.partition) for move in moves),
     )
 
