@@ -245,6 +245,15 @@ def test_copies_are_bounded(broker: Broker) -> None:
 # ------------------------------------------------------ numbers, warnings
 
 
+def test_the_replicas_of_a_broker_are_counted(broker: Broker) -> None:
+    """In sync or not, on the broker that is asked: while it is drained they become fewer."""
+    node = made(identity("kafka-2")).node
+    broker.topics = (
+        topic("orders", partition(0, replicas=(node, 7), in_sync=(7,)), partition(1, replicas=(7, 8), in_sync=(7, 8))),
+    )
+    assert gauges(ask(health.Watch()))["replicas"] == 1
+
+
 def test_fenced_brokers_are_counted_from_4_0_on(broker: Broker) -> None:
     """Before, a broker tells of none."""
     broker.fenced = (0,)

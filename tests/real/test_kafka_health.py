@@ -176,5 +176,5 @@ async def test_numbers_and_warnings(make_lab: MakeLab, every_kafka: Server) -> N
 
 NUMBERS = {
     "kafka_leader_known", "kafka_observers", "kafka_voter_lag_max", "kafka_observer_lag_max", "kafka_lag",
-    "kafka_under_min_isr_partitions", "kafka_fenced_brokers",
+    "kafka_under_min_isr_partitions", "kafka_replicas", "kafka_fenced_brokers",
 }  # fmt: skip

@@ -61,6 +61,8 @@ class Watch:
     read_at: float = -1e9
     """When the partitions were read last."""
     partitions: int = 0
+    replicas: int = 0
+    """Partitions that this broker has a replica of: while it is drained this falls to 0."""
     lagging: tuple[str, ...] = ()
     """Partitions that are under min.insync.replicas because of this broker, when they were read last."""
     copies: tuple[Copies, ...] = ()
@@ -122,6 +124,7 @@ class Watch:
         )
         self.copies = _copies(config, held, self.least, standard)
         self.partitions = sum(len(topic.partitions) for topic in metadata.topics)
+        self.replicas = sum(config.node in one.replicas for topic in metadata.topics for one in topic.partitions)
         self.read_at, self.failing_since = now, None
         return ""
 
@@ -148,6 +151,8 @@ class Watch:
 
     def _word(self, config: KafkaConfig, nodes: Nodes, problem: str, now: float, *, tells_fenced: bool) -> Word:
         gauges = [Gauge(name="kafka_under_min_isr_partitions", text=UNDER, value=float(len(self.lagging)))]
+        if self.read_at >= 0:
+            gauges.append(Gauge(name="kafka_replicas", text=REPLICAS, value=float(self.replicas)))
         if tells_fenced:
             gauges.append(
                 Gauge(name="kafka_fenced_brokers", text=FENCED, value=float(sum(n.fenced for n in nodes.nodes)))
@@ -180,6 +185,7 @@ class Watch:
         return (Finding(name="min-isr-default", say=say),)
 
 
+REPLICAS = "Partitions that this broker has a replica of; falls to 0 while it is drained."
 UNDER = "Partitions under min.insync.replicas because this broker has not caught up."
 FENCED = "Brokers that are registered and fenced, by this broker's word; Kafka 4.0 and later."
 
