@@ -225,7 +225,9 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
     found += [_peer(facts, pod) for pod in sorted({*facts.identity.others, *facts.evidence}, key=_by_ordinal)]
     age = facts.now - facts.cluster.at
     found += [Piece(view.pod, f"server {view.address}", age, _server(view)) for view in facts.cluster.views]
-    found += [Piece(pod, "server", age, "does not answer") for pod in facts.cluster.unreachable]
+    told = {pod for pod, _ in facts.cluster.troubles}
+    found += [Piece(pod, "server", age, "does not answer") for pod in facts.cluster.unreachable if pod not in told]
+    found += [Piece(pod, "server", age, say) for pod, say in facts.cluster.troubles]
     if facts.cluster.quorum:
         found += [Piece(m.pod or m.name or m.id, "member list", age, _member(facts, m)) for m in facts.cluster.members]
     if facts.anchor.state != "none":

@@ -94,6 +94,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """The servers that answered, own one included."""
     unreachable: tuple[str, ...] = ()
     """Pods that were asked and whose server did not answer."""
+    troubles: tuple[tuple[str, str], ...] = ()
+    """Pod, and a sentence: its server is there and does not let peerboot in, or its own Secrets cannot be used."""
     unresolved: tuple[str, ...] = ()
     """Host names of listed peers that DNS does not know: a joining server may stall on them."""
     elsewhere: str = ""

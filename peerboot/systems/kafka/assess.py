@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from peerboot.model import ClusterView, Member, ServerView
 from peerboot.systems.kafka import health, ids, staticview
 from peerboot.systems.kafka.config import KafkaConfig
@@ -23,6 +25,8 @@ AT_ONCE = 16
 MAX_SERVERS = 64
 ALIVE_MS = 4000
 """A voter that has fetched within this time is there; a follower fetches at least twice a second."""
+SHUT = ("tls", "sasl")
+"""Outcomes of one that is there and whom peerboot's own certificates or login do not suit."""
 IN_SYNC_MS = 2000
 """controller.quorum.fetch.timeout.ms: one that was not caught up for longer is not in sync."""
 
@@ -47,6 +51,8 @@ class Seen:
     """By the leader only."""
     level: int = 0
     """The highest metadata.version that it supports."""
+    shut: str = ""
+    """Why it did not let peerboot in; then nothing else is known."""
 
 
 async def look(
@@ -75,7 +81,14 @@ async def look(
             if found.quorum:
                 return _told(config, found, few, await broker)
         seen, silent = await _everyone(config, addresses, timeout)
-        return _told(config, _view(config, seen, silent, addresses, prefer, now, member), seen, await broker)
+        view = _view(config, [one for one in seen if not one.shut], silent, addresses, prefer, now, member)
+        shut = [one for one in seen if one.shut]
+        view = msgspec.structs.replace(
+            view,
+            troubles=tuple((one.pod, f"The server of {one.pod} does not let peerboot in: {one.shut}") for one in shut),
+            unreachable=(*view.unreachable, *(one.pod for one in shut)),
+        )
+        return _told(config, view, seen, await broker)
     finally:
         broker.cancel()
 
@@ -99,11 +112,13 @@ async def _everyone(
 async def _own_and_leader(config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float) -> list[Seen]:
     own = config.identity.pod
     seen = await one_controller(config, own, addresses[own], timeout)
-    if seen is None or seen.quorum is not None:
-        return [seen] if seen is not None else []
+    if seen is None or seen.shut:
+        return []
+    if seen.quorum is not None:
+        return [seen]
     leader = config.pod_of(seen.leader) if seen.leader >= 0 else ""
     told = await one_controller(config, leader, addresses[leader], timeout) if leader in addresses else None
-    return [seen, told] if told is not None else [seen]
+    return [seen, told] if told is not None and not told.shut else [seen]
 
 
 async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str], timeout: float) -> Seen | None:
@@ -118,7 +133,9 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
         async with connect(config, pod, address, "controller", bounds) as kafka:
             try:
                 level = (await kafka.versions()).highest("metadata.version")
-            except KafkaError:
+            except KafkaError as error:
+                if error.outcome in SHUT:
+                    return Seen(pod, address, "", shut=str(error))
                 continue
             try:
                 nodes = await kafka.describe_cluster()
@@ -135,8 +152,6 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
 
 def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen], word: health.Word) -> ClusterView:
     """Note at the own server's view whether it is ready for clients, and what else was told of how well all are."""
-    import msgspec
-
     own = config.identity.pod
     views = tuple(
         msgspec.structs.replace(one, open=word.serves, why=word.why) if one.pod == own else one for one in view.views

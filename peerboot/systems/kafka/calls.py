@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from peerboot.systems.kafka import ids
-from peerboot.systems.kafka.config import CONTROLLER, KafkaConfig
+from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
+from peerboot.systems.kafka.listeners import CONTROLLER
 
 CHANGE_TIMEOUT = 8.0
 """A change that lost a race may never be answered; after this the list is read again."""

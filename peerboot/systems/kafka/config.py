@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Identity, Limits
 from peerboot.settings import Setting, Settings
-from peerboot.systems.kafka import ids, properties, static
+from peerboot.systems.kafka import ids, listeners, properties, static
 from peerboot.systems.kafka.controllers import quorum_service
+from peerboot.systems.kafka.listeners import CONTROLLER, FIELDS, INTERNAL, Material, Security
 
 Roles = Literal["combined", "controller", "broker"]
 
-FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
 DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
 DEFAULT_DATA_DIR = "/var/lib/kafka/data/metadata"
 DEFAULT_LOG_DIRS = "/var/lib/kafka/data/logs"
-CONTROLLER, INTERNAL = "CONTROLLER", "INTERNAL"
-"""Names of the two listeners."""
 MOST_NODE = (1 << 31) - 1
 MOST_LOG_DIRS = 64
 
@@ -85,12 +83,6 @@ SETTINGS: tuple[Setting, ...] = (
         "Host that a server advertises. Fields: " + " ".join(f"{{{f}}}" for f in FIELDS) + ".",
     ),
     Setting(
-        "PEERBOOT_KAFKA_RACK",
-        "text",
-        "",
-        "The broker's rack, for example the zone of its node; replicas are spread over racks.",
-    ),
-    Setting(
         "PEERBOOT_KAFKA_CORRUPT_RECHECK",
         "duration",
         "30s",
@@ -104,6 +96,7 @@ SETTINGS: tuple[Setting, ...] = (
         "An observer without progress for so long is waited for no longer by the next that wants to join.",
         unit="duration",
     ),
+    *listeners.SETTINGS,
 )
 
 OWNED = (
@@ -159,6 +152,7 @@ class KafkaConfig:
     rack: str
     base: Mapping[str, str]
     limits: Limits
+    security: Security
     quorum: static.Quorum = "dynamic"
     """Of a cluster that forms."""
 
@@ -210,6 +204,7 @@ class KafkaConfig:
         if not self.is_controller:
             shared.append(self.quorum_service)
         shared += [self.quorum] if self.quorum != "dynamic" else []
+        shared += [self.security.own] if self.security.own != "PLAINTEXT" else []
         return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
 
     def predicted_cluster(self, birth: Birth | None) -> str:
@@ -231,8 +226,10 @@ class KafkaConfig:
         that is fixed (``voters``: their pods).
         """
         bind, host = self._bind(), _bracket(self.host_of(self.identity.pod))
-        listeners = {CONTROLLER: self.controller_port} if self.is_controller else {}
-        listeners |= {INTERNAL: self.broker_port} if self.is_broker else {}
+        ports = {CONTROLLER: self.controller_port} if self.is_controller else {}
+        ports |= {INTERNAL: self.broker_port} if self.is_broker else {}
+        told = {name: f"{name}://{host}:{port}" for name, port in ports.items()}
+        self.security.add_to(self.identity, ports, told)
         owned = {
             "process.roles": {"combined": "broker,controller"}.get(self.roles, self.roles),
             "node.id": str(self.node),
@@ -240,9 +237,9 @@ class KafkaConfig:
             # grows or shrinks.
             "controller.quorum.bootstrap.servers": f"{self.quorum_service}:{self.controller_port}",
             "controller.listener.names": CONTROLLER,
-            "listeners": ",".join(f"{name}://{bind}:{port}" for name, port in listeners.items()),
-            "advertised.listeners": ",".join(f"{name}://{host}:{port}" for name, port in listeners.items()),
-            "listener.security.protocol.map": f"{CONTROLLER}:PLAINTEXT,{INTERNAL}:PLAINTEXT",
+            "listeners": ",".join(f"{name}://{bind}:{port}" for name, port in ports.items()),
+            "advertised.listeners": ",".join(told.values()),
+            "listener.security.protocol.map": self.security.map,
             "metadata.log.dir": self.metadata_dir,
         }
         if self.is_broker:
@@ -251,6 +248,7 @@ class KafkaConfig:
         else:
             # Without it a controller takes /tmp/kafka-logs for one of its directories.
             owned["log.dirs"] = self.metadata_dir
+        owned |= self.security.properties()
         first = "# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.\n"
         return first + properties.render({**static.adapted(self, owned, voters), **self._defaults(), **self.base})
 
@@ -290,7 +288,9 @@ def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) -> KafkaConfig:
+def prepare(
+    settings: Settings, identity: Identity, base: Mapping[str, object], material: Material | None = None
+) -> KafkaConfig:
     """The config of this Pod; raises ``SettingsError``."""
     extra = settings.extra
     _check_host(extra["kafka_host"])
@@ -304,7 +304,9 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) 
             f"PEERBOOT_KAFKA_NODE_ID_BASE={node_base} leads to node ids above {MOST_NODE}: choose a smaller one"
         )
     metadata_dir = settings.data_dir or DEFAULT_DATA_DIR
+    security = listeners.prepare(settings, identity, material or Material())
     roles = extra["kafka_roles"]
+    told_by = "PEERBOOT_KAFKA_BROKERS" if roles == "controller" else "PEERBOOT_REPLICAS"
     brokers = identity.replicas if roles != "controller" else extra["kafka_brokers"]
     return KafkaConfig(
         identity=identity,
@@ -318,8 +320,9 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) 
         host=extra["kafka_host"],
         controller_port=ports[0],
         broker_port=ports[1],
-        rack=extra["kafka_rack"],
-        base=check_base(base, brokers, "PEERBOOT_KAFKA_BROKERS" if roles == "controller" else "PEERBOOT_REPLICAS"),
+        rack=material.rack if material else extra["kafka_rack"],
+        security=security,
+        base=check_base(base, security.properties(), brokers, told_by),
         limits=Limits(corrupt_recheck=extra["kafka_corrupt_recheck"], learner_stall=extra["kafka_observer_stall"]),
         quorum=static.quorum(extra["kafka_quorum"], roles),
     )
@@ -360,13 +363,13 @@ def _inside(path: str, other: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
 
 
-def check_base(base: Mapping[str, object], brokers: int | None, told_by: str) -> Mapping[str, str]:
+def check_base(base: Mapping[str, object], own: Container[str], brokers: int | None, told_by: str) -> Mapping[str, str]:
     """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
     where = "PEERBOOT_BASE_CONFIG_FILE"
     checked: dict[str, str] = {}
     for key, value in base.items():
         text = str(value)
-        if key in OWNED:
+        if key in OWNED or key in own:
             raise SettingsError(f"{key!r} in {where} belongs to peerboot, which has to know it: drop it there")
         if key in UNSAFE:
             raise SettingsError(f"{key!r} in {where} is refused: {UNSAFE[key]}")

@@ -18,8 +18,13 @@ def connect(config: KafkaConfig, pod: str, address: str, kind: Kind, bounds: Bou
     With TLS the certificate has to name the host that the pod advertises, not the address; that of a controller of
     another set, whose pod is not known, the Service by which Kafka finds it as well.
     """
-    from peerboot.outside.kafka import Address, Kafka
+    from peerboot.outside.kafka import Address, Kafka, Login
 
     port = config.controller_port if kind == "controller" else config.broker_port
     name = config.host_of(pod) if pod else config.quorum_service
-    return Kafka([Address(address, port)], kind=kind, tls_name=name, bounds=bounds, follow=False)
+    security = config.security
+    tls = security.material.trust if security.own.endswith("SSL") else None
+    said = security.login(kind)
+    login = Login(*said) if said else None
+    where = [Address(address, port)]
+    return Kafka(where, kind=kind, tls=tls, tls_name=name, login=login, bounds=bounds, follow=False)

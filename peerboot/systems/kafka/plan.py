@@ -25,11 +25,12 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.rules import fixed
-from peerboot.systems.kafka import ids, launch
+from peerboot.systems.kafka import ids, launch, listeners
 from peerboot.systems.kafka.config import KafkaConfig
 
 PERMIT_NAME = launch.PERMIT_NAME
-FILES = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME, PERMIT_NAME)
+SECRETS = (listeners.KEYSTORE, listeners.SCRAM)
+FILES = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME, listeners.TRUSTSTORE, *SECRETS, PERMIT_NAME)
 
 
 def plan(config: KafkaConfig, facts: Facts, decision: Decision) -> Plan:
@@ -44,9 +45,11 @@ def _standing(config: KafkaConfig, facts: Facts) -> tuple[Action, ...]:
 
     In a static quorum the settings of the server name its voters, so they come once those are known.
     """
-    voters = fixed.voters(facts)
+    voters, security = fixed.voters(facts), config.security
+    known = () if voters is None else _file(facts, launch.PROPERTIES_NAME, config.properties(voters), security.sasl)
     return (
-        *(_file(facts, launch.PROPERTIES_NAME, config.properties(voters)) if voters is not None else ()),
+        *(action for name, text in security.files().items() for action in _file(facts, name, text, name in SECRETS)),
+        *known,
         *_file(facts, launch.LAUNCH_NAME, launch.script()),
     )
 
@@ -96,17 +99,22 @@ def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
     born = facts.record.birth
     if born is None:
         raise ValueError("forming needs a birth")
-    return _permit(
-        facts,
-        decision,
-        launch.Permit(
-            kind="first",
-            plan=_plan_id("form", born.token, facts.record.nonce),
-            cluster=ids.cluster_id(born.token),
-            node=config.node,
-            metadata=config.metadata_dir,
-            logs=config.log_dirs,
-            **_voter_of(config, facts, born),
+    scram = config.security.scram(facts.record.nonce)
+    users = _file(facts, listeners.SCRAM, scram, secret=True) if scram else ()
+    return (
+        *users,
+        *_permit(
+            facts,
+            decision,
+            launch.Permit(
+                kind="first",
+                plan=_plan_id("form", born.token, facts.record.nonce),
+                cluster=ids.cluster_id(born.token),
+                node=config.node,
+                metadata=config.metadata_dir,
+                logs=config.log_dirs,
+                **_voter_of(config, facts, born),
+            ),
         ),
     )
 
@@ -194,5 +202,6 @@ def _permit(facts: Facts, decision: Decision, permit: launch.Permit) -> tuple[Ac
     return (WriteFile(name=PERMIT_NAME, content=launch.permit_text(permit, decision.reason), permit=True),)
 
 
-def _file(facts: Facts, name: str, content: str) -> tuple[Action, ...]:
-    return () if facts.files.get(name) == content else (WriteFile(name=name, content=content),)
+def _file(facts: Facts, name: str, content: str, secret: bool = False) -> tuple[Action, ...]:
+    mode = 0o600 if secret else 0o640
+    return () if facts.files.get(name) == content else (WriteFile(name=name, content=content, mode=mode),)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from peerboot import birth
-from peerboot.errors import PeerbootError
+from peerboot.errors import PeerbootError, SettingsError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
 from peerboot.outside.http import Http
 from peerboot.rules.words import DATA_KINDS
@@ -42,8 +42,16 @@ class Kafka:
     traits = Traits(admits="started-first", hands_over=False, cluster_of_one=False, in_turn=True)
     """Of a set that has controllers."""
 
-    def __init__(self, made: config.KafkaConfig, output_dir: Path) -> None:
+    def __init__(
+        self,
+        made: config.KafkaConfig,
+        output_dir: Path,
+        anew: Callable[[], config.KafkaConfig] | None = None,
+        stamp: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``anew``: reads mounted files again; ``stamp``: says whether they changed."""
         self.config = made
+        self._anew, self._stamp, self._read_at, self._trouble = anew, stamp, stamp(), ""
         self.also_resolve: tuple[str, ...] = ()
         if not made.is_controller:
             self.also_resolve = (made.quorum_service,)
@@ -116,6 +124,10 @@ class Kafka:
             view = await assess.look(self.config, addresses, prefer=own, member=self._own_member, **more)
         else:
             view = await brokers.look(self.config, addresses, prefer=own, **more)
+        if self._trouble:
+            pod = self.config.identity.pod
+            say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}"
+            view = msgspec.structs.replace(view, troubles=(*view.troubles, (pod, say)))
         return await self._with_losses(view, addresses, timeout) if view.quorum else view
 
     async def _with_losses(
@@ -146,7 +158,19 @@ class Kafka:
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
 
+    def _renew(self) -> None:
+        """Take what a changed Secret has; while that is broken, what was read before counts."""
+        now = self._stamp()
+        if self._anew is None or now == self._read_at:
+            return
+        self._read_at = now
+        try:
+            self.config, self._trouble = self._anew(), ""
+        except SettingsError as error:
+            self._trouble = str(error)
+
     def plan(self, facts: Facts, decision: Decision) -> Plan:
+        self._renew()
         return plan(self.config, facts, decision)
 
     async def call(

@@ -198,6 +198,11 @@ peerboot's clusters keep their voters in the log, drop that key from the setting
         join) set -- "$@" --no-initial-controllers ;;
     esac
     if [ -n "$permit_release" ]; then set -- "$@" "--release-version=$permit_release"; fi
+    if [ "$permit_kind" = first ] && [ "$permit_form" != join ] && read_file "$here/scram"; then
+        for file_line in $file_text; do set -- "$@" "--add-scram=$file_line"; done
+    elif [ "$permit_form" = initial ] && grep -q '^listener\.name\..*\.scram-sha-' "$here/server.properties"; then
+        die "$here/scram is not there, so nothing is formatted: no user could log in"
+    fi
     format_status=0
     "$storage_tool" "$@" -c "$here/server.properties" 2>&1 || format_status=$?
     if [ "$format_status" -ne 0 ]; then

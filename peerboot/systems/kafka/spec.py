@@ -36,9 +36,13 @@ class KafkaSystem:
             raise SettingsError(f"{source} cannot be read as Java properties: {error}: correct it there") from None
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Kafka:
+        from peerboot.systems.kafka import material
         from peerboot.systems.kafka.prepared import Kafka
 
-        return Kafka(config.prepare(settings, identity, base), Path(settings.output_dir))
+        def made() -> config.KafkaConfig:
+            return config.prepare(settings, identity, base, material.read(settings))
+
+        return Kafka(made(), Path(settings.output_dir), made, lambda: material.stamp(settings))
 
     def add_commands(self, parser: argparse.ArgumentParser) -> None:
         from peerboot.systems.kafka import commands

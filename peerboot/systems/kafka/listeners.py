@@ -1,0 +1,399 @@
+"""Listeners, and what secures them: TLS from PEM files, SASL with PLAIN or SCRAM. Pure; ``material.py`` reads files.
+
+Controllers log in to each other by PLAIN only (measured on 3.9.2 and 4.3.1). SCRAM's credentials lie in the
+metadata log, which a set of controllers cannot read before it has elected a leader, and without a login none is
+elected: such a set never forms, also with ``--add-scram``. Brokers read them from the controllers, so they may use it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from peerboot.errors import SettingsError
+from peerboot.model import Identity
+from peerboot.settings import Setting, Settings, split_listen
+from peerboot.values import shown
+
+if TYPE_CHECKING:
+    import ssl
+
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
+CONTROLLER, INTERNAL = "CONTROLLER", "INTERNAL"
+"""Names of the cluster's own two listeners."""
+FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
+MOST_LISTENERS, MOST_PORT = 16, 65535
+ROUNDS = 8192
+"""Of SCRAM; Kafka's own default is 4096, its most 16384."""
+KEYSTORE, TRUSTSTORE, SCRAM = "keystore.pem", "truststore.pem", "scram"
+"""Files that peerboot writes for the server."""
+MODULES = "org.apache.kafka.common.security"
+LISTENER = "NAME:PROTOCOL:PORT[:HOST[:ADVERTISED PORT]]"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "PEERBOOT_KAFKA_SECURITY",
+        "choice",
+        "PLAINTEXT",
+        "How controllers and brokers speak among themselves, and clients at the brokers' listener. With SSL each side "
+        "shows a certificate, with SASL each logs in: controllers by PLAIN.",
+        choices=PROTOCOLS,
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_LISTENERS",
+        "text",
+        "",
+        f"Further listeners for clients, separated by commas: {LISTENER}. A host and the port that clients are told "
+        "may have the fields of PEERBOOT_KAFKA_HOST; a port may also be a sum, as 31090+{ordinal}.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_TLS_DIR",
+        "path",
+        "",
+        "A mounted Secret with tls.crt, tls.key and ca.crt, as cert-manager makes them, for every listener.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_CLIENT_AUTH",
+        "choice",
+        "none",
+        "Whether clients of the further listeners with SSL have to show a certificate that ca.crt has signed.",
+        choices=("none", "requested", "required"),
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_SASL_MECHANISM",
+        "choice",
+        "SCRAM-SHA-512",
+        "How brokers and clients log in where a listener has SASL.",
+        choices=MECHANISMS,
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_SASL_USER",
+        "text",
+        "peerboot",
+        "The user as whom controllers, brokers and peerboot log in to each other.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_USERS_DIR",
+        "path",
+        "",
+        "A mounted Secret with a password under each user's name. PLAIN knows these users, and SCRAM when it forms.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_RACK",
+        "text",
+        "",
+        "The broker's rack, for example the zone of its node; replicas are spread over racks.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_RACK_FILE",
+        "path",
+        "",
+        "A file whose only line is the rack, in place of PEERBOOT_KAFKA_RACK; with PEERBOOT_KAFKA_RACK_LABEL a file "
+        "of the downward API with the Pod's labels.",
+    ),
+    Setting(
+        "PEERBOOT_KAFKA_RACK_LABEL",
+        "text",
+        "",
+        "The label of PEERBOOT_KAFKA_RACK_FILE that is the rack, as topology.kubernetes.io/zone.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was read from mounted files. No text that is made of it has a secret in it."""
+
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+    authority: str = ""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Password by name."""
+    rack: str = ""
+    trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """For peerboot's own connections: whom to trust, and what to show."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One for clients."""
+
+    name: str
+    protocol: str
+    port: int
+    host: str
+    """Template."""
+    shown_port: str
+    """Template."""
+
+    def advertised(self, identity: Identity, pod: str) -> tuple[str, int]:
+        """What clients of that pod are told; raises ``ValueError`` and ``KeyError`` for a template that is none."""
+        fields = _fields(identity, pod)
+        base, plus, rest = self.shown_port.partition("+")
+        parts = [part.format(**fields) for part in ((base, rest) if plus else (base,))]
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            raise ValueError(self.shown_port)
+        return self.host.format(**fields), sum(int(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class Security:
+    """How the listeners of this Pod are secured."""
+
+    own: str = "PLAINTEXT"
+    """Protocol of the cluster's own listeners."""
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    user: str = ""
+    client_auth: str = "none"
+    extra: tuple[Listener, ...] = ()
+    material: Material = Material()
+    tls_dir: str = ""
+    output_dir: str = ""
+
+    @property
+    def tls(self) -> bool:
+        """Whether any listener has TLS."""
+        return any(_has_tls(protocol) for protocol in self._protocols)
+
+    @property
+    def sasl(self) -> bool:
+        """Whether any listener has SASL."""
+        return any(_has_sasl(protocol) for protocol in self._protocols)
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        return self.own, *(one.protocol for one in self.extra)
+
+    @property
+    def map(self) -> str:
+        """``listener.security.protocol.map``."""
+        pairs = {CONTROLLER: self.own, INTERNAL: self.own, **{one.name: one.protocol for one in self.extra}}
+        return ",".join(f"{name}:{protocol}" for name, protocol in pairs.items())
+
+    def add_to(self, identity: Identity, ports: dict[str, int], told: dict[str, str]) -> None:
+        """The further listeners, where they listen and what clients are told, after the cluster's own."""
+        for one in self.extra:
+            host, port = one.advertised(identity, identity.pod)
+            ports[one.name], told[one.name] = one.port, f"{one.name}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def files(self) -> dict[str, str]:
+        """Files for the server beside server.properties, by name; those with TLS's key are secrets."""
+        if not self.tls:
+            return {}
+        made = self.material
+        return {
+            KEYSTORE: f"{made.key.strip()}\n{made.certificate.strip()}\n",
+            TRUSTSTORE: f"{made.authority.strip()}\n",
+        }
+
+    def properties(self) -> dict[str, str]:
+        """Keys of server.properties, none where all is plain text."""
+        found: dict[str, str] = {}
+        if self.tls:
+            for store, name in (("keystore", KEYSTORE), ("truststore", TRUSTSTORE)):
+                found |= {f"ssl.{store}.type": "PEM", f"ssl.{store}.location": f"{self.output_dir}/{name}"}
+            for one in self.extra:
+                if one.protocol == "SSL":
+                    found[f"listener.name.{one.name.lower()}.ssl.client.auth"] = self.client_auth
+        if self.own == "SSL":
+            # Nothing else says who may write the cluster's metadata.
+            found |= {f"listener.name.{name.lower()}.ssl.client.auth": "required" for name in (CONTROLLER, INTERNAL)}
+        if _has_sasl(self.own):
+            found["sasl.mechanism.controller.protocol"] = "PLAIN"
+            found["sasl.mechanism.inter.broker.protocol"] = self.mechanism
+            found |= self._login(CONTROLLER, "PLAIN")
+            found |= self._login(INTERNAL, self.mechanism)
+        for one in self.extra:
+            if _has_sasl(one.protocol):
+                found |= self._login(one.name, self.mechanism)
+        return found
+
+    def _login(self, name: str, mechanism: str) -> dict[str, str]:
+        own = name in (CONTROLLER, INTERNAL)
+        as_user = (
+            [f"username={_quoted(self.user)}", f"password={_quoted(self.material.users[self.user])}"] if own else []
+        )
+        if mechanism == "PLAIN":
+            # Only the cluster itself may log in to its controllers.
+            users = {self.user: self.material.users[self.user]} if name == CONTROLLER else self.material.users
+            words = ["plain.PlainLoginModule required", *as_user]
+            words += [f"user_{user}={_quoted(password)}" for user, password in sorted(users.items())]
+        else:
+            words = ["scram.ScramLoginModule required", *as_user]
+        prefix = f"listener.name.{name.lower()}"
+        return {
+            f"{prefix}.sasl.enabled.mechanisms": mechanism,
+            f"{prefix}.{mechanism.lower()}.sasl.jaas.config": f"{MODULES}.{' '.join(words)};",
+        }
+
+    def scram(self, nonce: str) -> str:
+        """Lines for ``kafka-storage format --add-scram`` (KIP-900), one for each user; empty where SCRAM is not used.
+
+        They have salted passwords in place of passwords, so that nothing has to be quoted, and what the tool's
+        arguments show opens no other door. ``nonce``: of this disk; each disk has salts of its own.
+        """
+        if not (self.sasl and self.mechanism in HASHES):
+            return ""
+        lines = []
+        for user, password in sorted(self.material.users.items()):
+            salt = hashlib.sha256(f"peerboot\n{nonce}\n{self.mechanism}\n{user}".encode()).digest()
+            salted = _salted(HASHES[self.mechanism], password, salt)
+            fields = f'salt="{_base64(salt)}",saltedpassword="{_base64(salted)}"'
+            lines.append(f"{self.mechanism}=[name={user},iterations={ROUNDS},{fields}]\n")
+        return "".join(lines)
+
+    def login(self, kind: Literal["controller", "broker"]) -> tuple[Mechanism, str, str] | None:
+        """Mechanism, user and password for peerboot's own connections."""
+        if not _has_sasl(self.own):
+            return None
+        return "PLAIN" if kind == "controller" else self.mechanism, self.user, self.material.users[self.user]
+
+
+@lru_cache(maxsize=256)
+def _salted(name: str, password: str, salt: bytes) -> bytes:
+    return hashlib.pbkdf2_hmac(name, password.encode(), salt, ROUNDS)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _quoted(text: str) -> str:
+    """As Kafka's JaasConfig reads it back, by java.io.StreamTokenizer."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _has_tls(protocol: str) -> bool:
+    return protocol.endswith("SSL")
+
+
+def _has_sasl(protocol: str) -> bool:
+    return protocol.startswith("SASL")
+
+
+def _fields(identity: Identity, pod: str) -> dict[str, Any]:
+    me = identity
+    return {
+        "pod": pod,
+        "ordinal": me.ordinal_of(pod),
+        "service": me.service,
+        "namespace": me.namespace,
+        "domain": me.domain,
+    }
+
+
+# ------------------------------------------------------------------- settings
+
+
+def prepare(settings: Settings, identity: Identity, material: Material) -> Security:
+    """What the settings say, and what was read for them; raises ``SettingsError``."""
+    extra = settings.extra
+    made = Security(
+        own=extra["kafka_security"],
+        mechanism=extra["kafka_sasl_mechanism"],
+        user=extra["kafka_sasl_user"],
+        client_auth=extra["kafka_client_auth"],
+        extra=_listeners(settings, identity),
+        material=material,
+        tls_dir=extra["kafka_tls_dir"],
+        output_dir=settings.output_dir,
+    )
+    _check_files(made, extra["kafka_users_dir"])
+    return made
+
+
+def _check_files(made: Security, users_dir: str) -> None:
+    for wanted, given, name, kind, has in (
+        (made.tls, made.tls_dir, "PEERBOOT_KAFKA_TLS_DIR", "SSL or SASL_SSL", "tls.crt, tls.key and ca.crt"),
+        (made.sasl, users_dir, "PEERBOOT_KAFKA_USERS_DIR", "SASL_SSL or SASL_PLAINTEXT", "a password for each user"),
+    ):
+        if wanted and not given:
+            raise SettingsError(f"a listener has {kind}, but {name} is not set: mount a Secret with {has}, and name it")
+        if given and not wanted:
+            raise SettingsError(
+                f"{name} is set, but no listener uses it: set PEERBOOT_KAFKA_SECURITY or a protocol in "
+                f"PEERBOOT_KAFKA_LISTENERS to {kind}, or drop it"
+            )
+    if _has_sasl(made.own) and made.user not in made.material.users:
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_SASL_USER={made.user} has no password in PEERBOOT_KAFKA_USERS_DIR={users_dir}: add one "
+            "under that name"
+        )
+    if made.client_auth != "none" and not any(one.protocol == "SSL" for one in made.extra):
+        raise SettingsError(
+            f"PEERBOOT_KAFKA_CLIENT_AUTH={made.client_auth} is for listeners with SSL, and PEERBOOT_KAFKA_LISTENERS "
+            "has none: add one, or drop it"
+        )
+
+
+def _listeners(settings: Settings, identity: Identity) -> tuple[Listener, ...]:
+    extra, where = settings.extra, "PEERBOOT_KAFKA_LISTENERS"
+    texts = [part.strip() for part in extra["kafka_listeners"].split(",") if part.strip()]
+    if texts and extra["kafka_roles"] == "controller":
+        raise SettingsError(f"{where} is for brokers, and PEERBOOT_KAFKA_ROLES=controller serves no clients: drop it")
+    if len(texts) > MOST_LISTENERS:
+        raise SettingsError(f"{where} has {len(texts)} listeners: {MOST_LISTENERS} at most")
+    taken = {extra["kafka_controller_port"]: CONTROLLER, extra["kafka_broker_port"]: INTERNAL}
+    for name, listen in (("PEERBOOT_LISTEN", settings.listen), ("PEERBOOT_METRICS_LISTEN", settings.metrics_listen)):
+        taken[split_listen(name, listen)[1]] = name
+    found: list[Listener] = []
+    for text in texts:
+        one = _listener(text, extra["kafka_host"], where)
+        if one.name in (CONTROLLER, INTERNAL):
+            raise SettingsError(f"{where}: {one.name} is the name of the cluster's own listener: choose another one")
+        if any(one.name == other.name for other in found):
+            raise SettingsError(f"{where} has two listeners named {one.name}: give each its own name")
+        if one.port in taken:
+            raise SettingsError(f"{where}: port {one.port} of {one.name} is that of {taken[one.port]}: choose another")
+        _check_advertised(one, identity, where)
+        taken[one.port] = one.name
+        found.append(one)
+    return tuple(found)
+
+
+def _listener(text: str, host: str, where: str) -> Listener:
+    parts = text.split(":")
+    if not 3 <= len(parts) <= 5 or not all(parts):
+        raise SettingsError(
+            f"{where}: {shown(text)} is not {LISTENER}: write it like EXTERNAL:SASL_SSL:9094:{{pod}}.kafka.example.org"
+        )
+    name, protocol, port = parts[:3]
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,62}", name):
+        raise SettingsError(f"{where}: {shown(name)} is no name of a listener: use upper-case letters, digits and _")
+    if protocol not in PROTOCOLS:
+        raise SettingsError(f"{where}: {name} has protocol {shown(protocol)}: use {' or '.join(PROTOCOLS)}")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= MOST_PORT):
+        raise SettingsError(f"{where}: {name} has port {shown(port)}: use one from 1 to {MOST_PORT}")
+    return Listener(
+        name, protocol, int(port), parts[3] if len(parts) > 3 else host, parts[4] if len(parts) > 4 else port
+    )
+
+
+def _check_advertised(one: Listener, identity: Identity, where: str) -> None:
+    last = max(identity.ordinal, identity.start + (identity.replicas or 1) - 1)
+    pods = [f"{identity.statefulset}-{ordinal}" for ordinal in (last, last + 1)]
+    try:
+        first, second = (one.advertised(identity, pod) for pod in pods)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise SettingsError(
+            f"{where}: {one.name} is told to clients as {shown(f'{one.host}:{one.shown_port}')}, which has an unknown "
+            f"field or no number for a port: use {', '.join(FIELDS)} in braces"
+        ) from None
+    if first == second:
+        raise SettingsError(
+            f"{where}: clients would be told {first[0]}:{first[1]} for every pod of {one.name}: use {{pod}} or "
+            "{ordinal} in its host or port"
+        )
+    if not 1 <= first[1] <= MOST_PORT:
+        raise SettingsError(
+            f"{where}: {one.name} of {pods[0]} would have port {first[1]}: use a sum, as 31090+{{ordinal}}, of at most "
+            f"{MOST_PORT}"
+        )
