@@ -147,7 +147,12 @@ def replace_lost(facts: Facts) -> Decision | None:
             facts,
             "wait",
             "replace-lost",
-            f"Member {entry.id}, whose disk this Pod would replace, still answers at {answering.address}.",
+            f"Member {entry.id}, whose disk this Pod would replace, "
+            + (
+                "was there a moment ago, by the leader's word."
+                if facts.traits.admits == "started-first"
+                else f"still answers at {answering.address}."
+            ),
             waits_for=(f"member {entry.id} to stop",),
         )
     if not entry.learner and not stands_without(facts, entry.id):
