@@ -398,3 +398,27 @@ def test_no_code_is_no_error() -> None:
 def test_an_answer_of_another_kind_of_node_has_its_own_code() -> None:
     """The calls' keys are Kafka's: UnregisterBroker is 64, not 63, which shuts a broker down."""
     assert UNREGISTER_BROKER.key == 64
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        pytest.param(0, "", True, id="could-be-made"),
+        pytest.param(39, "… includes broker 7, but no such broker is registered.", False, id="unknown"),
+        pytest.param(39, "All brokers specified … are fenced or in controlled shutdown.", True, id="fenced"),
+        pytest.param(39, "something new", None, id="another-assignment"),
+        pytest.param(29, "Authorization failed.", None, id="not-allowed"),
+        pytest.param(44, "a policy", None, id="policy"),
+    ],
+)
+async def test_what_a_refusal_says_of_a_broker(
+    monkeypatch: pytest.MonkeyPatch, code: int, message: str, expected: bool | None
+) -> None:
+    """Only Kafka's own two sentences tell whether a broker is registered; whatever else refuses says nothing of it."""
+
+    async def answer(*_: object) -> tuple[int, str]:
+        return code, message
+
+    kafka = Kafka([Address("127.0.0.1", 1)], kind="controller")
+    monkeypatch.setattr(kafka, "_call", answer)
+    assert expected is await kafka.is_registered(7)

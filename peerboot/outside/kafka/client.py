@@ -44,7 +44,7 @@ MAX_ADDRESSES = 32
 """Servers that one call tries at most."""
 MAX_OPEN = 4
 """Connections that are kept."""
-INVALID_ASSIGNMENT, UNREGISTERED = 39, "no such broker is registered"
+INVALID_ASSIGNMENT, UNREGISTERED, FENCED = 39, "no such broker is registered", "are fenced or in controlled shutdown"
 """Measured on 3.9.2, 4.1.2 and 4.3.1."""
 FINAL = ("answered", "unsupported")
 """Outcomes that another server would only repeat."""
@@ -161,17 +161,20 @@ class Kafka:
         body = requests.unregister_broker(broker)
         await self._call(requests.UNREGISTER_BROKER, lambda _: body, responses.plain)
 
-    async def is_registered(self, broker: int) -> bool:
-        """Whether the cluster knows a broker of this id, alive or not; changes nothing.
+    async def is_registered(self, broker: int) -> bool | None:
+        """Whether the cluster knows a broker of this id, alive or not; None: it does not say. Changes nothing.
 
         No call of a controller lists the brokers. So it is asked whether a topic could be made with its copy there
         (CreateTopics, ``validateOnly``), and says in words when no such broker is registered
-        (ReplicationControlManager.validateManualPartitionAssignment). Any other refusal counts as a yes.
+        (ReplicationControlManager.validateManualPartitionAssignment), or that it is fenced. A policy or an authorizer
+        may refuse for other reasons.
         """
         name = f"peerboot-asks-for-broker-{broker}"
         body = requests.could_create(name, broker, timeout_ms=self._wait_ms())
         code, message = await self._call(requests.CREATE_TOPICS, lambda _: body, responses.could_create)
-        return not (code == INVALID_ASSIGNMENT and UNREGISTERED in message)
+        if code == INVALID_ASSIGNMENT and (UNREGISTERED in message or FENCED in message):
+            return UNREGISTERED not in message
+        return True if code == 0 else None
 
     async def upgrade_features(self, levels: Mapping[str, int], *, validate_only: bool = False) -> None:
         """Raise features to these levels, as ``{"kraft.version": 1}``."""

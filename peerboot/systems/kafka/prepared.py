@@ -137,7 +137,7 @@ class Kafka:
         change = msgspec.structs.replace
         if self.config.roles == "controller" and self._empty:
             # A broker of another set may have the id; a controller that is formatted with it would lock it out.
-            if await copies.is_registered(self.config, view, addresses, timeout):
+            if await copies.is_registered(self.config, view, addresses, timeout) is True:
                 return change(view, unmanaged=controllers.taken(self.config.node, "broker", "controller"))
             return view
         if not self._lost:
