@@ -315,7 +315,12 @@ def _server(o: Options, server: Server) -> Tree:
         **server.container,
         **why(
             "Before the server is stopped: a member whose Pod was scaled away leaves the cluster here. In any other "
-            "case (a roll-out, a drain) this returns at once, or within ten seconds when the Kubernetes API is silent."
+            "case (a roll-out, a drain) "
+            + (
+                "it waits for its turn, within PEERBOOT_LEAVE_TIMEOUT, while too few of the others are in sync."
+                if server.leave_why
+                else "this returns at once, or within ten seconds when the Kubernetes API is silent."
+            )
         ),
         **_prestop(),
         **(server.ordered if o.ordered else {**server.parallel, **readiness}),

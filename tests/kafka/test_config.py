@@ -265,7 +265,7 @@ def test_a_controller_gives_topics_their_copies(told: dict[str, Any], expected: 
         pytest.param(
             {"PEERBOOT_KAFKA_ROLES": "broker"},
             "PEERBOOT_KAFKA_CONTROLLERS='' is no name of a Service: with PEERBOOT_KAFKA_ROLES=broker it names the "
-            "controllers' headless one, as kafka-controllers or kafka-controllers.other-namespace",
+            "controllers' headless one, as kafka-controllers-peers, or with .NAMESPACE after it",
             id="none",
         ),
         pytest.param(

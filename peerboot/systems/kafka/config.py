@@ -31,7 +31,7 @@ MOST_LOG_DIRS = 64
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "PEERBOOT_KAFKA_ROLES",
-        "text",
+        "choice",
         "combined",
         "What each Pod's server is: broker and controller in one, or only one of them, and then the other is a "
         "StatefulSet of its own.",
@@ -54,7 +54,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "PEERBOOT_KAFKA_QUORUM",
-        "text",
+        "choice",
         "dynamic",
         "How a new cluster keeps its controllers' voters: in its log, or as a static list in every server's file, "
         "which never changes (static-3.8: for Kafka 3.7 and 3.8). What a cluster that is there has counts more.",

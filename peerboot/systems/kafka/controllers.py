@@ -40,7 +40,7 @@ def quorum_service(settings: Settings, identity: Identity) -> str:
     if not LABEL.fullmatch(name) or not LABEL.fullmatch(namespace or "x"):
         raise SettingsError(
             f"PEERBOOT_KAFKA_CONTROLLERS={named!r} is no name of a Service: with PEERBOOT_KAFKA_ROLES=broker it names "
-            "the controllers' headless one, as kafka-controllers or kafka-controllers.other-namespace"
+            "the controllers' headless one, as kafka-controllers-peers, or with .NAMESPACE after it"
         )
     if settings.anchor:
         raise SettingsError(
