@@ -87,6 +87,51 @@ async def test_before_4_3_nothing_is_cordoned_and_new_topics_are_moved_too() -> 
     assert "once more" in "".join(run.said)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {throttle.CORDON: "*"},
+        {throttle.CORDON: "/a, /b", "log.dirs": "/a,/b"},
+        {throttle.CORDON: "/a", "log.dir": "/a"},
+    ],
+    ids=["all", "each", "the-only-one"],
+)
+def test_a_broker_that_was_drained_before_is_not_filled_again(settings: dict[str, str]) -> None:
+    """It is cordoned, and gets nothing of what this one gives away."""
+
+    @turned
+    async def ends() -> None:
+        there = world(12, settings={(4, "2"): settings})
+        for one in there.parts.values():
+            one.replicas = (3, 0)
+        await Run(there).go()
+        assert (holds(there, 3), holds(there, 2), holds(there, 1)) == (0, 0, 12)
+
+    ends()
+
+
+@turned
+async def test_a_broker_with_one_directory_cordoned_still_gets_replicas() -> None:
+    """The other directory takes them."""
+    there = World(
+        parts={("orders", 0): Placed((3, 0, 1))}, settings={(4, "2"): {throttle.CORDON: "/a", "log.dirs": "/a,/b"}}
+    )
+    await Run(there).go()
+    assert there.parts["orders", 0].replicas == (2, 0, 1)
+
+
+@turned
+async def test_cordoned_brokers_do_not_count_as_room() -> None:
+    """Exit 5 before anything is changed, with the command that ends the cordon."""
+    there = World(parts={("orders", 0): Placed((3, 0, 1))}, settings={(4, "2"): {throttle.CORDON: "*"}})
+    error = await why_not(there)
+    assert (error.exit_code, there.journal) == (5, [])
+    assert (
+        "3 replicas of a partition, and 2 other brokers are alive and not cordoned: end a cordon (`peerboot kafka "
+        "drain 2 --undo --yes`), start or add brokers first"
+    ) in str(error)
+
+
 @turned
 async def test_brokers_hear_of_an_ended_move_a_moment_later() -> None:
     """Which looks as if it had not begun: it is not planned a second time."""
@@ -337,6 +382,18 @@ async def test_the_plan_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
         "At each broker at most 50.0 MB/s are copied, until it is done.",
         "No new replicas are placed there from the beginning on (cordoned.log.dirs).",
     ]
+
+
+@turned
+async def test_before_4_3_a_plan_says_that_it_fills_an_empty_broker(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have been drained a moment ago, which no setting tells there."""
+    there = World(level=25, parts={("orders", 0): Placed((3, 0, 1))})
+    await shown(there, "drain", "db-3")
+    assert "Broker 2 has no replicas now: if it was drained and is to go too, name it here as well" in (
+        capsys.readouterr().out
+    )
+    await shown(World(parts=there.parts), "drain", "db-3")
+    assert "if it was drained" not in capsys.readouterr().out
 
 
 @turned

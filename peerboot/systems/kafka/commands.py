@@ -169,6 +169,12 @@ def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dic
             gets[node] = gets.get(node, 0) + 1
     if gets:
         notes.append(", ".join(f"broker {n} gets {drain.count(k, 'replica')}" for n, k in sorted(gets.items())) + ".")
+    filled = {node for part in found.parts for node in (*part.replicas, *part.before)}
+    if empty := sorted(set(gets) - filled) if not found.cordons else []:
+        notes.append(
+            f"Broker {empty[0]} has no replicas now: if it was drained and is to go too, name it here as well, for "
+            "before 4.3 Kafka does not know."
+        )
     if under := len(held) - len(steps):
         notes.append(f"{drain.count(under, 'move')} of an earlier run {'is' if under == 1 else 'are'} under way.")
     if alone := drain.only_copies(found.parts, found.brokers, wish.nodes):

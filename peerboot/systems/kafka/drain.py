@@ -25,6 +25,8 @@ class Broker(Value, frozen=True, kw_only=True):
     """It is not fenced: it sends heartbeats to the controllers."""
     free: int = -1
     """Bytes of its emptiest volume; -1: not known."""
+    cordoned: bool = False
+    """None of its directories gets new replicas (KIP-1066), as after a drain; what it has stays there."""
 
 
 class Part(Value, frozen=True, kw_only=True):
@@ -84,13 +86,18 @@ def adopted(part: Part, leaving: Collection[int], brokers: Mapping[int, Broker])
     return bool(part.before) and not set(leaving) & set(part.replicas) and alive
 
 
+def takers(brokers: Mapping[int, Broker], leaving: Collection[int]) -> dict[int, Broker]:
+    """Those that may get replicas. One that is cordoned was drained, and a move would fill it again."""
+    return {one.id: one for one in brokers.values() if one.alive and not one.cordoned and one.id not in leaving}
+
+
 def steps(parts: Sequence[Part], brokers: Mapping[int, Broker], leaving: Collection[int]) -> tuple[Step, ...]:
     """A new list of replicas for each partition that one of these brokers has, by topic and number.
 
-    Each goes to a broker that is alive and has no replica of it: in a rack that the others are not in while there is
-    such a one, then to the one with the fewest replicas (of two, the one that is the preferred leader of fewer).
+    Each goes to a broker that is alive, is not cordoned and has no replica of it: in a rack that the others are not
+    in while there is such a one, then to the one with the fewest replicas (of two, the preferred leader of fewer).
     """
-    stay = {one.id: one for one in brokers.values() if one.alive and one.id not in leaving}
+    stay = takers(brokers, leaving)
     # Kafka spreads over racks only where every broker has one (AdminUtils).
     racks = {one.id: one.rack for one in stay.values()} if all(one.rack for one in stay.values()) else {}
     load = Counter(dict.fromkeys(stay, 0))
@@ -125,7 +132,7 @@ def steps(parts: Sequence[Part], brokers: Mapping[int, Broker], leaving: Collect
 
 def too_few(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Collection[int]) -> str:
     """That fewer brokers would be left than a partition has replicas; empty when there are enough."""
-    stay = {one.id for one in brokers.values() if one.alive and one.id not in leaving}
+    stay = set(takers(brokers, leaving))
     left = len(stay)
     short = [part for part in held(parts, leaving) if _misses(part.before or part.replicas, stay, leaving)]
     if not short:
@@ -134,10 +141,15 @@ def too_few(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Colle
     copies = len(worst.before or worst.replicas)
     topics = sorted({part.topic for part in short} - {worst.topic})
     more = f" (as {'has' if len(topics) == 1 else 'have'} {_some(topics)})" if topics else ""
+    closed = sorted(one.id for one in brokers.values() if one.alive and one.cordoned and one.id not in leaving)
+    alive, reopen = "alive", ""
+    if closed:
+        alive = "alive and not cordoned"
+        reopen = f"end a cordon (`peerboot kafka drain {' '.join(map(str, closed))} --undo --yes`), "
     return (
         f"{worst.topic} has {copies} replicas of a partition{more}, and {left} other {_brokers(left)} "
-        f"{'is' if left == 1 else 'are'} alive: start or add brokers first, or lower its replication factor with "
-        "`kafka-reassign-partitions.sh`"
+        f"{'is' if left == 1 else 'are'} {alive}: {reopen}start or add brokers first, or lower its "
+        "replication factor with `kafka-reassign-partitions.sh`"
     )
 
 

@@ -79,7 +79,8 @@ async def partitions(brokers: Brokers) -> Survey:
 async def whole(brokers: Brokers, leaving: Iterable[int]) -> Survey:
     """That, and what matters where replicas are moved from these brokers: limits, sizes, room on disks."""
     found = await partitions(brokers)
-    least, throttles = await _settings(brokers, found)
+    least, lists = await _settings(brokers, found)
+    rates, cordoned = await _own(brokers, found)
     leaving = tuple(leaving)
     sizes, free = await _disks(brokers, found, leaving)
     parts = tuple(
@@ -88,7 +89,11 @@ async def whole(brokers: Brokers, leaving: Iterable[int]) -> Survey:
         )
         for part in found.parts
     )
-    known = {node: msgspec.structs.replace(one, free=free.get(node, -1)) for node, one in found.brokers.items()}
+    known = {
+        node: msgspec.structs.replace(one, free=free.get(node, -1), cordoned=node in cordoned)
+        for node, one in found.brokers.items()
+    }
+    throttles = Throttles(rates=rates, lists=lists)
     return msgspec.structs.replace(found, parts=parts, brokers=known, throttles=throttles)
 
 
@@ -116,8 +121,8 @@ def _without(nodes: Iterable[int], others: Sequence[int]) -> tuple[int, ...]:
     return tuple(node for node in nodes if node not in others)
 
 
-async def _settings(brokers: Brokers, found: Survey) -> tuple[Mapping[str, int], Throttles]:
-    """``min.insync.replicas`` by topic, and the limits."""
+async def _settings(brokers: Brokers, found: Survey) -> tuple[Mapping[str, int], Mapping[str, Mapping[str, str]]]:
+    """``min.insync.replicas`` by topic, and the lists of limits."""
     from peerboot.outside.kafka.values import TOPIC
 
     least: dict[str, int] = {}
@@ -133,29 +138,37 @@ async def _settings(brokers: Brokers, found: Survey) -> tuple[Mapping[str, int],
                     least[one.name] = int(config.value or "1")
                 if config.key in throttle.LISTS and config.value and config.source == DYNAMIC_TOPIC:
                     lists.setdefault(one.name, {})[config.key] = config.value
-    return least, Throttles(rates=await _rates(brokers, found), lists=lists)
+    return least, lists
 
 
-async def _rates(brokers: Brokers, found: Survey) -> Mapping[int, tuple[str, ...]]:
-    """By broker, the limits that it has of its own: each tells its own and no other's, and so does a controller."""
+async def _own(brokers: Brokers, found: Survey) -> tuple[Mapping[int, tuple[str, ...]], frozenset[int]]:
+    """By broker, the limits that it has of its own, and who is cordoned.
+
+    Each tells its own settings and no other's, and so does a controller.
+    """
     from peerboot.outside.kafka import KafkaError
     from peerboot.outside.kafka.values import BROKER
 
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(node: int) -> tuple[str, ...]:
+    keys = (*throttle.RATES, *((throttle.CORDON, *throttle.DIRS) if found.cordons else ()))
+
+    async def ask(node: int) -> tuple[tuple[str, ...], bool]:
         async with gate:
-            asked: dict[Resource, Sequence[str]] = {(BROKER, str(node)): throttle.RATES}
+            asked: dict[Resource, Sequence[str]] = {(BROKER, str(node)): keys}
             try:
                 told = await brokers.one(node, lambda kafka: kafka.describe_configs(asked))
             except KafkaError:
                 # It went down just now; the next run sees what it has.
-                return ()
-        return tuple(config.key for one in told for config in one.configs if config.source == DYNAMIC_BROKER)
+                return (), False
+        mine = [config for one in told for config in one.configs]
+        rates = tuple(one.key for one in mine if one.key in throttle.RATES and one.source == DYNAMIC_BROKER)
+        return rates, throttle.cordoned({one.key: one.value or "" for one in mine})
 
     nodes = [node for node, one in found.brokers.items() if one.alive and brokers.reaches(node)]
-    rates = zip(nodes, await asyncio.gather(*(ask(node) for node in nodes)), strict=True)
-    return {node: keys for node, keys in rates if keys}
+    answers = dict(zip(nodes, await asyncio.gather(*(ask(node) for node in nodes)), strict=True))
+    rates = {node: own for node, (own, _) in answers.items() if own}
+    return rates, frozenset(node for node, (_, closed) in answers.items() if closed)
 
 
 def _known(found: Iterable[Configs]) -> Iterable[Configs]:

@@ -19,6 +19,8 @@ LEADER_LIST, FOLLOWER_LIST = "leader.replication.throttled.replicas", "follower.
 RATES, LISTS = (LEADER_RATE, FOLLOWER_RATE), (LEADER_LIST, FOLLOWER_LIST)
 CORDON = "cordoned.log.dirs"
 """Log directories that get no new replicas (KIP-1066)."""
+DIRS = ("log.dirs", "log.dir")
+"""Where a broker's directories are told; the second counts where the first is not set."""
 CORDON_LEVEL = 30
 """``metadata.version`` from which on brokers tell that they are cordoned: 4.3-IV0."""
 RATE = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(k|[KMG]i|M|G)B(?:/s)?")
@@ -88,6 +90,17 @@ def cordon(node: int) -> ConfigChange:
 def uncordon(node: int) -> ConfigChange:
     """They do again."""
     return _change(BROKER, str(node), CORDON, DELETE)
+
+
+def cordoned(settings: Mapping[str, str]) -> bool:
+    """Whether a broker with these settings has no directory left that gets new replicas."""
+    closed = _names(settings.get(CORDON, ""))
+    dirs = next((_names(settings[key]) for key in DIRS if settings.get(key)), set())
+    return "*" in closed or bool(dirs and dirs <= closed)
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
 
 
 def shown(rate: int) -> str:
