@@ -253,6 +253,70 @@ async def test_what_a_killed_run_began_is_limited_again() -> None:
 
 
 @turned
+async def test_what_a_killed_run_began_is_cancelled_by_an_interruption() -> None:
+    """All of it, also more than one batch, at any moment: before its limits were set anew, and while it is watched."""
+
+    async def interrupted(found: survey.Survey) -> None:
+        del found
+        raise asyncio.CancelledError
+
+    for early in (True, False):
+        there = world(60, seconds=20)
+        for one in there.parts.values():
+            one.target, one.since = ((1, *one.replicas[1:]) if 1 not in one.replicas else (2, 1)), 10**9
+        run = Run(there, rate=5000)
+        found = await survey.whole(run.drain.brokers, run.wish.nodes)
+        if early:
+            run.drain._prepare = interrupted  # type: ignore[method-assign]
+        task = asyncio.create_task(run.drain.run(found))
+        await asyncio.sleep(5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (there.moving(), run.drain.tidy, holds(there)) == ({}, True, 60)
+        assert {k: v for k, v in there.settings.items() if v} == ({} if early else {(4, "3"): {throttle.CORDON: "*"}})
+
+
+@turned
+async def test_refused_moves_leave_no_limits() -> None:
+    """Those of the batch that were begun are cancelled; its topics' lists end with the rates."""
+    there = world(2, refuses={("orders", 0): 39})
+    await why_not(there, rate=5000)
+    assert there.moving() == {}
+    assert {k: v for k, v in there.settings.items() if v} == {(4, "3"): {throttle.CORDON: "*"}}
+
+
+@turned
+async def test_a_topic_whose_moves_ended_before_an_interruption_keeps_no_list() -> None:
+    """Another topic of the same batch was still moving."""
+    there = World(parts={("a", 0): Placed((3, 0)), ("b", 0): Placed((3, 0))})
+    run = Run(there, rate=5000)
+    task = asyncio.create_task(run.go())
+    await asyncio.sleep(1)
+    there.parts["b", 0].since = 10**9
+    await asyncio.sleep(9)
+    assert list(there.moving()) == [("b", 0)]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (there.moving(), {k: v for k, v in there.settings.items() if v}) == ({}, {(4, "3"): {throttle.CORDON: "*"}})
+
+
+@turned
+async def test_a_run_that_could_not_tidy_up_says_so() -> None:
+    """Nobody answers when it is interrupted: it does not claim that the others are as they were."""
+    there = world(2, seconds=20)
+    run = Run(there)
+    task = asyncio.create_task(run.go())
+    await asyncio.sleep(5)
+    there.silent = True
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (run.drain.tidy, "moves and limits may still be there" in run.said[-1]) == (False, True)
+
+
+@turned
 async def test_what_a_killed_run_left_is_finished() -> None:
     """Moves that it began are waited for and not begun again; its limits end."""
     there = world(3, settings={(4, "1"): {throttle.FOLLOWER_RATE: "5"}, (2, "orders"): {throttle.LEADER_LIST: "0:3"}})

@@ -135,7 +135,8 @@ async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, st
         except asyncio.CancelledError:
             moved = f"{run.progress.done} of {drain.count(run.progress.parts, 'partition')}"
             cordon = f" {wish.called} stays cordoned (`--undo` ends that)." if found.cordons else ""
-            _tell(stream, f"Interrupted: {moved} moved, the others are as they were.{cordon} Run it again to go on.")
+            rest = "the others are as they were" if run.tidy else "others may still be moving"
+            _tell(stream, f"Interrupted: {moved} moved, {rest}.{cordon} Run it again to go on.")
             return INTERRUPTED
     holds = "holds" if len(wish.nodes) == 1 else "hold"
     done = {**told, "done": True, "say": f"{wish.called} {holds} no replicas now. {_next(found, wish)}", "notes": []}

@@ -131,10 +131,14 @@ class Drain:
     listed: Sequence[Step] = ()
     """Moves whose topics have lists of this run."""
     under_way: dict[tuple[str, int], Step] = field(default_factory=dict)
+    tidy: bool = True
+    """Nothing of this run is left behind; False: it could not see to that."""
 
     async def run(self, found: Survey) -> None:
         """Until they hold nothing. Raises ``SystemApiError``; what was begun is tidied up also when it is cancelled."""
         self.progress.began = self.clock.now()
+        # Once the limits of an earlier run are gone, its moves must not go on alone.
+        self.under_way = self._adopted(found)
         try:
             await self._prepare(found)
             for number in range(ROUNDS):
@@ -192,22 +196,28 @@ class Drain:
 
     async def _round(self, found: Survey) -> None:
         """Everything that is there now, a batch at a time; first what an earlier run began."""
-        adopted = [
-            Step(topic=part.topic, index=part.index, before=part.before, after=part.replicas, size=part.size)
-            for part in drain.held(found.parts, self.wish.nodes)
-            if drain.adopted(part, self.wish.nodes, found.brokers)
-        ]
+        self.under_way = self._adopted(found)
+        adopted = tuple(self.under_way.values())
         todo = drain.steps(found.parts, found.brokers, self.wish.nodes)
         self.progress.parts += len(todo) + len(adopted)
         self.progress.size += sum(max(step.size, 0) for step in (*todo, *adopted))
-        for batch in drain.batches(adopted, BATCH):
-            self.under_way = {(step.topic, step.index): step for step in batch}
-            await self._limit(batch, found)
-            await self._end(batch)
+        if adopted:
+            # They all move already, however many they are.
+            await self._limit(adopted, found)
+            await self._end(adopted)
         for batch in drain.batches(todo, BATCH):
             await self._limit(batch, found)
             await self._begin(batch)
             await self._end(batch)
+
+    def _adopted(self, found: Survey) -> dict[tuple[str, int], Step]:
+        return {
+            (part.topic, part.index): Step(
+                topic=part.topic, index=part.index, before=part.before, after=part.replicas, size=part.size
+            )
+            for part in drain.held(found.parts, self.wish.nodes)
+            if drain.adopted(part, self.wish.nodes, found.brokers)
+        }
 
     async def _limit(self, batch: Sequence[Step], found: Survey) -> None:
         if self.wish.rate:
@@ -330,6 +340,7 @@ class Drain:
                 await self._cancel()
                 await self._alter([*throttle.listed(self.listed, add=False), *throttle.unlimit(self.limited)])
         except (TimeoutError, SystemApiError) as error:
+            self.tidy = False
             why = str(error) or f"not done within {CLEAN:g} s"
             self._say(f"Could not tidy up ({why}): moves and limits may still be there; the next run ends them.")
 
