@@ -12,8 +12,8 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kafka test-together test-kubernetes test-fast lint docs bench \
-	servers jars image node lock clean
+.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-roles test-kafka-more \
+	test-together test-kubernetes test-fast lint docs bench servers jars image node lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -41,12 +41,26 @@ test-real: setup servers ## every row of etcd's decision table on real servers
 test-scenarios: setup servers ## further long scenarios: DNS, people's words, killed at each action (8 minutes)
 	$(call twice,$(MORE))
 
-test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven; 8 minutes)
-	$(call twice,$(wildcard tests/real/test_kafka*.py))
+# Three groups of about the same length; the last one has what is in neither of the others.
+KAFKA_SETS := tests/real/test_kafka.py $(foreach name,set disks health dying,tests/real/test_kafka_$(name).py)
+KAFKA_ROLES := $(foreach name,brokers security demo,tests/real/test_kafka_$(name).py)
+KAFKA_MORE := $(filter-out $(KAFKA_SETS) $(KAFKA_ROLES),$(wildcard tests/real/test_kafka*.py))
+test-kafka-sets: setup jars # the client, sets that form and lose disks, health
+	$(call twice,$(KAFKA_SETS))
 
-TOGETHER := test-real test-scenarios test-kafka
-test-together: setup servers jars ## these three at the same time (10 minutes); what each said is shown when it has ended
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(TOGETHER)
+test-kafka-roles: setup jars # brokers and controllers as two sets, TLS and logins, the demo
+	$(call twice,$(KAFKA_ROLES))
+
+test-kafka-more: setup jars # brokers that go, static quorums
+	$(call twice,$(KAFKA_MORE))
+
+KAFKA := test-kafka-sets test-kafka-roles test-kafka-more
+together = @$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target
+test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven)
+	$(together) $(KAFKA)
+
+test-together: setup servers jars ## the three above at the same time; what each part said is shown when it has ended
+	$(together) test-real test-scenarios $(KAFKA)
 
 PODS := tests/image tests/kubernetes
 test-kubernetes: setup servers jars node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
