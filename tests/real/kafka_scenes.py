@@ -11,7 +11,7 @@ from peerboot.lab.kafka_client import BROKER_PORT, CONTROLLER_PORT, PATIENT, TOP
 from peerboot.systems.kafka import logdirs, properties
 
 __all__ = (
-    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "own", "quorum", "run_tool",
+    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another", "own", "quorum", "run_tool",
     "settled", "voters", "without_line", "writing",
 )  # fmt: skip
 """With what the lab's clients bring along: a scenario has it all from here."""
@@ -59,3 +59,22 @@ async def writing(lab: Lab) -> AsyncIterator[Writer]:
 def without_line(path: Path, start: str) -> None:
     """Take the lines that begin so out of a file."""
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith(start)))
+
+
+async def led_by_another(lab: Lab, ordinal: int) -> None:
+    """Where a Pod that lost its disk counts as the last in sync of the writer's topic, let another replica lead, as its
+    sentence says: of brokers that die together the one that is fenced last stays in the ISR, blank or not.
+    """
+    waits = ("last-copy", "serving")
+    await lab.until_rule(ordinal, *waits, "first-start", "first-permit", "own-data", seconds=PATIENT)
+
+    async def settled_on() -> bool:
+        told = await lab.decision(ordinal)
+        return told.get("rule") == "serving" or f"{TOPIC}-0" in str(told.get("reason", ""))
+
+    await lab.until("it serves, or names the partition", settled_on, PATIENT)
+    if await lab.rule(ordinal) == "last-copy":
+        await run_tool(
+            lab, "kafka-run-class.sh", "org.apache.kafka.tools.LeaderElectionCommand", "--election-type", "unclean",
+            "--topic", TOPIC, "--partition", "0",
+        )  # fmt: skip

@@ -30,7 +30,7 @@ FRAME = 64 << 20
 MOST_NAMED = 5
 RESCUE = (
     "Where that cannot be, `kafka-leader-election.sh --election-type unclean --topic TOPIC --partition N` lets the "
-    "best other copy lead, with what it has; this server starts then by itself."
+    "first other replica that is alive lead, with what it has; this server starts then by itself."
 )
 """Measured on 4.3.1: a broker that had everything and was fenced a moment before the last one is not in sync by
 Metadata, although its copy is whole; elected so, nothing is lost, and a server that started empty would drop it."""
