@@ -11,8 +11,8 @@ from peerboot.lab.kafka_client import BROKER_PORT, CONTROLLER_PORT, PATIENT, TOP
 from peerboot.systems.kafka import logdirs, properties
 
 __all__ = (
-    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another", "own", "quorum", "run_tool",
-    "settled", "voters", "without_line", "writing",
+    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another", "own",
+    "quorum", "run_tool", "settled", "voters", "without_line", "writing",
 )  # fmt: skip
 """With what the lab's clients bring along: a scenario has it all from here."""
 
