@@ -12,7 +12,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-roles test-kafka-more \
+.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-roles \
 	test-together test-kubernetes test-fast lint docs bench servers jars image node lock clean
 
 help: ## list what there is
@@ -41,20 +41,16 @@ test-real: setup servers ## every row of etcd's decision table on real servers
 test-scenarios: setup servers ## further long scenarios: DNS, people's words, killed at each action (8 minutes)
 	$(call twice,$(MORE))
 
-# Three groups of about the same length; the last one has what is in neither of the others.
-KAFKA_SETS := tests/real/test_kafka.py $(foreach name,set disks health dying,tests/real/test_kafka_$(name).py)
-KAFKA_ROLES := $(foreach name,brokers security demo,tests/real/test_kafka_$(name).py)
-KAFKA_MORE := $(filter-out $(KAFKA_SETS) $(KAFKA_ROLES),$(wildcard tests/real/test_kafka*.py))
-test-kafka-sets: setup jars # the client, sets that form and lose disks, health
+# Two groups of about the same length; more of them at once, and servers on two cores no longer keep their own times.
+KAFKA_ROLES := $(foreach name,brokers drain static,tests/real/test_kafka_$(name).py)
+KAFKA_SETS := $(filter-out $(KAFKA_ROLES),$(wildcard tests/real/test_kafka*.py))
+test-kafka-sets: setup jars # the client, sets that form and lose disks, health, TLS and logins, the demo
 	$(call twice,$(KAFKA_SETS))
 
-test-kafka-roles: setup jars # brokers and controllers as two sets, TLS and logins, the demo
+test-kafka-roles: setup jars # brokers of a set of their own, brokers that go, static quorums
 	$(call twice,$(KAFKA_ROLES))
 
-test-kafka-more: setup jars # brokers that go, static quorums
-	$(call twice,$(KAFKA_MORE))
-
-KAFKA := test-kafka-sets test-kafka-roles test-kafka-more
+KAFKA := test-kafka-sets test-kafka-roles
 together = @$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target
 test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven)
 	$(together) $(KAFKA)
