@@ -361,7 +361,7 @@ async def test_a_cluster_that_does_not_answer_for_a_while_is_waited_for() -> Non
         ({"alive": {0, 3}, "parts": {("a", 0): Placed((3, 0))}}, "a has 2 replicas of a partition"),
         ({"parts": {("a", 0): Placed((3, 0), target=(3, 1), since=10**9)}}, "a reassignment of a-0 is under way"),
         ({"free": 10, "parts": {("a", 0): Placed((3, 0))}}, "would get 100 B and has 10 B free"),
-        ({"alive": {0, 1, 2}, "parts": {("a", 0): Placed((3,))}}, "a-0 has no leader"),
+        ({"alive": {0, 1, 2}, "parts": {("a", 0): Placed((3,))}}, "(3) first; delete a topic only where the volumes"),
         ({"alive": {0, 2, 3}, "parts": {("a", 0): Placed((3, 1))}}, "a-0 has a replica at broker 1 too, which is down"),
         ({"registered": {0, 1, 2}, "alive": {0, 1, 2}}, "broker 3 (db-3) is not registered in cluster c"),
     ],
@@ -461,6 +461,22 @@ async def test_before_4_3_a_plan_says_that_it_fills_an_empty_broker(capsys: pyte
 
 
 @turned
+async def test_a_plan_promises_a_cordon_only_where_a_broker_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not of a dead one, and not of one that no name reaches; of several, those that do."""
+    dead = World(alive={0, 1, 2}, parts={("a", 0): Placed((3, 0))})
+    await shown(dead, "drain", "db-3", gone=(3,))
+    await shown(world(1), "drain", "db-3", gone=(3,))
+    assert "No new replicas" not in capsys.readouterr().out
+    there = World(alive={0, 1, 2}, parts={("a", 0): Placed((3, 0))})
+    wish = Wish(nodes={2: "db-2", 3: "db-3"})
+    found = await survey.whole(FakeBrokers(there, (3,)), wish.nodes)
+    closed = drain_run.closable(found, wish, FakeBrokers(there, (3,)))
+    [*_, note] = commands.planned(found, wish, (), "again", closed)["notes"]
+    assert closed == (2,)
+    assert note.startswith("No new replicas are placed at broker 2 from the beginning on (cordoned.log.dirs); only")
+
+
+@turned
 async def test_a_plan_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
     """Each move with its replicas and bytes; the progress goes to stderr."""
     there = world(25)
@@ -501,9 +517,10 @@ async def test_undo_ends_the_cordon(capsys: pytest.CaptureFixture[str]) -> None:
         ({}, (3,), "is alive"),
         ({"alive": {0, 1, 2}, "parts": {("a", 0): Placed((3, 0))}}, (3,), "drain db-3 --yes` makes them anew"),
         ({"alive": {0, 1, 2}, "parts": {("a", 0): Placed((3, 0), target=(1, 0), since=10**9)}}, (3,), "1 partition"),
+        ({"alive": {0, 1, 2}, "parts": {("a", 0): Placed((3,))}}, (3,), "start that broker with its volume; where"),
         ({"alive": {0, 1, 2}}, (), "DNS still has its Pod"),
     ],
-    ids=["alive", "alive-out-of-dns", "holds-replicas", "is-being-drained", "its-pod-is-there"],
+    ids=["alive", "alive-out-of-dns", "holds-replicas", "is-being-drained", "only-replica", "its-pod-is-there"],
 )
 def test_what_is_not_forgotten(more: Mapping[str, Any], gone: tuple[int, ...], says: str) -> None:
     """Exit 5, and the cluster keeps it: never one that lives, never one that holds anything."""

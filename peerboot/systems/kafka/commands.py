@@ -120,7 +120,8 @@ async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, st
         return await _undo(args, brokers, found, wish)
     drain_run.refuse(found, wish)
     steps = drain.steps(found.parts, found.brokers, wish.nodes)
-    told = planned(found, wish, steps, _again(args))
+    closed = drain_run.closable(found, wish, brokers)
+    told = planned(found, wish, steps, _again(args), closed)
     if not args.yes:
         emit(args, told, show)
         return 0
@@ -134,7 +135,8 @@ async def _drain(args: argparse.Namespace, brokers: Any, called: Mapping[int, st
             await task
         except asyncio.CancelledError:
             moved = f"{run.progress.done} of {drain.count(run.progress.parts, 'partition')}"
-            cordon = f" {wish.called} stays cordoned (`--undo` ends that)." if found.cordons else ""
+            stays = "stays" if len(closed) == 1 else "stay"
+            cordon = f" {_cordoned(closed)} {stays} cordoned (`--undo` ends that)." if closed else ""
             rest = "the others are as they were" if run.tidy else "others may still be moving"
             _tell(stream, f"Interrupted: {moved} moved, {rest}.{cordon} Run it again to go on.")
             return INTERRUPTED
@@ -154,7 +156,11 @@ def _again(args: argparse.Namespace) -> str:
     return f"peerboot kafka {args.subcommand} {' '.join(names)}{more} --yes"
 
 
-def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dict[str, Any]:
+def _cordoned(nodes: Sequence[int]) -> str:
+    return " and ".join(f"broker {node}" for node in nodes)
+
+
+def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str, closed: Sequence[int]) -> dict[str, Any]:
     """The plan as data: what a person reads, and each move."""
     from peerboot.systems.kafka import drain, throttle
 
@@ -190,11 +196,14 @@ def planned(found: Survey, wish: Wish, steps: Sequence[Step], again: str) -> dic
         notes.append("Limits on replication that an earlier reassignment left are taken away first.")
     if wish.rate:
         notes.append(f"At each broker at most {throttle.shown(wish.rate)} are copied, until it is done.")
-    if held:
+    if held and not found.cordons:
+        notes.append("Kafka before 4.3 may place new topics there meanwhile: what is there at the end is moved too.")
+    elif held and set(closed) == set(wish.nodes):
+        notes.append("No new replicas are placed there from the beginning on (cordoned.log.dirs).")
+    elif held and closed:
         notes.append(
-            "No new replicas are placed there from the beginning on (cordoned.log.dirs)."
-            if found.cordons
-            else "Kafka before 4.3 may place new topics there meanwhile: what is there at the end is moved too."
+            f"No new replicas are placed at {_cordoned(closed)} from the beginning on (cordoned.log.dirs); only a "
+            "broker that is alive and in DNS takes that."
         )
     lines = [f"{s.name}: {_ids(s.before)} -> {_ids(s.after)}" + _size(s.size) for s in steps]
     text = (

@@ -192,7 +192,8 @@ def stuck(parts: Iterable[Part], brokers: Mapping[int, Broker], leaving: Collect
         who = sorted({node for part in silent for node in part.replicas})
         return (
             f"{_some([part.name for part in silent])} {'has' if len(silent) == 1 else 'have'} no leader, so there is "
-            f"nothing to copy from: start the brokers that have it ({', '.join(map(str, who))}) first"
+            f"nothing to copy from: start the brokers that have it ({', '.join(map(str, who))}) first; "
+            "delete a topic only where the volumes of all of them are lost"
         )
     weak = [part for part in mine if _weak(part) and not _source(part, brokers, leaving)]
     if weak:

@@ -111,6 +111,13 @@ def refuse(found: Survey, wish: Wish) -> None:
         )
 
 
+def closable(found: Survey, wish: Wish, brokers: Brokers) -> tuple[int, ...]:
+    """Those that can be cordoned: the broker itself takes it; the controllers take only the end of it (on 4.3.1)."""
+    if not found.cordons:
+        return ()
+    return tuple(n for n in wish.nodes if n in found.brokers and found.brokers[n].alive and brokers.reaches(n))
+
+
 def _ours(found: Survey, wish: Wish) -> bool:
     """Whether every reassignment under way is of a partition that is drained here."""
     mine = {(part.topic, part.index) for part in drain.held(found.parts, wish.nodes)}
@@ -163,10 +170,8 @@ class Drain:
         """An earlier run's limits end, the brokers get no more replicas."""
         if not found.moves or _ours(found, self.wish):
             await self._alter(found.throttles.leftovers())
-        for node in self.wish.nodes if found.cordons else ():
-            if node in found.brokers and found.brokers[node].alive and self.brokers.reaches(node):
-                # The broker itself takes it; the controllers take only the end of it (measured on 4.3.1).
-                await self._changed([throttle.cordon(node)], partial(self.brokers.one, node))
+        for node in closable(found, self.wish, self.brokers):
+            await self._changed([throttle.cordon(node)], partial(self.brokers.one, node))
 
     async def _alter(self, changes: Sequence[ConfigChange]) -> None:
         """A broker's settings by the controllers, for no broker takes those of another; topics' by any broker."""

@@ -38,6 +38,13 @@ def check(found: Survey, brokers: Brokers, node: int, name: str) -> tuple[str, b
             f"cluster. Drain it (`peerboot kafka drain {name}`), scale the StatefulSet down, and run this again"
         )
     held = drain.held(found.parts, [node])
+    if alone := [part for part in held if {*part.replicas, *part.before} == {node}]:
+        raise RefusedError(
+            f"{called} is not alive, and {count(len(alone), 'partition')}, as {alone[0].name}, "
+            f"{'has its' if len(alone) == 1 else 'have their'} only replica there, so no other broker can make "
+            f"{'it' if len(alone) == 1 else 'them'} anew: start that broker with its volume; "
+            "where that is lost, delete the topic"
+        )
     if held:
         raise RefusedError(
             f"{called} is not alive, and {count(len(held), 'partition')}, as {held[0].name}, still "
