@@ -9,6 +9,7 @@ from typing import Any
 from peerboot import container, systems
 from peerboot.errors import DiscoveryError, SettingsError
 from peerboot.outside.clock import SystemClock
+from peerboot.settings import config_path
 
 TRIES = 3
 """How often DNS is asked."""
@@ -24,6 +25,12 @@ def register(commands: Any, name: str) -> None:
 
 async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run one."""
+    if not environ.get("PEERBOOT_SYSTEM") and not config_path(environ):
+        # Outside of a Pod the settings would be asked for one after the other.
+        brings = systems.commands_of(args.command)
+        raise SettingsError(
+            f"no settings of peerboot are here: run this in the peerboot container, as in `{brings.example_command}`"
+        )
     made = container.set_up(environ)
     if made.settings.system != args.command:
         raise SettingsError(f"PEERBOOT_SYSTEM is {made.settings.system} here: run it in a Pod of {args.command}")

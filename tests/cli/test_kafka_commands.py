@@ -8,6 +8,12 @@ from tests.cli.rig import Pod
 
 KAFKA = {"PEERBOOT_SYSTEM": "kafka", "PEERBOOT_DATA_DIR": "{root}/volume/metadata"}
 WRONG: dict[str, tuple[list[str], dict[str, str], int, str]] = {
+    "outside": (
+        ["drain", "db-3"],
+        {"PEERBOOT_SYSTEM": ""},
+        2,
+        "run this in the peerboot container, as in",
+    ),
     "another-system": (["drain", "db-3"], {"PEERBOOT_SYSTEM": "etcd"}, 2, "PEERBOOT_SYSTEM is etcd here"),
     "controllers-only": (["drain", "db-3"], {"PEERBOOT_KAFKA_ROLES": "controller"}, 2, "are controllers only"),
     "observing": (["drain", "db-3", "--yes"], {"PEERBOOT_MODE": "observe"}, 2, "PEERBOOT_MODE=observe changes nothing"),
