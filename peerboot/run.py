@@ -385,7 +385,9 @@ class Node:
         if self.events is not None:
             self.events.note(decision)
         wall = self.doors.clock.wall()
-        changed = self.report.tell(facts, decision, ready=self.ready(), wall=wall) or noted
+        # By the facts of this decision, so that the two lines of status.txt speak of the same moment.
+        ready = assess.is_ready(facts.disk, facts.cluster, self.identity.pod)
+        changed = self.report.tell(facts, decision, ready=ready, wall=wall) or noted
         if changed and not self.observing:
             self.doors.state.append_decision(
                 {"wall": wall, "kind": decision.kind, "rule": decision.rule, "reason": decision.reason}

@@ -145,7 +145,9 @@ async def _look(lab: Lab) -> list[Mapping[str, Any]]:
     for ordinal in lab.ordinals:
         pod, name = lab.pods.get(ordinal), lab.pod_name(ordinal)
         pods.append({
-            "pod": name, "ready": ready[ordinal], "address": pod.spec.address if pod else "-",
+            "pod": name, "address": pod.spec.address if pod else "-",
+            # By its file too, which is written a moment after the answer: who reads this reads its sentence next.
+            "ready": pod is not None and ready[ordinal] and pod.says_ready(),
             "phase": pod.phase if pod else "down", "sentence": pod.sentence() if pod else "",
             "restarts": max(pod.server.starts - 1, 0) + max(pod.sidecar.starts - 1, 0) if pod else 0,
             "dns": faults.get(name, faults.get("*", "ok")),

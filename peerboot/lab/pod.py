@@ -182,8 +182,15 @@ class Pod:
 
     def sentence(self) -> str:
         """The first line of its status.txt."""
+        return self._status().partition("\n")[0]
+
+    def says_ready(self) -> bool:
+        """Whether the second line of its status.txt says that it is ready."""
+        return self._status().rstrip().endswith("ready=yes")
+
+    def _status(self) -> str:
         try:
-            return (self.output / "status.txt").read_text(encoding="utf-8").partition("\n")[0]
+            return (self.output / "status.txt").read_text(encoding="utf-8")
         except OSError:
             return ""
 
