@@ -28,13 +28,13 @@ def _systems(args: argparse.Namespace) -> int:
 
 def _system(name: str) -> dict[str, Any]:
     try:
-        return {"name": name, "settings": [row.name for row in systems.find(name).settings]}
+        return {"name": name, "settings": [row.name for row in systems.settings_of(name)]}
     except SettingsError as error:
         return {"name": name, "error": str(error)}
 
 
 def _settings(args: argparse.Namespace) -> int:
-    wanted = (*GENERAL, *(systems.find(args.system).settings if args.system else ()))
+    wanted = (*GENERAL, *(systems.settings_of(args.system) if args.system else ()))
     rows = values.table(wanted)
     if args.json_schema:
         print(json.dumps(values.schema(wanted), indent=1))

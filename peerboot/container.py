@@ -77,7 +77,7 @@ def _known_settings() -> dict[str, tuple[Setting, ...]]:
     known: dict[str, tuple[Setting, ...]] = {}
     for name in systems.names():
         try:
-            known[name] = systems.find(name).settings
+            known[name] = systems.settings_of(name)
         except SettingsError:
             known[name] = ()
     return known

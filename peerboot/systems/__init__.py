@@ -1,9 +1,9 @@
 """Systems that peerboot knows, and the protocol that one of them fulfils.
 
-A system is one folder with the same file names as the others: ``README.md``, ``spec.py``, ``assess.py``,
-``plan.py``, ``calls.py`` and ``cases/*.txt``, and ``manifest.py`` where it brings one. Out-of-tree systems are found by
-the entry-point group ``peerboot.systems``, whose entries name an object that fulfils :class:`System`, and
-:class:`BringsManifest` if it likes.
+A system is one folder with the same file names as the others: ``README.md``, ``settings.py``, ``spec.py``,
+``assess.py``, ``plan.py``, ``calls.py`` and ``cases/*.txt``, and ``manifest.py`` where it brings one. Out-of-tree
+systems are found by the entry-point group ``peerboot.systems``, whose entries name an object that fulfils
+:class:`System`, and :class:`BringsManifest` if it likes.
 """
 
 from __future__ import annotations
@@ -135,6 +135,17 @@ def find(name: str) -> System:
         if entry.name == name:
             return _load(entry)
     raise SettingsError(f"the system {name!r} is not known: use {' or '.join(names())}")
+
+
+def settings_of(name: str) -> tuple[Setting, ...]:
+    """The own settings of the system of that name; raises ``SettingsError`` when there is none.
+
+    Of a built-in one nothing else is imported: each Pod's start asks this of all systems, and runs one.
+    """
+    if name in BUILT_IN:
+        found: tuple[Setting, ...] = import_module(f"peerboot.systems.{name}.settings").SETTINGS
+        return found
+    return find(name).settings
 
 
 def _load(entry: EntryPoint) -> System:

@@ -56,6 +56,23 @@ def test_init_that_stops_at_a_setting_has_loaded_no_client() -> None:
     assert set() == {name for name in ("aiohttp", "dns", "prometheus_client", "structlog", "yaml") if name in imported}
 
 
+@pytest.mark.parametrize(("name", "other"), [("etcd", "kafka"), ("kafka", "etcd")])
+def test_a_start_knows_other_systems_by_their_settings(name: str, other: str) -> None:
+    """A Pod of one system imports nothing of another but its settings, whose names it has to know."""
+    env = {
+        "PEERBOOT_SYSTEM": name,
+        "PEERBOOT_SERVICE": "store",
+        "PEERBOOT_CENSUS_AUTH": "none",
+        "POD_NAME": "store-0",
+        "POD_NAMESPACE": "prod",
+        "PEERBOOT_OUTPUT_DIR": "/no/such/directory",  # it stops there, with its system set up
+    }
+    imported = _imported("import peerboot.cli; peerboot.cli.main(['init'])", **env)
+    assert f"peerboot.systems.{name}.config" in imported
+    folder = f"peerboot.systems.{other}"
+    assert {folder, f"{folder}.settings"} == {module for module in imported if f"{module}.".startswith(f"{folder}.")}
+
+
 def test_the_probe_is_standard_library_only() -> None:
     """``peerboot-probe`` loads nothing of peerboot but itself, and nothing that is slow to load."""
     imported = _imported("from peerboot.probe import main; main(['startup'])")

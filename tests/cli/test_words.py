@@ -12,8 +12,8 @@ import pytest
 
 from peerboot import __version__
 from peerboot.settings_table import GENERAL
-from peerboot.systems.etcd.config import SETTINGS
-from peerboot.systems.kafka.config import SETTINGS as KAFKA_SETTINGS
+from peerboot.systems.etcd.settings import SETTINGS
+from peerboot.systems.kafka.settings import SETTINGS as KAFKA_SETTINGS
 from tests.cli.rig import BOUND, Pod, Result, Zygote, command
 
 COMMANDS = (

@@ -11,11 +11,12 @@ from peerboot.errors import SettingsError
 from peerboot.model import ClusterView
 from peerboot.outside.kafka.values import Quorum, Replica
 from peerboot.systems.kafka import assess, config, properties, quorumstate, static
+from peerboot.systems.kafka.settings import DEFAULT_HOST
 from tests.kafka.test_assess import ADDRESSES, quorum, replica
 from tests.kafka.test_config import identity, made
 
 
-def static_one(host: str = config.DEFAULT_HOST) -> config.KafkaConfig:
+def static_one(host: str = DEFAULT_HOST) -> config.KafkaConfig:
     """The config of kafka-1 with the setting."""
     return made(identity("kafka-1"), PEERBOOT_KAFKA_QUORUM="static", PEERBOOT_KAFKA_HOST=host)
 

@@ -11,8 +11,8 @@ import pytest
 from peerboot import IMAGE, systems
 from peerboot.settings import parse_duration, read
 from peerboot.settings_table import GENERAL
-from peerboot.systems.etcd.config import SETTINGS
-from peerboot.systems.kafka.config import SETTINGS as KAFKA_SETTINGS
+from peerboot.systems.etcd.settings import SETTINGS
+from peerboot.systems.kafka.settings import SETTINGS as KAFKA_SETTINGS
 from tests.manifest import pod_security
 from tests.manifest.parsed import ETCD_NAMES, KAFKA_NAMES, NAMES, Object, Variant, env, mounts, probes, variant
 from tools import manifests

@@ -16,52 +16,9 @@ from urllib.parse import urlsplit
 
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Disk, Identity, Limits, Member
-from peerboot.settings import Setting, Settings
+from peerboot.settings import Settings
 from peerboot.systems.etcd import ids
-
-FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
-DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting("PEERBOOT_ETCD_PEER_PORT", "int", "2380", "Port of etcd's peer listener.", low=1, high=65535),
-    Setting("PEERBOOT_ETCD_CLIENT_PORT", "int", "2379", "Port of etcd's client listener.", low=1, high=65535),
-    Setting(
-        "PEERBOOT_ETCD_METRICS_PORT",
-        "int",
-        "2381",
-        "Port of etcd's metrics and health listener, which answers before there is a quorum.",
-        low=1,
-        high=65535,
-    ),
-    Setting(
-        "PEERBOOT_ETCD_PEER_HOST",
-        "text",
-        DEFAULT_HOST,
-        "Host in peer and client URLs; change it to adopt a cluster that was made with other URLs. Fields: "
-        + " ".join(f"{{{f}}}" for f in FIELDS)
-        + ".",
-    ),
-    Setting(
-        "PEERBOOT_ETCD_WAL_DIR",
-        "path",
-        "",
-        "A log directory apart from the data directory, if you use one; on the same volume.",
-    ),
-    Setting(
-        "PEERBOOT_ETCD_CORRUPT_RECHECK",
-        "duration",
-        "30s",
-        "How long data must read as corrupt before it is replaced; a slow mount looks the same.",
-        unit="duration",
-    ),
-    Setting(
-        "PEERBOOT_ETCD_LEARNER_STALL",
-        "duration",
-        "5m",
-        "A learner without progress for so long is removed, because it blocks all who want to join.",
-        unit="duration",
-    ),
-)
+from peerboot.systems.etcd.settings import FIELDS
 
 OWNED = (
     "name",

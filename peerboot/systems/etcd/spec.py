@@ -12,6 +12,7 @@ from peerboot.outside.http import Http
 from peerboot.settings import Setting, Settings
 from peerboot.systems.etcd import assess, calls, config, datadir, lock
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
+from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
 
 if TYPE_CHECKING:
     from peerboot.manifest.server import Server
@@ -105,8 +106,8 @@ class EtcdSystem:
     """What etcd declares; fulfils ``peerboot.systems.System``."""
 
     name = "etcd"
-    settings: tuple[Setting, ...] = config.SETTINGS
-    default_data_dir = "/data/etcd"
+    settings: tuple[Setting, ...] = SETTINGS
+    default_data_dir = DEFAULT_DATA_DIR
 
     def parse_base(self, text: str, source: str) -> Mapping[str, object]:
         from peerboot.outside.yaml import settings_of

@@ -15,89 +15,15 @@ from typing import Any, Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Identity, Limits
-from peerboot.settings import Setting, Settings
+from peerboot.settings import Settings
 from peerboot.systems.kafka import ids, listeners, properties, static
 from peerboot.systems.kafka.controllers import quorum_service
-from peerboot.systems.kafka.listeners import CONTROLLER, FIELDS, INTERNAL, Material, Security
+from peerboot.systems.kafka.listeners import CONTROLLER, INTERNAL, Material, Security
+from peerboot.systems.kafka.settings import DEFAULT_DATA_DIR, FIELDS, MOST_NODE
 
 Roles = Literal["combined", "controller", "broker"]
 
-DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
-DEFAULT_DATA_DIR = "/var/lib/kafka/data/metadata"
-DEFAULT_LOG_DIRS = "/var/lib/kafka/data/logs"
-MOST_NODE = (1 << 31) - 1
 MOST_LOG_DIRS = 64
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "PEERBOOT_KAFKA_ROLES",
-        "choice",
-        "combined",
-        "What each Pod's server is: broker and controller in one, or only one of them, and then the other is a "
-        "StatefulSet of its own.",
-        choices=("combined", "controller", "broker"),
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_CONTROLLERS",
-        "text",
-        "",
-        "For brokers of a set of their own: the name of their controllers' headless Service, or NAME.NAMESPACE.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_BROKERS",
-        "int",
-        "",
-        "For controllers of a set of their own, which give new topics their number of copies: how many brokers there "
-        "are; three or more if it is not told.",
-        low=1,
-        high=MOST_NODE,
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_QUORUM",
-        "choice",
-        "dynamic",
-        "How a new cluster keeps its controllers' voters: in its log, or as a static list in every server's file, "
-        "which never changes (static-3.8: for Kafka 3.7 and 3.8). What a cluster that is there has counts more.",
-        choices=("dynamic", "static", "static-3.8"),
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_LOG_DIRS",
-        "text",
-        DEFAULT_LOG_DIRS,
-        "The broker's log directories, separated by commas, on the volume of the data directory, which holds the "
-        "controller's metadata and is none of them.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_NODE_ID_BASE",
-        "int",
-        "0",
-        "A Pod's node id is its ordinal plus this. Ids must be unique over all sets of one cluster.",
-        high=MOST_NODE,
-    ),
-    Setting("PEERBOOT_KAFKA_CONTROLLER_PORT", "int", "9093", "Port of the controllers' listener.", low=1, high=65535),
-    Setting("PEERBOOT_KAFKA_BROKER_PORT", "int", "9092", "Port of the brokers' listener.", low=1, high=65535),
-    Setting(
-        "PEERBOOT_KAFKA_HOST",
-        "text",
-        DEFAULT_HOST,
-        "Host that a server advertises. Fields: " + " ".join(f"{{{f}}}" for f in FIELDS) + ".",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_CORRUPT_RECHECK",
-        "duration",
-        "30s",
-        "How long metadata must read as damaged before it is replaced; a slow mount looks the same.",
-        unit="duration",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_OBSERVER_STALL",
-        "duration",
-        "5m",
-        "An observer without progress for so long is waited for no longer by the next that wants to join.",
-        unit="duration",
-    ),
-    *listeners.SETTINGS,
-)
 
 OWNED = (
     "process.roles",

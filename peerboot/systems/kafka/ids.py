@@ -11,10 +11,11 @@ import base64
 import hashlib
 import re
 
+from peerboot.systems.kafka.settings import MOST_NODE
+
 CLUSTER_LABEL = "peerboot-kafka-cluster-1"
 DIRECTORY_LABEL = "peerboot-kafka-directory-1"
 """Inside the hashes: another way of making ids must never make an equal one."""
-MOST_NODE = (1 << 31) - 1
 RESERVED, NEGATIVE = 100, 1 << 63
 TEXT = re.compile(r"[A-Za-z0-9_-]{22}")
 

@@ -17,95 +17,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Identity
-from peerboot.settings import Setting, Settings, split_listen
+from peerboot.settings import Settings, split_listen
+from peerboot.systems.kafka.settings import FIELDS, LISTENER, PROTOCOLS
 from peerboot.values import shown
 
 if TYPE_CHECKING:
     import ssl
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 CONTROLLER, INTERNAL = "CONTROLLER", "INTERNAL"
 """Names of the cluster's own two listeners."""
-FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
 MOST_LISTENERS, MOST_PORT = 16, 65535
 ROUNDS = 8192
 """Of SCRAM; Kafka's own default is 4096, its most 16384."""
 KEYSTORE, TRUSTSTORE, SCRAM = "keystore.pem", "truststore.pem", "scram"
 """Files that peerboot writes for the server."""
 MODULES = "org.apache.kafka.common.security"
-LISTENER = "NAME:PROTOCOL:PORT[:HOST[:ADVERTISED PORT]]"
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "PEERBOOT_KAFKA_SECURITY",
-        "choice",
-        "PLAINTEXT",
-        "How controllers and brokers speak among themselves, and clients at the brokers' listener. With SSL each side "
-        "shows a certificate, with SASL each logs in: controllers by PLAIN.",
-        choices=PROTOCOLS,
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_LISTENERS",
-        "text",
-        "",
-        f"Further listeners for clients, separated by commas: {LISTENER}. A host and the port that clients are told "
-        "may have the fields of PEERBOOT_KAFKA_HOST; a port may also be a sum, as 31090+{ordinal}.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_TLS_DIR",
-        "path",
-        "",
-        "A mounted Secret with tls.crt, tls.key and ca.crt, as cert-manager makes them, for every listener.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_CLIENT_AUTH",
-        "choice",
-        "none",
-        "Whether clients of the further listeners with SSL have to show a certificate that ca.crt has signed.",
-        choices=("none", "requested", "required"),
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_SASL_MECHANISM",
-        "choice",
-        "SCRAM-SHA-512",
-        "How brokers and clients log in where a listener has SASL.",
-        choices=MECHANISMS,
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_SASL_USER",
-        "text",
-        "peerboot",
-        "The user as whom controllers, brokers and peerboot log in to each other.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_USERS_DIR",
-        "path",
-        "",
-        "A mounted Secret with a password under each user's name. PLAIN knows these users, and SCRAM when it forms.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_RACK",
-        "text",
-        "",
-        "The broker's rack, for example the zone of its node; replicas are spread over racks.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_RACK_FILE",
-        "path",
-        "",
-        "A file whose only line is the rack, in place of PEERBOOT_KAFKA_RACK; with PEERBOOT_KAFKA_RACK_LABEL a file "
-        "of the downward API with the Pod's labels.",
-    ),
-    Setting(
-        "PEERBOOT_KAFKA_RACK_LABEL",
-        "text",
-        "",
-        "The label of PEERBOOT_KAFKA_RACK_FILE that is the rack, as topology.kubernetes.io/zone.",
-    ),
-)
 
 
 @dataclass(frozen=True)

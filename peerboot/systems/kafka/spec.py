@@ -1,4 +1,4 @@
-"""Kafka as peerboot's protocol wants a system. Light: peerboot reads the settings of all systems, whichever it runs."""
+"""Kafka as peerboot's protocol wants a system: the other files of this folder, imported on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from peerboot.errors import SettingsError
 from peerboot.model import Identity
 from peerboot.settings import Setting, Settings
-from peerboot.systems.kafka import config
+from peerboot.systems.kafka.settings import DEFAULT_DATA_DIR, SETTINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +23,8 @@ class KafkaSystem:
     """What Kafka declares; fulfils ``peerboot.systems.System`` and ``BringsCommands``."""
 
     name = "kafka"
-    settings: tuple[Setting, ...] = config.SETTINGS
-    default_data_dir = config.DEFAULT_DATA_DIR
+    settings: tuple[Setting, ...] = SETTINGS
+    default_data_dir = DEFAULT_DATA_DIR
     example_command = "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3"
 
     def parse_base(self, text: str, source: str) -> Mapping[str, object]:
@@ -36,7 +36,7 @@ class KafkaSystem:
             raise SettingsError(f"{source} cannot be read as Java properties: {error}: correct it there") from None
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Kafka:
-        from peerboot.systems.kafka import material
+        from peerboot.systems.kafka import config, material
         from peerboot.systems.kafka.prepared import Kafka
 
         def made() -> config.KafkaConfig:

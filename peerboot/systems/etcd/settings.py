@@ -1,0 +1,51 @@
+"""etcd's settings. Light: every peerboot reads the names of all systems' settings, whichever it runs. Pure."""
+
+from __future__ import annotations
+
+from peerboot.values import Setting
+
+FIELDS = ("pod", "ordinal", "service", "namespace", "domain")
+"""Of a host that is a template."""
+DEFAULT_DATA_DIR = "/data/etcd"
+DEFAULT_HOST = "{pod}.{service}.{namespace}.svc.{domain}"
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("PEERBOOT_ETCD_PEER_PORT", "int", "2380", "Port of etcd's peer listener.", low=1, high=65535),
+    Setting("PEERBOOT_ETCD_CLIENT_PORT", "int", "2379", "Port of etcd's client listener.", low=1, high=65535),
+    Setting(
+        "PEERBOOT_ETCD_METRICS_PORT",
+        "int",
+        "2381",
+        "Port of etcd's metrics and health listener, which answers before there is a quorum.",
+        low=1,
+        high=65535,
+    ),
+    Setting(
+        "PEERBOOT_ETCD_PEER_HOST",
+        "text",
+        DEFAULT_HOST,
+        "Host in peer and client URLs; change it to adopt a cluster that was made with other URLs. Fields: "
+        + " ".join(f"{{{f}}}" for f in FIELDS)
+        + ".",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_WAL_DIR",
+        "path",
+        "",
+        "A log directory apart from the data directory, if you use one; on the same volume.",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_CORRUPT_RECHECK",
+        "duration",
+        "30s",
+        "How long data must read as corrupt before it is replaced; a slow mount looks the same.",
+        unit="duration",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_LEARNER_STALL",
+        "duration",
+        "5m",
+        "A learner without progress for so long is removed, because it blocks all who want to join.",
+        unit="duration",
+    ),
+)
