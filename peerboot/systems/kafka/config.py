@@ -1,4 +1,4 @@
-"""Kafka's ``server.properties``, valid on 3.9 to 4.3: what peerboot owns, what the user may add. Pure.
+"""Kafka's ``server.properties``, valid on 3.9 to 4.3, and all that its contents depend on. Pure.
 
 Sources: KafkaConfig.validateValues, QuorumConfig, KRaftConfigs. A file with ``controller.quorum.voters`` makes an empty
 disk of a dynamic cluster believe itself a voter (measured), so that key is never accepted, and written for a static
@@ -9,51 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Identity, Limits
 from peerboot.settings import Settings
-from peerboot.systems.kafka import ids, listeners, properties, static
+from peerboot.systems.kafka import baseconfig, ids, properties, security, static
 from peerboot.systems.kafka.controllers import quorum_service
-from peerboot.systems.kafka.listeners import CONTROLLER, INTERNAL, Material, Security
+from peerboot.systems.kafka.listeners import CONTROLLER, INTERNAL
+from peerboot.systems.kafka.security import Material, Security
 from peerboot.systems.kafka.settings import DEFAULT_DATA_DIR, FIELDS, MOST_NODE
 
 Roles = Literal["combined", "controller", "broker"]
 
 MOST_LOG_DIRS = 64
-
-OWNED = (
-    "process.roles",
-    "node.id",
-    "broker.id",
-    "controller.quorum.bootstrap.servers",
-    "controller.listener.names",
-    "inter.broker.listener.name",
-    "security.inter.broker.protocol",
-    "listeners",
-    "advertised.listeners",
-    "listener.security.protocol.map",
-    "metadata.log.dir",
-    "log.dir",
-    "log.dirs",
-    "broker.rack",
-)
-UNSAFE = {
-    "controller.quorum.voters": "with it an empty disk of a dynamic cluster believes itself a voter, and two of them "
-    "elect a leader without data; peerboot writes it where PEERBOOT_KAFKA_QUORUM=static",
-    "controller.quorum.auto.join.enable": "a controller that was removed at scale-down would add itself again; "
-    "peerboot adds those that belong",
-    "broker.id.generation.enable": "node ids come from the ordinals",
-    "zookeeper.connect": "peerboot forms KRaft clusters only",
-    "zookeeper.metadata.migration.enable": "peerboot forms KRaft clusters only",
-}
-UNSAFE_VALUES = {
-    ("unclean.leader.election.enable", "true"): "a replica that lags would lead, and acknowledged records be lost",
-    ("controlled.shutdown.enable", "false"): "each restart would leave partitions without a leader for seconds",
-}
 
 
 @dataclass(frozen=True)
@@ -230,7 +201,7 @@ def prepare(
             f"PEERBOOT_KAFKA_NODE_ID_BASE={node_base} leads to node ids above {MOST_NODE}: choose a smaller one"
         )
     metadata_dir = settings.data_dir or DEFAULT_DATA_DIR
-    security = listeners.prepare(settings, identity, material or Material())
+    secured = security.prepare(settings, identity, material or Material())
     roles = extra["kafka_roles"]
     told_by = "PEERBOOT_KAFKA_BROKERS" if roles == "controller" else "PEERBOOT_REPLICAS"
     brokers = identity.replicas if roles != "controller" else extra["kafka_brokers"]
@@ -247,8 +218,8 @@ def prepare(
         controller_port=ports[0],
         broker_port=ports[1],
         rack=material.rack if material else extra["kafka_rack"],
-        security=security,
-        base=check_base(base, security.properties(), brokers, told_by),
+        security=secured,
+        base=baseconfig.check(base, secured.properties(), brokers, told_by),
         limits=Limits(corrupt_recheck=extra["kafka_corrupt_recheck"], learner_stall=extra["kafka_observer_stall"]),
         quorum=static.quorum(extra["kafka_quorum"], roles),
     )
@@ -287,39 +258,3 @@ def _log_dirs(text: str, metadata_dir: str) -> tuple[str, ...]:
 
 def _inside(path: str, other: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
-
-
-def check_base(base: Mapping[str, object], own: Container[str], brokers: int | None, told_by: str) -> Mapping[str, str]:
-    """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
-    where = "PEERBOOT_BASE_CONFIG_FILE"
-    checked: dict[str, str] = {}
-    for key, value in base.items():
-        text = str(value)
-        if key in OWNED or key in own:
-            raise SettingsError(f"{key!r} in {where} belongs to peerboot, which has to know it: drop it there")
-        if key in UNSAFE:
-            raise SettingsError(f"{key!r} in {where} is refused: {UNSAFE[key]}")
-        if why := UNSAFE_VALUES.get((key, text.strip().lower())):
-            raise SettingsError(f"{key}={text.strip()} in {where} is refused: {why}")
-        checked[key] = text
-    _check_copies(checked, brokers, told_by, where)
-    return checked
-
-
-def _check_copies(base: Mapping[str, str], brokers: int | None, told_by: str, where: str) -> None:
-    """More copies than brokers: topics could not be made, and consumers would wait for ever."""
-    for key in _factors(base):
-        text = base[key].strip()
-        if not (text.isascii() and text.isdigit()) and text != "-1":
-            raise SettingsError(f"{key}={text!r} in {where} is not a whole number: write one")
-        if brokers is not None and text.isdigit() and int(text) > brokers:
-            raise SettingsError(
-                f"{key}={text} in {where} is more than the {brokers} brokers of {told_by}: no such topic could be "
-                f"made; lower it, or raise {told_by}"
-            )
-
-
-def _factors(base: Mapping[str, Any]) -> Iterable[str]:
-    names = ("default.replication.factor", "min.insync.replicas")
-    ends = (".topic.replication.factor", "log.replication.factor")
-    return [key for key in base if key in names or key.endswith(ends)]

@@ -13,7 +13,7 @@ from peerboot.errors import SettingsError
 from peerboot.outside.files import FilesError, read_small
 from peerboot.settings import Settings
 from peerboot.systems.kafka import pem
-from peerboot.systems.kafka.listeners import Material
+from peerboot.systems.kafka.security import Material
 
 MOST_PEM, MOST_PASSWORD, MOST_USERS, MOST_LABELS = 256 * 1024, 1024, 100, 64 * 1024
 USER = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,99}")

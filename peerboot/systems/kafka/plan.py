@@ -25,12 +25,13 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.rules import fixed
-from peerboot.systems.kafka import ids, launch, listeners
+from peerboot.systems.kafka import ids, launch
 from peerboot.systems.kafka.config import KafkaConfig
+from peerboot.systems.kafka.security import KEYSTORE, SCRAM, TRUSTSTORE
 
 PERMIT_NAME = launch.PERMIT_NAME
-SECRETS = (listeners.KEYSTORE, listeners.SCRAM)
-FILES = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME, listeners.TRUSTSTORE, *SECRETS, PERMIT_NAME)
+SECRETS = (KEYSTORE, SCRAM)
+FILES = (launch.PROPERTIES_NAME, launch.LAUNCH_NAME, TRUSTSTORE, *SECRETS, PERMIT_NAME)
 
 
 def plan(config: KafkaConfig, facts: Facts, decision: Decision) -> Plan:
@@ -100,7 +101,7 @@ def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
     if born is None:
         raise ValueError("forming needs a birth")
     scram = config.security.scram(facts.record.nonce)
-    users = _file(facts, listeners.SCRAM, scram, secret=True) if scram else ()
+    users = _file(facts, SCRAM, scram, secret=True) if scram else ()
     return (
         *users,
         *_permit(
