@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from peerboot.errors import SettingsError
 from peerboot.outside.files import (
     FilesError,
     is_mount_root,
+    mount_points,
     nearest_existing,
     read_small,
     real_path,
@@ -21,6 +23,7 @@ from peerboot.settings import Settings, contradictions
 SECRET_LIMIT = 64 * 1024
 KEY_BYTES = 32
 MAX_KEYS = 8
+ROOT = Path("/")
 
 
 def state_dir(settings: Settings, data_dir: Path) -> Path:
@@ -31,15 +34,18 @@ def state_dir(settings: Settings, data_dir: Path) -> Path:
         root = volume_root(data_dir)
     except FilesError as error:
         raise SettingsError(f"PEERBOOT_DATA_DIR: {error}: repair that path") from None
-    if root == Path("/"):
+    if root == ROOT:
         raise SettingsError(
             f"PEERBOOT_DATA_DIR={data_dir} is not on a volume of its own: mount the volume, or set PEERBOOT_STATE_DIR"
         )
     return root / ".peerboot"
 
 
-def check(settings: Settings, data_dir: Path) -> Path:
-    """Everything that can be known before starting; returns the state directory. Raises ``SettingsError``."""
+def check(settings: Settings, data_dir: Path, further: Iterable[tuple[str, Path]] = ()) -> Path:
+    """Everything that can be known before starting; returns the state directory. Raises ``SettingsError``.
+
+    ``further``: the server's other directories, see ``systems.Prepared.further_dirs``.
+    """
     if settings.secret_file:
         read_secrets(settings.secret_file)
     if is_mount_root(data_dir):
@@ -60,6 +66,8 @@ def check(settings: Settings, data_dir: Path) -> Path:
             f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: "
             "a lost disk would not take the state with it; put both on the same volume"
         )
+    for name, path in further:
+        _outlives(name, path, data_dir, output)
     for name, path in (mounted if settings.mode == "observe" else volume | mounted).items():
         _writable(name, path)
     return state
@@ -71,6 +79,31 @@ def _directory(name: str, path: Path, *, must_exist: bool) -> None:
         raise SettingsError(f"{name}: {path} is not there: mount an emptyDir with medium Memory there")
     if not nearest.is_dir():
         raise SettingsError(f"{name}: {nearest} is not a directory: name another path")
+
+
+def _outlives(name: str, path: Path, data_dir: Path, output: Path) -> None:
+    """A further directory of the server's is not lost when a container restarts.
+
+    Known for sure is only this: it is on the container's own file system, though the data directory, and so a volume,
+    is not. Where both are, there is no container, or none with a volume. An emptyDir cannot be told from a volume.
+    """
+    if real_path(path).is_relative_to(real_path(output)):
+        raise SettingsError(
+            f"{name}: {path} lies inside PEERBOOT_OUTPUT_DIR={output}: that is in memory and is gone with the Pod; "
+            "name a directory on a volume"
+        )
+    try:
+        on_none = volume_root(path) == ROOT != volume_root(data_dir)
+    except FilesError as error:
+        raise SettingsError(f"{name}: {error}: repair that path") from None
+    # A device alone would not do: a container's root file system may be a directory of the node's disk, and a volume of
+    # that node another one.
+    if on_none and mount_points():
+        raise SettingsError(
+            f"{name}: {path} is on no volume that peerboot's container has, and PEERBOOT_DATA_DIR={data_dir} is on "
+            "one: what a server writes to its container alone is lost when that restarts; mount the volume in both "
+            "containers, or name a directory on it"
+        )
 
 
 def _writable(name: str, path: Path) -> None:

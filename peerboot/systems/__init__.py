@@ -34,6 +34,8 @@ class Prepared(Protocol):
     """Name of the file in the output directory without which the server cannot start."""
     files: tuple[str, ...]
     """Names of the files in the output directory that its plan compares; the permit is one of them."""
+    further_dirs: tuple[tuple[str, Path], ...]
+    """The server's directories beside the data directory, each after the setting that names it. They hold data too."""
     own_urls: tuple[str, ...]
     fingerprint: str
     """Hash of the settings that all pods must share to form."""

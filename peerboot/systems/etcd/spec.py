@@ -32,6 +32,9 @@ class Etcd:
         self.config = made
         self.data_dir = Path(made.data_dir)
         self.wal_dir = Path(made.wal_dir) if made.wal_dir else None
+        self.further_dirs: tuple[tuple[str, Path], ...] = ()
+        if self.wal_dir:
+            self.further_dirs = (("PEERBOOT_ETCD_WAL_DIR", self.wal_dir),)
         self.own_urls: tuple[str, ...] = (made.peer_url(made.identity.pod),)
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits

@@ -50,8 +50,8 @@ SETTINGS: tuple[Setting, ...] = (
         "PEERBOOT_KAFKA_LOG_DIRS",
         "text",
         DEFAULT_LOG_DIRS,
-        "The broker's log directories, separated by commas, on the volume of the data directory, which holds the "
-        "controller's metadata and is none of them.",
+        "The broker's log directories, separated by commas, on the volume of the data directory or on others that both "
+        "containers mount. The data directory, which holds the controller's metadata, is none of them.",
     ),
     Setting(
         "PEERBOOT_KAFKA_NODE_ID_BASE",
