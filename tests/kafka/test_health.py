@@ -281,6 +281,48 @@ def test_a_default_that_the_user_wants() -> None:
     assert health.Watch(default=1)._small_default(config, 3) == ()
 
 
+COMMAND = "--entity-type brokers --entity-default --add-config min.insync.replicas=2"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "base", "default", "says"),
+    [
+        (3, {}, None, ()),
+        (3, {"min.insync.replicas": "3"}, None, ("=3 leaves none of the 3 copies", "Set it to 2 in")),
+        (3, {"min.insync.replicas": " 3 "}, "2", ()),
+        (3, {"min.insync.replicas": "3"}, "3", ("=3 leaves none of the 3 copies", "Set it to 2 in", COMMAND)),
+        (3, {}, "3", ("=3 leaves none of the 3 copies", COMMAND)),
+        (5, {"min.insync.replicas": "3", "default.replication.factor": "5"}, None, ()),
+        (5, {"min.insync.replicas": "4"}, None, ("=4 leaves none of the 3 copies", "Set it to 2 in")),
+        (3, {"default.replication.factor": "2"}, None, ("=2 leaves none of the 2 copies", "three copies")),
+        (2, {"min.insync.replicas": "2"}, None, ("=2 leaves none of the 2 copies", "three copies")),
+        (2, {}, None, ()),
+        (1, {}, None, ()),
+        (3, {"default.replication.factor": "1"}, None, ()),
+        (None, {"min.insync.replicas": "3"}, None, ("=3 leaves none of the 3 copies",)),
+    ],
+    ids=[
+        "2 of 3", "3 of 3", "the cluster says 2", "both say 3", "the cluster says 3", "3 of 5 copies", "4 of 3 copies",
+        "2 of 2 copies", "2 of 2", "1 of 2", "1 of 1", "1 copy", "nobody knows of how many",
+    ],
+)  # fmt: skip
+def test_no_copy_to_spare(
+    replicas: int | None, base: dict[str, str], default: str | None, says: tuple[str, ...]
+) -> None:
+    """Where every copy has to be in sync, any restart stops writes: that is warned of, with what counts and ends it."""
+    config = made(identity("kafka-0", replicas=replicas), base=base)
+    found = health.Watch(default=int(default) if default else None)._none_to_spare(config)
+    assert [finding.name for finding in found] == ["min-isr-of-all"] * bool(says)
+    assert [part for part in says if part not in found[0].say] == []
+    assert not says or (COMMAND in found[0].say) == (COMMAND in says)
+
+
+def test_no_copy_to_spare_is_told_of_a_broker(broker: Broker) -> None:
+    """By the default that the cluster keeps, as soon as the broker has told it."""
+    broker.default = "3"
+    assert [finding.name for finding in ask(health.Watch()).findings] == ["min-isr-of-all"]
+
+
 def view(voters: int) -> ClusterView:
     """A cluster with so many voters."""
     return ClusterView(

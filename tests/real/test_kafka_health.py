@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from peerboot import lab as lab_folder
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
 from peerboot.outside.kafka import Address, Bounds, Kafka
@@ -17,6 +20,8 @@ from tests.real.kafka_scenes import BROKER_PORT, CONTROLLER_PORT, PATIENT, forme
 from tests.real.scenes import MakeLab, decided
 
 WIDE = "wide"
+BASE = Path(lab_folder.__file__).parent / "kafka" / "base.properties"
+"""What a lab's Pods have in their own file."""
 PATIENT_LEAVE = {"PEERBOOT_LEAVE_TIMEOUT": "100s"}
 
 
@@ -172,6 +177,37 @@ async def test_numbers_and_warnings(make_lab: MakeLab, every_kafka: Server) -> N
         told = (await lab.pods[2].run("status")).stdout
         assert "The quorum has" not in told
         assert ("keeps min.insync.replicas=1 as its own default" in told) == newer
+
+
+async def test_no_copy_to_spare(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
+    """Three of three copies in sync, as the user's own file has it: each Pod warns of it, and from 4.0 on also of
+    what the cluster made of that. It is right: while one broker is away a record with acks=all is refused.
+    """
+    base = tmp_path / "base.properties"
+    base.write_text(BASE.read_text() + "min.insync.replicas=3\n")
+    async with make_lab(every_kafka, env={"PEERBOOT_BASE_CONFIG_FILE": str(base)}) as lab:
+        await formed(lab)
+        warning = "min.insync.replicas=3 leaves none of the 3 copies to spare"
+        for ordinal in lab.ordinals:
+            await lab.until("it is warned of", partial(_told, lab, ordinal, warning))
+        told = (await lab.pods[0].run("status")).stdout
+        assert ("--add-config min.insync.replicas=2" in told) == (every_kafka.version >= "4")
+        await run_tool(
+            lab, "kafka-topics.sh", "--create", "--topic", WIDE, "--partitions", "1", "--replication-factor", "3"
+        )
+        assert "NotEnoughReplicas" not in await _acknowledged(lab)
+        await lab.crash(2, recreate=False)
+        await lab.until("it is out of sync", lambda: _in_sync_are(lab, 0, WIDE, [0, 1]), PATIENT)
+        assert "NotEnoughReplicas" in await _acknowledged(lab)
+
+
+async def _acknowledged(lab: Lab) -> str:
+    """What a producer says that wants one record acknowledged by all in sync."""
+    return await run_tool(
+        lab, "kafka-run-class.sh", "org.apache.kafka.tools.ProducerPerformance", "--topic", WIDE, "--num-records", "1",
+        "--record-size", "10", "--throughput", "-1", "--producer-props", "acks=all", "retries=0",
+        f"bootstrap.servers={lab.pods[0].spec.address}:{BROKER_PORT}",
+    )  # fmt: skip
 
 
 NUMBERS = {

@@ -90,6 +90,11 @@ class KafkaConfig:
         )
 
     @property
+    def copies(self) -> str:
+        """``default.replication.factor`` by the number of brokers."""
+        return _copies(self.brokers)[0]
+
+    @property
     def min_in_sync(self) -> str:
         """``min.insync.replicas`` by the number of brokers."""
         return _copies(self.brokers)[1]

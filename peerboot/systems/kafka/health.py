@@ -158,6 +158,7 @@ class Watch:
                 Gauge(name="kafka_fenced_brokers", text=FENCED, value=float(sum(n.fenced for n in nodes.nodes)))
             )
         findings = self._small_default(config, sum(not node.fenced for node in nodes.nodes))
+        findings += self._none_to_spare(config)
         why = ""
         if self.lagging:
             why = f"{_some(self.lagging)} under {MIN_ISR} until its broker has caught up"
@@ -179,10 +180,28 @@ class Watch:
             f"The cluster keeps {MIN_ISR}={self.default} as its own default, over the {wanted} of server.properties: "
             "it was formed with fewer brokers, and a record may be acknowledged with one copy of it. Where every topic "
             "has two replicas or more (one with a single one would take no more writes with acks=all), raise it: "
-            "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type brokers --entity-default "
-            f"--add-config {MIN_ISR}={wanted}"
+            f"{_set_default(wanted)}"
         )
         return (Finding(name="min-isr-default", say=say),)
+
+    def _none_to_spare(self, config: KafkaConfig) -> tuple[Finding, ...]:
+        """All copies have to be in sync, by the cluster's own default or, where it keeps none, by the file."""
+        written, copies = _standard(config), _default_copies(config)
+        least = written if self.default is None else self.default
+        if copies < 2 or least < copies:
+            return ()
+        say = (
+            f"{MIN_ISR}={least} leaves none of the {copies} copies to spare that topics have by default: whenever one "
+            "broker restarts, writes with acks=all stop for all that it has a copy of. "
+        )
+        if copies == 2:
+            # One in sync of two would let a record be acknowledged with one copy of it: no advice of ours.
+            say += "Three brokers, three copies and two of them in sync go on while one restarts."
+            return (Finding(name="min-isr-of-all", say=say),)
+        ways = ["in PEERBOOT_BASE_CONFIG_FILE"] if written >= copies else []
+        if self.default is not None:
+            ways.append(f"as the cluster's own default, by {_set_default(copies - 1)}")
+        return (Finding(name="min-isr-of-all", say=f"{say}Set it to {copies - 1} {', and '.join(ways)}"),)
 
 
 REPLICAS = "Partitions that this broker has a replica of; falls to 0 while it is drained."
@@ -251,6 +270,20 @@ def _standard(config: KafkaConfig) -> int:
     """min.insync.replicas as this Pod's own file has it."""
     text = config.base.get(MIN_ISR, config.min_in_sync)
     return int(text) if text.strip().isdigit() else 1
+
+
+def _default_copies(config: KafkaConfig) -> int:
+    """default.replication.factor as this Pod's own file has it."""
+    text = config.base.get("default.replication.factor", config.copies).strip()
+    return int(text if text.isdigit() else config.copies)
+
+
+def _set_default(least: int) -> str:
+    """The command that changes the cluster's own default."""
+    return (
+        "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type brokers --entity-default "
+        f"--add-config {MIN_ISR}={least}"
+    )
 
 
 def _some(names: tuple[str, ...]) -> str:
