@@ -29,7 +29,9 @@ def config(base: str = "100") -> KafkaConfig:
 def view(*observers: Replica, base: str = "100", serves: bool = True) -> ClusterView:
     """The view of kafka-1, by what the leader of the controllers 0, 1 and 2 said."""
     found = quorum(replica(1, "d1"), replica(2, "d2"), observers=observers)
-    return brokers._view(config(base), assess.Seen("", "10.1.0.0", "c1", 0, found), ADDRESSES, health.Word(serves), 5.0)
+    there = config(base)
+    view = brokers._view(there, assess.Seen("", "10.1.0.0", "c1", 0, found), ADDRESSES, 5.0)
+    return health.with_word(there, view, health.Word(serves))
 
 
 def test_the_brokers_that_follow_are_the_members() -> None:
@@ -96,7 +98,7 @@ async def test_nobody_is_there() -> None:
     """Nothing listens: a view without a quorum, which says so; it does not raise."""
     found = await brokers.look(
         config(), {"kafka-1": ("127.0.0.1",), "controllers.prod.svc.cluster.local": ("127.0.0.1",)},
-        rest=False, timeout=0.2, now=5.0, prefer="",
+        None, timeout=0.2, now=5.0, prefer="",
     )  # fmt: skip
     assert ClusterView(elsewhere="127.0.0.1 does not answer", at=5.0) == found
 

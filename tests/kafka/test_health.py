@@ -24,7 +24,7 @@ from peerboot.outside.kafka.values import (
     Server,
     Topic,
 )
-from peerboot.systems.kafka import health
+from peerboot.systems.kafka import health, ownbroker
 from tests.kafka.test_assess import quorum, replica
 from tests.kafka.test_config import identity, made
 
@@ -97,14 +97,19 @@ def broker() -> Iterator[Broker]:
     """The broker of kafka-2."""
     found = Broker()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(health, "connect", lambda *_given: found)
+        patch.setattr(ownbroker, "connect", lambda *_given: found)
         yield found
 
 
 def ask(watch: health.Watch, now: float = 0.0, *, rest: bool = True, roles: str = "combined") -> health.Word:
     """What kafka-2 finds at its broker."""
     config = made(identity("kafka-2"), PEERBOOT_KAFKA_ROLES=roles)
-    return asyncio.run(watch.ask(config, ("10.0.0.2",), ROOM, rest=rest, now=now))
+
+    async def asked() -> health.Word:
+        async with ownbroker.opened(config, ("10.0.0.2",), ROOM) as mine:
+            return await watch.ask(config, mine, rest=rest, now=now)
+
+    return asyncio.run(asked())
 
 
 def gauges(found: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ from peerboot.model import Call, ClusterView
 from peerboot.outside.http import Http
 from peerboot.outside.kafka import wire
 from peerboot.outside.kafka.values import Metadata, Node, Nodes, Partition, Topic
-from peerboot.systems.kafka import registered
+from peerboot.systems.kafka import ownbroker, registered
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.prepared import Kafka
 from tests.kafka.fake import Fake, Request, fake, say
@@ -135,7 +135,8 @@ async def test_it_is_asked_now_and_then(broker: tuple[Broker, Fake]) -> None:
     registry = registered.Registry()
 
     async def seen(now: float) -> list[str]:
-        return [one.holds for one in await registry.look(config, addresses, 2.0, now)]
+        async with ownbroker.opened(config, addresses["kafka-0"], 2.0) as mine:
+            return [one.holds for one in await registry.look(config, mine, addresses, now)]
 
     assert await seen(0) == ["1 replica, as of orders-0"]
     state.replicas = (1, 0)
@@ -149,7 +150,8 @@ async def test_silence_is_no_registration() -> None:
     """Nobody answers: nothing is known, and nothing is raised."""
     async with fake({}) as server:
         config = at(server)
-    assert await registered.Registry().look(config, {"kafka-0": ("127.0.0.1",)}, 0.3, 0.0) == ()
+    async with ownbroker.opened(config, ("127.0.0.1",), 0.3) as mine:
+        assert (mine, await registered.Registry().look(config, mine, {}, 0.0)) == (None, ())
 
 
 async def test_the_sidecar_forgets_only_what_it_has_checked_again(broker: tuple[Broker, Fake], tmp_path: Path) -> None:

@@ -64,33 +64,26 @@ async def look(
     now: float,
     prefer: str,
     member: str = "",
-    watch: health.Watch | None = None,
 ) -> ClusterView:
     """Ask the controllers; at rest the own one, and the one that it says leads. Never raises.
 
     ``prefer``: the cluster of the own data, which decides when leaders of several clusters answer. ``member``: that of
-    the own disk, which names the own voter of a static quorum. ``watch``: what was heard of the own broker.
+    the own disk, which names the own voter of a static quorum.
     """
-    own = config.identity.pod
-    mine = addresses.get(own, ())
-    broker = asyncio.create_task((watch or health.Watch()).ask(config, mine, timeout, rest=rest, now=now))
-    try:
-        if rest and addresses.get(own):
-            few = await _own_and_leader(config, addresses, timeout)
-            found = _view(config, few, (), addresses, prefer, now, member)
-            if found.quorum:
-                return _told(config, found, few, await broker)
-        seen, silent = await _everyone(config, addresses, timeout)
-        view = _view(config, [one for one in seen if not one.shut], silent, addresses, prefer, now, member)
-        shut = [one for one in seen if one.shut]
-        view = msgspec.structs.replace(
-            view,
-            troubles=tuple((one.pod, f"The server of {one.pod} does not let peerboot in: {one.shut}") for one in shut),
-            unreachable=(*view.unreachable, *(one.pod for one in shut)),
-        )
-        return _told(config, view, seen, await broker)
-    finally:
-        broker.cancel()
+    if rest and addresses.get(config.identity.pod):
+        few = await _own_and_leader(config, addresses, timeout)
+        found = _view(config, few, (), addresses, prefer, now, member)
+        if found.quorum:
+            return _told(config, found, few)
+    seen, silent = await _everyone(config, addresses, timeout)
+    view = _view(config, [one for one in seen if not one.shut], silent, addresses, prefer, now, member)
+    shut = [one for one in seen if one.shut]
+    view = msgspec.structs.replace(
+        view,
+        troubles=tuple((one.pod, f"The server of {one.pod} does not let peerboot in: {one.shut}") for one in shut),
+        unreachable=(*view.unreachable, *(one.pod for one in shut)),
+    )
+    return _told(config, view, seen)
 
 
 async def _everyone(
@@ -150,17 +143,12 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
     return None
 
 
-def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen], word: health.Word) -> ClusterView:
-    """Note at the own server's view whether it is ready for clients, and what else was told of how well all are."""
-    own = config.identity.pod
-    views = tuple(
-        msgspec.structs.replace(one, open=word.serves, why=word.why) if one.pod == own else one for one in view.views
-    )
-    found = msgspec.structs.replace(view, views=views, copies=word.copies, findings=word.findings, gauges=word.gauges)
-    mine = next((one for one in seen if one.pod == own), None)
+def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen]) -> ClusterView:
+    """Note what the own controller and the leader tell of how well all are."""
+    mine = next((one for one in seen if one.pod == config.identity.pod), None)
     leads = next((one for one in seen if one.quorum is not None and one.cluster == view.cluster), None)
     level, leader = (mine.level, mine.leader) if mine is not None else (0, -1)
-    return health.with_quorum(config, found, leads.quorum if leads is not None else None, level, leader)
+    return health.with_quorum(config, view, leads.quorum if leads is not None else None, level, leader)
 
 
 def _view(

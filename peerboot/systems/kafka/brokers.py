@@ -14,7 +14,7 @@ from peerboot.model import ClusterView, Member, ServerView
 from peerboot.systems.kafka import assess, controllers, health, ids
 from peerboot.systems.kafka.assess import Seen
 from peerboot.systems.kafka.config import KafkaConfig
-from peerboot.systems.kafka.connect import connect
+from peerboot.systems.kafka.ownbroker import OwnBroker
 
 MOST_CONTROLLERS = 16
 """Addresses of the controllers' Service that are asked."""
@@ -24,24 +24,18 @@ MOST_NAMED = 5
 async def look(
     config: KafkaConfig,
     addresses: Mapping[str, tuple[str, ...]],
+    told: Seen | None,
     *,
-    rest: bool,
     timeout: float,
     now: float,
     prefer: str,
-    watch: health.Watch | None = None,
 ) -> ClusterView:
-    """Ask the own broker, and the controllers where it does not know a quorum. Never raises.
+    """What the own broker was told (``passed_on``), and the controllers where it does not know a quorum. Never raises.
 
     ``addresses``: by pod of this set, and those of the controllers by the name of their Service.
     """
-    own = config.identity.pod
-    mine = addresses.get(own, ())
-    told, word = await asyncio.gather(
-        _own(config, mine, timeout), (watch or health.Watch()).ask(config, mine, timeout, rest=rest, now=now)
-    )
     if told is not None and told.quorum is not None and assess.stands(told.quorum):
-        return _view(config, told, addresses, word, now)
+        return _view(config, told, addresses, now)
     places = addresses.get(config.quorum_service, ())[:MOST_CONTROLLERS]
     answers = await asyncio.gather(*(assess.one_controller(config, "", [place], timeout) for place in places))
     seen = [one for one in answers if one is not None]
@@ -49,28 +43,22 @@ async def look(
     found = leading.get(prefer) or (next(iter(leading.values())) if len(leading) == 1 else None)
     if found is None:
         return ClusterView(elsewhere=_why_none(config, places, seen, len(leading)), at=now)
-    return _view(config, found, addresses, word, now)
+    return _view(config, found, addresses, now)
 
 
-async def _own(config: KafkaConfig, addresses: Sequence[str], timeout: float) -> Seen | None:
-    """What the own broker passes on, None while it does not answer."""
-    from peerboot.outside.kafka import Bounds, KafkaError
+async def passed_on(config: KafkaConfig, mine: OwnBroker | None) -> Seen | None:
+    """What the own broker passes on of the controllers' leader, None while it does not answer. Never raises."""
+    from peerboot.outside.kafka import KafkaError
 
-    own = config.identity.pod
-    bounds = Bounds(open=timeout, read=timeout, call=timeout)
-    for address in addresses[:4]:
-        async with connect(config, own, address, "broker", bounds) as kafka:
-            try:
-                level = (await kafka.versions()).highest("metadata.version")
-                nodes = await kafka.describe_cluster()
-            except KafkaError:
-                continue
-            try:
-                quorum = await kafka.describe_quorum()
-            except KafkaError:
-                quorum = None  # while there is no leader it does not answer
-            return Seen(own, address, nodes.cluster, -1 if quorum is None else quorum.leader, quorum, level)
-    return None
+    if mine is None:
+        return None
+    try:
+        quorum = await mine.kafka.describe_quorum()
+    except KafkaError:
+        quorum = None  # while there is no leader it does not answer
+    level = mine.server.highest("metadata.version")
+    leader = -1 if quorum is None else quorum.leader
+    return Seen(config.identity.pod, mine.address, mine.nodes.cluster, leader, quorum, level)
 
 
 def _why_none(config: KafkaConfig, places: Sequence[str], seen: Sequence[Seen], leaders: int) -> str:
@@ -97,9 +85,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def _view(
-    config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], word: health.Word, now: float
-) -> ClusterView:
+def _view(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ...]], now: float) -> ClusterView:
     """The brokers of this set that follow the leader now, as members."""
     quorum = told.quorum
     assert quorum is not None  # noqa: S101 - the caller has looked
@@ -118,8 +104,6 @@ def _view(
                 leader=ids.member_id(lead.id, lead.directory) if lead else "",
                 applied=max(replica.end_offset, 0),
                 healthy=assess.in_sync(quorum, replica),
-                open=word.serves or pod != config.identity.pod,
-                why=word.why if pod == config.identity.pod else "",
             )
         )
     found = ClusterView(
@@ -128,9 +112,6 @@ def _view(
         members=tuple(members),
         views=tuple(views),
         unmanaged=_unmanaged(config, told),
-        copies=word.copies,
-        findings=word.findings,
-        gauges=word.gauges,
         at=now,
     )
     return health.with_quorum(config, found, quorum, told.level, told.leader)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from peerboot.model import ClusterView, Copies, Finding, Gauge
 from peerboot.systems.kafka.config import KafkaConfig
-from peerboot.systems.kafka.connect import connect
+from peerboot.systems.kafka.ownbroker import OwnBroker
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka import Kafka
@@ -82,39 +82,26 @@ class Watch:
         """The broker does not serve: what it says next is read anew."""
         self.read_at, self.lagging, self.copies, self.failing_since = -1e9, (), (), None
 
-    async def ask(
-        self, config: KafkaConfig, addresses: Iterable[str], timeout: float, *, rest: bool, now: float
-    ) -> Word:
-        """What this Pod's broker says at the first of its addresses that answers. Never raises."""
-        from peerboot.outside.kafka import Bounds, KafkaError
-
+    async def ask(self, config: KafkaConfig, mine: OwnBroker | None, *, rest: bool, now: float) -> Word:
+        """What this Pod's broker says; ``mine``: None while it does not answer. Never raises."""
         if not config.is_broker:
             return Word(serves=True)
-        bounds = Bounds(open=timeout, read=timeout, call=timeout)
-        for address in tuple(addresses)[:4]:
-            async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
-                try:
-                    able = (await kafka.versions()).ranges
-                    nodes = await kafka.describe_cluster(fenced=True)
-                except KafkaError:
-                    continue
-                if not any(node.id == config.node and not node.fenced for node in nodes.nodes):
-                    break
-                problem = await self._read(config, kafka, now) if self.due(rest=rest, now=now) else ""
-                tells_fenced = able.get(60, (0, 0))[1] >= FENCED_FROM
-                return self._word(config, nodes, problem, now, tells_fenced=tells_fenced)
-        self.forget()
-        return Word(serves=False)
+        if mine is None or not any(node.id == config.node and not node.fenced for node in mine.nodes.nodes):
+            self.forget()
+            return Word(serves=False)
+        problem = await self._read(config, mine, now) if self.due(rest=rest, now=now) else ""
+        tells_fenced = mine.server.ranges.get(60, (0, 0))[1] >= FENCED_FROM
+        return self._word(config, mine.nodes, problem, now, tells_fenced=tells_fenced)
 
-    async def _read(self, config: KafkaConfig, kafka: Kafka, now: float) -> str:
+    async def _read(self, config: KafkaConfig, mine: OwnBroker, now: float) -> str:
         """Read the partitions; what went wrong, in words."""
         from peerboot.outside.kafka import KafkaError
 
         try:
-            metadata = await kafka.metadata()
+            metadata = await mine.metadata()
             behind = behind_in(metadata, config.node)
             held = held_in(metadata, config.node)
-            await self._learn(kafka, _fewest(behind, held), now)
+            await self._learn(mine.kafka, _fewest(behind, held), now)
         except KafkaError as error:
             self.failing_since = now if self.failing_since is None else self.failing_since
             return str(error)
@@ -289,6 +276,23 @@ def _set_default(least: int) -> str:
 def _some(names: tuple[str, ...]) -> str:
     """``orders-3 is``, ``orders-3 and 2 more are``."""
     return f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more are"
+
+
+def with_word(config: KafkaConfig, view: ClusterView, word: Word) -> ClusterView:
+    """Note at the own server's view whether it is ready for clients, and what else its broker says."""
+    import msgspec
+
+    own = config.identity.pod
+    return msgspec.structs.replace(
+        view,
+        views=tuple(
+            msgspec.structs.replace(one, open=word.serves, why=word.why) if one.pod == own else one
+            for one in view.views
+        ),
+        copies=word.copies,
+        findings=(*word.findings, *view.findings),
+        gauges=(*word.gauges, *view.gauges),
+    )
 
 
 # ------------------------------------------------------------- the quorum

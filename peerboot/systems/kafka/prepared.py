@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from peerboot import birth
 from peerboot.errors import PeerbootError, SettingsError
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Traits
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Registration, Traits
 from peerboot.outside.http import Http
 from peerboot.rules.words import DATA_KINDS
 from peerboot.systems.kafka import (
@@ -25,11 +25,15 @@ from peerboot.systems.kafka import (
     launch,
     lock,
     logdirs,
+    ownbroker,
     quorumstate,
     registered,
     unregister,
 )
 from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
+
+OwnWord = tuple[health.Word, tuple[Registration, ...], assess.Seen | None]
+"""Of this Pod's broker: how well it is, who is gone and registered still, and what it was told of the quorum."""
 
 
 class Kafka:
@@ -109,22 +113,42 @@ class Kafka:
         timeout: float,
         now: float,
     ) -> ClusterView:
-        gone = asyncio.create_task(self._registry.look(self.config, addresses, timeout, now))
+        broker = asyncio.create_task(self._own_broker(addresses, rest=rest, timeout=timeout, now=now))
         try:
-            view = await self._look(addresses, rest=rest, timeout=timeout, now=now)
-            return msgspec.structs.replace(view, registrations=await gone)
+            view = await self._look(addresses, broker, rest=rest, timeout=timeout, now=now)
+            word, gone, _ = await broker
+            view = health.with_word(self.config, view, word)
+            return msgspec.structs.replace(view, registrations=gone)
         finally:
-            gone.cancel()
+            broker.cancel()
+
+    async def _own_broker(
+        self, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+    ) -> OwnWord:
+        """All that a look asks of this Pod's broker, over one connection; the leader's word last. Never raises."""
+        config = self.config
+        async with ownbroker.opened(config, addresses.get(config.identity.pod, ()), timeout) as mine:
+            word = await self._watch.ask(config, mine, rest=rest, now=now)
+            gone = await self._registry.look(config, mine, addresses, now)
+            return word, gone, await brokers.passed_on(config, mine) if not config.is_controller else None
 
     async def _look(
-        self, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+        self,
+        addresses: Mapping[str, tuple[str, ...]],
+        broker: asyncio.Task[OwnWord],
+        *,
+        rest: bool,
+        timeout: float,
+        now: float,
     ) -> ClusterView:
-        more: dict[str, Any] = {"rest": rest, "timeout": timeout, "now": now, "watch": self._watch}
-        own = self._own_cluster
-        if self.config.is_controller:
-            view = await assess.look(self.config, addresses, prefer=own, member=self._own_member, **more)
+        config, prefer = self.config, self._own_cluster
+        if config.is_controller:
+            view = await assess.look(
+                config, addresses, rest=rest, timeout=timeout, now=now, prefer=prefer, member=self._own_member
+            )
         else:
-            view = await brokers.look(self.config, addresses, prefer=own, **more)
+            _, _, told = await broker
+            view = await brokers.look(config, addresses, told, timeout=timeout, now=now, prefer=prefer)
         if self._trouble:
             pod = self.config.identity.pod
             say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}"

@@ -1,17 +1,19 @@
 """Brokers that are gone with their Pods and are registered still: which, and what they hold. Kafka tells from 4.0 on.
 
-Who is fenced is asked every few seconds, what it holds once a minute at most: that is a question about every topic.
+Who is fenced is judged every few seconds, and what it holds is asked once a minute at most, or when somebody else is
+gone: that is a question about every topic.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from peerboot.model import Registration
 from peerboot.systems.kafka.config import KafkaConfig
-from peerboot.systems.kafka.connect import connect
+from peerboot.systems.kafka.ownbroker import OwnBroker
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka.values import Metadata, Nodes
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 ONCE = 60.0
 """Seconds between two questions about every topic."""
 PAUSE = 5.0
-"""Seconds between two questions about who is fenced."""
+"""Seconds between two judgements of who is gone: one that comes and goes has every topic asked for no more often."""
 UNKNOWN = "what is not known yet"
 
 
@@ -34,12 +36,12 @@ class Registry:
     holds: Mapping[int, str] = field(default_factory=dict)
 
     async def look(
-        self, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, now: float
+        self, config: KafkaConfig, mine: OwnBroker | None, addresses: Mapping[str, tuple[str, ...]], now: float
     ) -> tuple[Registration, ...]:
-        """The registrations of gone Pods of this set, by this Pod's broker. Never raises."""
+        """The registrations of gone Pods of this set, by this Pod's broker; None: it does not answer. Never raises."""
         if config.is_broker and now - self.asked_at >= PAUSE:
             self.asked_at = now
-            await self._ask(config, addresses, timeout, now)
+            await self._ask(config, mine, addresses, now)
         return tuple(
             Registration(
                 pod=config.pod_of(node),
@@ -51,23 +53,18 @@ class Registry:
         )
 
     async def _ask(
-        self, config: KafkaConfig, addresses: Mapping[str, tuple[str, ...]], timeout: float, now: float
+        self, config: KafkaConfig, mine: OwnBroker | None, addresses: Mapping[str, tuple[str, ...]], now: float
     ) -> None:
-        from peerboot.outside.kafka import Bounds, KafkaError
+        from peerboot.outside.kafka import KafkaError
 
         known, self.nodes = self.nodes, ()
-        bounds = Bounds(open=timeout, read=timeout, call=timeout)
-        for address in addresses.get(config.identity.pod, ())[:4]:
-            async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
-                try:
-                    self.nodes = gone_of(config, await kafka.describe_cluster(fenced=True), addresses)
-                    if self.nodes and (self.nodes != known or now - self.held_at >= ONCE):
-                        self.holds = {}  # whoever is not known to hold nothing is left alone
-                        self.holds = held_by(await kafka.metadata(None), self.nodes)
-                        self.held_at = now
-                except KafkaError:
-                    continue
+        if mine is None:
             return
+        self.nodes = gone_of(config, mine.nodes, addresses)
+        if self.nodes and (self.nodes != known or now - self.held_at >= ONCE):
+            self.holds = {}  # whoever is not known to hold nothing is left alone
+            with contextlib.suppress(KafkaError):
+                self.holds, self.held_at = held_by(await mine.metadata(), self.nodes), now
 
 
 def gone_of(config: KafkaConfig, nodes: Nodes, addresses: Mapping[str, tuple[str, ...]]) -> tuple[int, ...]:
