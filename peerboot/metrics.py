@@ -5,6 +5,7 @@ Prometheus adds ``peerboot_`` before and ``_total`` after counters.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from peerboot import __version__, assess
@@ -36,6 +37,7 @@ def _decision(node: Node, up: bool) -> list[Metric]:
         ("decision_changes", "Changes of the decision.", "counter", [({}, float(node.tally.changes))]),
         _gauge("decision_since_timestamp_seconds", "Since when it is in force.", wall - (now - node.loops.decided_at)),
         _gauge("held", "1 while a person holds automatic changes.", bool(node.memory.active_holds(wall))),
+        ("findings", "What ought to be set up otherwise, by its name.", "gauge", _findings(node)),
         _gauge("ready", "1 when this member serves.", node.ready()),
         _gauge(
             "time_to_started_seconds",
@@ -43,6 +45,11 @@ def _decision(node: Node, up: bool) -> list[Metric]:
             node.tally.started_after,
         ),
     ]
+
+
+def _findings(node: Node) -> list[tuple[dict[str, str], float]]:
+    found = Counter(finding.name for finding in node.facts.all_findings) if node.facts is not None else {}
+    return [({"name": name}, float(count)) for name, count in sorted(found.items())]
 
 
 def _cluster(node: Node) -> list[Metric]:

@@ -44,10 +44,15 @@ def sentence(decision: Decision) -> str:
 
 def _with_cause(facts: Facts, decision: Decision) -> str:
     """The sentence; during a wait with what is set up wrongly, so that it is in the Pod's events too."""
-    if decision.kind not in ("wait", "refuse") or not facts.findings:
+    # Of the servers' findings those tell of a wait that keep a server from being heard; all have one cause mostly.
+    unheard = [finding for finding in facts.cluster.findings if finding.pod]
+    found = [finding.say for finding in (*facts.findings, *unheard[:1])]
+    if decision.kind not in ("wait", "refuse") or not found:
         return sentence(decision)
+    if len(unheard) > 1:
+        found.append(f"So it is with {', '.join(finding.pod for finding in unheard[1:])}.")
     # What to change comes first: the end of a long wait may be cut off.
-    causes = " ".join(finding.say for finding in facts.findings)
+    causes = " ".join(found)
     return one_line(f"{decision.kind} ({decision.rule}): {causes} {decision.reason}", SENTENCE_LIMIT)
 
 
@@ -93,7 +98,7 @@ class Report:
         """Write what changed; True when this is a new decision that was not noted yet."""
         changed = self.note(decision, wall)
         text = f"{_with_cause(facts, decision)}\n{answers(facts, ready)}\n"
-        material = (text, decision.evidence, facts.permit, facts.findings, facts.cluster.findings, facts.holds)
+        material = (text, decision.evidence, facts.permit, facts.all_findings, facts.holds)
         if material != self._written:
             status = self._write("status.txt", text.encode())
             details = self._write("decision.json", self.as_json(facts, decision, ready=ready, wall=wall))
@@ -152,7 +157,7 @@ class Report:
             "dns_outcome": answer.outcome if answer else "not asked",
             "dns_reason": answer.reason if answer else "",
             "evidence": {pod: _evidence(facts, pod) for pod in pods},
-            "findings": [finding.say for finding in (*facts.findings, *cluster.findings)],
+            "findings": [finding.say for finding in facts.all_findings],
             "holds": [msgspec.to_builtins(hold) for hold in facts.holds],
             "ledger": [msgspec.to_builtins(entry) for entry in self.ledger],
         }
@@ -225,9 +230,9 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
     found += [_peer(facts, pod) for pod in sorted({*facts.identity.others, *facts.evidence}, key=_by_ordinal)]
     age = facts.now - facts.cluster.at
     found += [Piece(view.pod, f"server {view.address}", age, _server(view)) for view in facts.cluster.views]
-    told = {pod for pod, _ in facts.cluster.troubles}
+    # Of one that does not let peerboot in there is a finding, which says more than that it does not answer.
+    told = {finding.pod for finding in facts.cluster.findings}
     found += [Piece(pod, "server", age, "does not answer") for pod in facts.cluster.unreachable if pod not in told]
-    found += [Piece(pod, "server", age, say) for pod, say in facts.cluster.troubles]
     if facts.cluster.quorum:
         found += [Piece(m.pod or m.name or m.id, "member list", age, _member(facts, m)) for m in facts.cluster.members]
     if facts.anchor.state != "none":
@@ -240,7 +245,7 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
         for hold in facts.holds
     ]
     found += [Piece("finding", finding.name, facts.now - finding.at, finding.say) for finding in facts.findings]
-    found += [Piece("finding", finding.name, age, finding.say) for finding in facts.cluster.findings]
+    found += [Piece(one.pod or "finding", one.name, age, one.say) for one in facts.cluster.findings]
     return found
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -380,8 +381,8 @@ class Node:
             self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
-        for finding in facts.cluster.findings:
-            self._say_once(finding.name, finding.say, self.doors.log.warning)
+        for one in facts.cluster.findings:
+            self._say_once(f"{one.name} {one.pod}", one.say, partial(self.doors.log.warning, finding=one.name))
         if self.events is not None:
             self.events.note(decision)
         wall = self.doors.clock.wall()

@@ -176,7 +176,6 @@ class NodeView:
             )
         notes = [*data.get("findings", ())]
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
-        notes += [f"{say}." for _, say in node.memory.view.troubles]
         notes += [] if node.memory.view.quorum else self._log_end()
         return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
 

@@ -94,8 +94,6 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """The servers that answered, own one included."""
     unreachable: tuple[str, ...] = ()
     """Pods that were asked and whose server did not answer."""
-    troubles: tuple[tuple[str, str], ...] = ()
-    """Pod, and a sentence: its server is there and does not let peerboot in, or its own Secrets cannot be used."""
     unresolved: tuple[str, ...] = ()
     """Host names of listed peers that DNS does not know: a joining server may stall on them."""
     elsewhere: str = ""
@@ -117,7 +115,7 @@ class ClusterView(Value, frozen=True, kw_only=True):
     copies: tuple[Copies, ...] = ()
     """What the own server's stop would leave with fewer copies; at rest as it was some seconds ago."""
     findings: tuple[Finding, ...] = ()
-    """What ought to be set otherwise, by what the servers say."""
+    """What ought to be set otherwise, by what the servers say, and which of them do not let peerboot in."""
     gauges: tuple[Gauge, ...] = ()
     fixed: bool = False
     """Its voters are a list in every server's file: a member cannot be added or removed, and a blank disk votes."""

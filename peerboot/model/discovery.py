@@ -69,6 +69,8 @@ class Finding(Value, frozen=True, kw_only=True):
     """A stable word such as ``dashed-ip-targets``."""
     say: str
     """What is seen and what to do, one line."""
+    pod: str = ""
+    """Not empty: it keeps peerboot from hearing this pod's server, so that it may be what a wait is for."""
     at: float = 0.0
     exit_code: int = 0
     """Non-zero: ``init`` may leave with it once the finding has lasted."""

@@ -75,6 +75,7 @@ class Facts(Value, frozen=True, kw_only=True):
     turn: int = 0
     """This Pod's turn to stop, as in ``Statement.turn``."""
     findings: tuple[Finding, ...] = ()
+    """What is set up wrongly, by what DNS says; ``all_findings`` has those of the servers too."""
     fingerprint: str = ""
     """Own hash of the settings that all pods must share to form."""
     holds: tuple[Hold, ...] = ()
@@ -99,3 +100,8 @@ class Facts(Value, frozen=True, kw_only=True):
     looked: bool = True
     """False in the very first moments, before the servers were asked once."""
     started_at: float = 0.0
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """Whatever ought to be otherwise, wherever it was found: what every surface tells."""
+        return (*self.findings, *self.cluster.findings)

@@ -344,7 +344,7 @@ def test_every_piece_of_evidence_has_its_source_and_age() -> None:
             members=(member, Member(id="m9", pod="db-2", learner=True)),
             views=(ServerView(pod="db-0", address="10.0.0.9", cluster="c1", member="m0", leader="m0", healthy=True),),
             unreachable=("db-2", "db-3"),
-            troubles=(("db-3", "It does not let peerboot in"),),
+            findings=(Finding(name="not-let-in", say="It does not let peerboot in.", pod="db-3"), EVEN),
         ),
         anchor=Anchor(state="holds", token="t1", where="file:/anchor"),
         holds=(Hold(id="h", scope="set", who="ann", why="", made_wall=40.0),),
@@ -363,13 +363,55 @@ def test_every_piece_of_evidence_has_its_source_and_age() -> None:
         Piece("db-2", "census", 5.0, "unknown: connection refused"),
         Piece("db-0", "server 10.0.0.9", 4.0, "healthy, leader, member m0, cluster c1"),
         Piece("db-2", "server", 4.0, "does not answer"),
-        Piece("db-3", "server", 4.0, "It does not let peerboot in"),
         Piece("db-0", "member list", 4.0, "member m0, voter, http://db-0:2380"),
         Piece("db-2", "member list", 4.0, "member m9, learner, never started"),
         Piece("anchor", "file:/anchor", 0.0, "holds t1"),
         Piece("hold", "ann", 60.0, "of the set: no reason given"),
         Piece("finding", "not-published", 10.0, "DNS does not list db-0."),
+        Piece("db-3", "not-let-in", 4.0, "It does not let peerboot in."),
+        Piece("finding", "even-controllers", 4.0, "There are 2 controllers."),
     ]
+
+
+def test_one_list_of_findings(told: Told) -> None:
+    """What DNS and what the servers say is in decision.json, each once, in one list; a new one is written."""
+    found = Finding(name="no-port-name", say="Add the named port.")
+    told.tell(SERVE, findings=(found,), ready=True)
+    before = told.details()["findings"]
+    told.tell(SERVE, findings=(found,), cluster=ClusterView(findings=(shut(1), EVEN)), ready=True)
+    expected = ["Add the named port.", "The server of db-1 does not let peerboot in.", "There are 2 controllers."]
+    assert (before, told.details()["findings"]) == (expected[:1], expected)
+
+
+def shut(ordinal: int) -> Finding:
+    """A server that has another CA."""
+    pod = f"db-{ordinal}"
+    return Finding(name="not-let-in", say=f"The server of {pod} does not let peerboot in.", pod=pod)
+
+
+EVEN = Finding(name="even-controllers", say="There are 2 controllers.")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((EVEN,), "wait (wait-for-all): db-2 is silent."),
+        ((EVEN, shut(1)), "wait (wait-for-all): The server of db-1 does not let peerboot in. db-2 is silent."),
+        (
+            (shut(1), shut(2)),
+            "wait (wait-for-all): The server of db-1 does not let peerboot in. So it is with db-2. db-2 is silent.",
+        ),
+    ],
+    ids=["a-warning", "one-server", "two-servers"],
+)
+def test_a_wait_names_a_server_that_does_not_let_peerboot_in(
+    told: Told, found: tuple[Finding, ...], expected: str
+) -> None:
+    """It may be what the wait is for, so it is in the Pod's events; what ought to be otherwise only is not. Of several
+    the first is told whole, so that the wait's own words are not cut off.
+    """
+    told.tell(WAIT, cluster=ClusterView(findings=found))
+    assert told.status().partition("\n")[0] == expected
 
 
 def test_what_is_not_known_is_a_piece_of_evidence_too() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from peerboot import settings
 from peerboot.look import diff
-from peerboot.model import Decision, Plan, WriteFile
+from peerboot.model import Decision, Finding, Plan, WriteFile
 from peerboot.outside.http import Http
 from peerboot.systems.kafka import assess, launch
 from peerboot.systems.kafka.prepared import Kafka
@@ -72,20 +72,21 @@ async def test_another_certificate_is_taken_and_a_broken_one_is_not(mounted: Pat
     contents = {name: action.content for name, action in written(there.plan(facts(), WAIT)).items()}
     (mounted / "tls" / "tls.crt").write_text("nothing")
     assert there.plan(facts(files=contents), WAIT).actions == ()
-    [(pod_name, say)] = await _troubles(there)
-    assert (pod_name, say.partition(": PEERBOOT_KAFKA_TLS_DIR")[0]) == (
+    [found] = await _findings(there)
+    assert (found.name, found.pod, found.say.partition(": PEERBOOT_KAFKA_TLS_DIR")[0]) == (
+        "secrets-unusable",
         "kafka-0",
         "The Secrets of kafka-0 cannot be used, and what was read before counts",
     )
     _certify(mounted, make_certificates(mounted, "two"))
     assert list(written(there.plan(facts(files=contents), WAIT))) == ["keystore.pem", "truststore.pem"]
-    assert await _troubles(there) == ()
+    assert await _findings(there) == ()
 
 
-async def _troubles(there: Kafka) -> tuple[tuple[str, str], ...]:
+async def _findings(there: Kafka) -> tuple[Finding, ...]:
     http = Http()
     try:
-        return (await there.look(http, {}, rest=False, timeout=0.1, now=1.0)).troubles
+        return (await there.look(http, {}, rest=False, timeout=0.1, now=1.0)).findings
     finally:
         await http.close()
 
@@ -134,7 +135,8 @@ async def test_a_server_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -
         )  # fmt: skip
         places = {"kafka-0": (there.address.host,)}
         view = await assess.look(config, places, rest=True, timeout=5.0, now=1.0, prefer="", member="")
-    [(pod_name, why)] = view.troubles
-    assert why.startswith("The server of kafka-0 does not let peerboot in: ")
-    assert (pod_name, "Invalid username or password" in why, "hidden" in why) == ("kafka-0", True, False)
+    [found] = view.findings
+    assert found.say.startswith("The server of kafka-0 does not let peerboot in: ")
+    assert (found.name, found.pod) == ("not-let-in", "kafka-0")
+    assert ("Invalid username or password" in found.say, "hidden" in found.say) == (True, False)
     assert (view.quorum, view.unreachable, view.views) == (False, ("kafka-0",), ())

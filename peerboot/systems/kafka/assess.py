@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from peerboot.model import ClusterView, Member, ServerView
+from peerboot.model import ClusterView, Finding, Member, ServerView
 from peerboot.systems.kafka import health, ids, staticview
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
@@ -80,7 +80,7 @@ async def look(
     shut = [one for one in seen if one.shut]
     view = msgspec.structs.replace(
         view,
-        troubles=tuple((one.pod, f"The server of {one.pod} does not let peerboot in: {one.shut}") for one in shut),
+        findings=tuple(_shut(one) for one in shut),
         unreachable=(*view.unreachable, *(one.pod for one in shut)),
     )
     return _told(config, view, seen)
@@ -141,6 +141,11 @@ async def one_controller(config: KafkaConfig, pod: str, addresses: Iterable[str]
                 quorum = None
             return Seen(pod, address, nodes.cluster, nodes.controller, quorum, level)
     return None
+
+
+def _shut(one: Seen) -> Finding:
+    say = f"The server of {one.pod} does not let peerboot in: {one.shut}."
+    return Finding(name="not-let-in", say=say, pod=one.pod)
 
 
 def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen]) -> ClusterView:

@@ -11,7 +11,7 @@ import msgspec
 
 from peerboot import birth
 from peerboot.errors import PeerbootError, SettingsError
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Registration, Traits
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Limits, Plan, Registration, Traits
 from peerboot.outside.http import Http
 from peerboot.rules.words import DATA_KINDS
 from peerboot.systems.kafka import (
@@ -151,8 +151,9 @@ class Kafka:
             view = await brokers.look(config, addresses, told, timeout=timeout, now=now, prefer=prefer)
         if self._trouble:
             pod = self.config.identity.pod
-            say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}"
-            view = msgspec.structs.replace(view, troubles=(*view.troubles, (pod, say)))
+            say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}."
+            found = Finding(name="secrets-unusable", say=say, pod=pod)
+            view = msgspec.structs.replace(view, findings=(*view.findings, found))
         return await self._with_losses(view, addresses, timeout) if view.quorum else view
 
     async def _with_losses(
