@@ -61,19 +61,20 @@ def quorum_elsewhere(facts: Facts) -> Decision | None:
     theirs = facts.traits.quorum_of
     if not empty(facts) or not theirs or facts.cluster.quorum or facts.disk.running:
         return None
-    reason = (
-        f"This disk is {facts.disk.kind}, and its cluster is formed by the servers of {theirs}, none of which has "
-        "shown a quorum yet"
-    )
-    if facts.cluster.elsewhere:
-        reason += f" ({facts.cluster.elsewhere})"
+    formed = f"This disk is {facts.disk.kind}, and its cluster is formed by the servers of {theirs}"
+    if facts.looked and facts.cluster.elsewhere:
+        formed += f", none of which has shown a quorum yet ({facts.cluster.elsewhere})"
+        waits_for = f"the quorum of {theirs}"
+    else:
+        # What was not asked has not been answered. Once somebody was, the log tells what came of it.
+        formed += ", which are being asked: nothing was heard of them yet"
+        waits_for = "the first look at them"
     return say(
         facts,
         "wait",
         "quorum-elsewhere",
-        f"{reason}: this Pod forms nothing and joins them when they have one.",
-        # Once somebody was asked the log tells what came of it.
-        waits_for=(f"the quorum of {theirs}",) if facts.cluster.elsewhere else ("the first look at them",),
+        f"{formed}. This Pod forms nothing and joins them when they have a quorum.",
+        waits_for=(waits_for,),
     )
 
 

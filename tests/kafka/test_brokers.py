@@ -78,7 +78,7 @@ def test_controllers_do_not_count_brokers_of_the_other_set() -> None:
 @pytest.mark.parametrize(
     ("places", "answering", "leaders", "expected"),
     [
-        pytest.param([], [], 0, "DNS has no address for controllers.prod.svc.cluster.local", id="not-in-dns"),
+        pytest.param([], [], 0, "DNS gave no address for controllers.prod.svc.cluster.local", id="not-in-dns"),
         pytest.param(["a", "b"], [], 0, "a, b do not answer", id="silent"),
         pytest.param(["a", "b"], ["b"], 0, "b answers without; a does not answer", id="no-leader"),
         pytest.param(list("abcdefg"), list("abcdefg"), 0, "a, b, c, d, e and 2 more answer without", id="many"),

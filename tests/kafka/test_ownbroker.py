@@ -98,7 +98,7 @@ async def test_no_leader_is_no_silence_of_the_broker(own: Own, tmp_path: Path) -
     own.server.answers[QUORUM] = silence
     view = await looked(system(own.server, tmp_path, "broker"), timeout=WAIT)
     told = view.quorum, view.elsewhere, replicas(view), view.registrations[0].holds, own.server.connections
-    where = "DNS has no address for controllers.prod.svc.cluster.local"
+    where = "DNS gave no address for controllers.prod.svc.cluster.local"
     assert (False, where, [1.0], "1 replica, as of orders-0", 1) == told
 
 

@@ -44,7 +44,7 @@ async def test_brokers_wait_for_their_controllers_and_lose_nothing(make_lab: Mak
     """
     async with two_sets(make_lab, every_kafka) as (controllers, brokers):
         await brokers.start()
-        await brokers.until("it says whom it asked", lambda: _says(brokers, 0, "DNS has no address for controllers"))
+        await brokers.until("it says whom it asked", lambda: _says(brokers, 0, "DNS gave no address for controllers"))
         waits = await brokers.decision(0)
         assert (waits["rule"], waits["may_run"], waits["waits_for"]) == (
             "quorum-elsewhere",

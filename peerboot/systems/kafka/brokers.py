@@ -66,7 +66,7 @@ def _why_none(config: KafkaConfig, places: Sequence[str], seen: Sequence[Seen], 
     if leaders > 1:
         return f"behind {config.quorum_service} are leaders of {leaders} clusters: let it select one set's Pods only"
     if not places:
-        return f"DNS has no address for {config.quorum_service}"
+        return f"DNS gave no address for {config.quorum_service}"
     shut = next((one for one in seen if one.shut), None)
     if shut is not None:
         return f"{shut.address} does not let peerboot in: {shut.shut}"
