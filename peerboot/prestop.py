@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from peerboot.rules import leaving, stopping
+from peerboot.rules import leaving, stopping, unwanted
 
 if TYPE_CHECKING:
     from peerboot.model import Facts
@@ -35,6 +35,7 @@ async def stay_or_leave(node: Node) -> str:
         while node.memory.live.at < asked_at and clock.now() - asked_at < ASKING:
             await clock.sleep(1.0)
             await node.loops.ask_live()
+    await _ask_what_it_keeps(node)
     node.memory.stopping = True
     return await finish(node, asks=asks)
 
@@ -49,9 +50,29 @@ async def finish(node: Node, *, asks: bool = True, in_turn: bool = True) -> str:
             if told is None:
                 continue
             node.memory.stopping = False
-            return f"staying a member: {stays if asks else 'stopping is not leaving'}{told}"
+            return f"staying a member: {stays if asks else 'stopping is not leaving'}{told}{_goes_with(node)}"
         if leaving.has_left(facts):
-            return "this Pod's member is no longer listed: it has left"
+            return f"this Pod's member is no longer listed: it has left{_goes_with(node)}"
+
+
+async def _ask_what_it_keeps(node: Node) -> None:
+    """Where this Pod is to go, what its server keeps is asked for anew before anything is said of it: at rest it is
+    known as it was some seconds ago, and a drain may have ended since. One look, which leaving needs in any case.
+    """
+    live, was = node.memory.live, node.loops.curious
+    if node.memory.view.kept is None or live.state != "known" or live.wants(node.identity.ordinal):
+        return
+    node.loops.curious = True
+    try:
+        await node.look()
+    finally:
+        node.loops.curious = was
+
+
+def _goes_with(node: Node) -> str:
+    """What goes with this Pod's server, by the last facts; a second sentence, without its full stop."""
+    remark = unwanted.goes_with(node.facts) if node.facts is not None else ""
+    return f". {remark.removesuffix('.')}" if remark else ""
 
 
 async def _in_turn(node: Node) -> str | None:

@@ -26,7 +26,7 @@ from peerboot.model.actions import (
 )
 from peerboot.model.base import SCHEMA, Value
 from peerboot.model.census import Evidence, Hold, Statement
-from peerboot.model.cluster import ClusterView, Copies, Gauge, LearnerTrack, Member, Registration, ServerView
+from peerboot.model.cluster import ClusterView, Copies, Gauge, Kept, LearnerTrack, Member, Registration, ServerView
 from peerboot.model.decision import Decision, Kind
 from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting, Target
 from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
@@ -58,6 +58,7 @@ __all__ = [
     "Member",
     "ServerView",
     "Copies",
+    "Kept",
     "Gauge",
     "Registration",
     "ClusterView",

@@ -62,6 +62,21 @@ class Copies(Value, frozen=True, kw_only=True):
     """With fewer copies in sync it takes no writes."""
 
 
+class Kept(Value, frozen=True, kw_only=True):
+    """What the own server has copies of, which its cluster lacks once it is gone for good."""
+
+    what: str = ""
+    """How much, in words; empty: nothing."""
+    alone: tuple[str, ...] = ()
+    """Of these no other copy is in sync; the first ones by name."""
+    alone_more: int = 0
+    """How many more such there are."""
+    untold: str = ""
+    """Not empty: why it is not known."""
+    remedy: str = ""
+    """The command that gives all of it to others before it goes."""
+
+
 class Gauge(Value, frozen=True, kw_only=True):
     """A number that a system tells of its server, for the metrics."""
 
@@ -114,6 +129,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
     copies: tuple[Copies, ...] = ()
     """What the own server's stop would leave with fewer copies; at rest as it was some seconds ago."""
+    kept: Kept | None = None
+    """None: where a server goes for good, its system's others have all that it has."""
     findings: tuple[Finding, ...] = ()
     """What ought to be set otherwise, by what the servers say, and which of them do not let peerboot in."""
     gauges: tuple[Gauge, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts
-from peerboot.rules.unwanted import unwanted_pods
+from peerboot.rules.unwanted import goes_with, unwanted_pods
 from peerboot.rules.words import (
     DATA_KINDS,
     allowed,
@@ -16,6 +16,7 @@ from peerboot.rules.words import (
     replicas,
     say,
     stands_without,
+    with_remark,
 )
 
 
@@ -238,7 +239,8 @@ def scaled_down(facts: Facts) -> Decision | None:
             "scaled-down",
             f"The StatefulSet has {replicas(facts)} now, {facts.identity.pod} is not one of them, and its member "
             "has left: it is scaled down, and its data stays on the volume. When the set is scaled up again, this Pod "
-            + ("is added again." if _starts_first(facts) else "joins as a new member, and that data is set aside."),
+            + ("is added again." if _starts_first(facts) else "joins as a new member, and that data is set aside.")
+            + with_remark(goes_with(facts)),
         )
     return refuse(
         facts,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.serving import is_first, own_member
-from peerboot.rules.unwanted import FRESH, is_there, may_leave, ordinal_of, shrinks, uncounted, unwanted
-from peerboot.rules.words import healthy_voters, in_range, replicas, say, stands_without
+from peerboot.rules.unwanted import FRESH, goes_with, is_there, may_leave, ordinal_of, shrinks, uncounted, unwanted
+from peerboot.rules.words import healthy_voters, in_range, replicas, say, stands_without, with_remark
 
 
 def leaves(facts: Facts) -> bool:
@@ -77,7 +77,8 @@ def _waits(facts: Facts, why: str, waits_for: str) -> Decision:
         "wait",
         "leave-waits",
         f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them, but {why}. When the time of "
-        "/prestop is over it stops as it is, and those that stay remove its member if it is listed still.",
+        "/prestop is over it stops as it is, and those that stay remove its member if it is listed still."
+        + with_remark(goes_with(facts)),
         waits_for=(waits_for,),
         may_run=True,
     )
@@ -99,7 +100,7 @@ def hand_over(facts: Facts) -> Decision | None:
         "leave",
         "hand-over",
         f"The StatefulSet has {replicas(facts)} now, and this Pod, which is not one of them, leads: "
-        f"{heir.pod} takes over before it leaves.",
+        f"{heir.pod} takes over before it leaves." + with_remark(goes_with(facts)),
         may_run=True,
         target=heir.id,
     )
@@ -117,7 +118,7 @@ def leave(facts: Facts) -> Decision | None:
         "leave",
         "leave",
         f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them: member {own.id} "
-        f"leaves cluster {facts.cluster.cluster}. Its data stays on the volume.",
+        f"leaves cluster {facts.cluster.cluster}. Its data stays on the volume." + with_remark(goes_with(facts)),
         may_run=True,
         target=own.id,
     )

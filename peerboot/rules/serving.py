@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules import fixed
-from peerboot.rules.unwanted import holds_still, left_behind
+from peerboot.rules.unwanted import goes_with, holds_still, left_behind
 from peerboot.rules.words import (
     DATA_KINDS,
     clusters_seen,
@@ -191,7 +191,7 @@ def serving(facts: Facts) -> Decision | None:
     seen = [c for c in clusters_seen(facts) if c != facts.disk.cluster]
     if seen:
         reason += f" Warning: {', '.join(clusters_seen(facts)[seen[0]])} is in another cluster, {seen[0]}."
-    for remark in filter(None, (left_behind(facts), holds_still(facts), fixed.remark(facts))):
+    for remark in filter(None, (left_behind(facts), goes_with(facts), holds_still(facts), fixed.remark(facts))):
         reason += f" {remark}"
     waits_for: tuple[str, ...] = ()
     if not view.open:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from peerboot.model import Copies, Decision, Facts
 from peerboot.rules.leaving import leaves
-from peerboot.rules.words import healthy_voters, quorum_of, say
+from peerboot.rules.unwanted import goes_with
+from peerboot.rules.words import healthy_voters, quorum_of, say, with_remark
 
 CHOOSES = -1
 """The turn of one that has yet to take one."""
@@ -31,7 +32,7 @@ def stop_waits(facts: Facts) -> Decision | None:
         "wait",
         "stop-waits",
         f"This Pod's server is about to be stopped, but {why}. When the time of /prestop (PEERBOOT_LEAVE_TIMEOUT) is "
-        "over it stops all the same.",
+        "over it stops all the same." + with_remark(goes_with(facts)),
         waits_for=waits_for,
         may_run=True,
     )

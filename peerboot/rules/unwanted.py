@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerboot.model import Facts, Member
-from peerboot.rules.words import is_serving, list_of, replicas, stands_without, statement_of
+from peerboot.rules.words import in_range, is_serving, list_of, replicas, stands_without, statement_of
 
 FRESH = 30.0
 """Seconds for which an answer of the API is good enough to remove a member by."""
@@ -101,6 +101,33 @@ def left_behind(facts: Facts) -> str:
 def _signs(facts: Facts, member: Member) -> str:
     server = facts.cluster.view_of(member.pod) is not None
     return "its server answers" if server else "DNS still lists it"
+
+
+def goes_with(facts: Facts) -> str:
+    """What this Pod's server takes with it, where the live number of replicas does not want the Pod; else empty.
+
+    It goes in any case: a preStop hook cannot veto.
+    """
+    live, kept = facts.live, facts.cluster.kept
+    if kept is None or not facts.disk.running or in_range(facts):
+        return ""
+    if live.state != "known" or live.deleting or live.replicas == 0:
+        return ""
+    if kept.untold:
+        return (
+            f"Whether its server still has copies of anything is not known ({kept.untold}): {kept.remedy} before the "
+            "scale-down would have moved them; what has its only copy there is on its volume and nowhere else."
+        )
+    if not kept.what:
+        return ""
+    only = ""
+    if kept.alone:
+        names = ", ".join(kept.alone) + (f" and {kept.alone_more} more" if kept.alone_more else "")
+        only = f", and with it goes the only copy in sync of {names}"
+    return (
+        f"Its server still holds {kept.what}, under-replicated once it stops{only}. {kept.remedy} before the "
+        "scale-down would have moved that: scaled up again, this Pod serves it with its volume."
+    )
 
 
 def holds_still(facts: Facts) -> str:

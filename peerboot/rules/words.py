@@ -242,6 +242,11 @@ def say(
     )
 
 
+def with_remark(remark: str) -> str:
+    """A further sentence behind a reason, if there is one."""
+    return f" {remark}" if remark else ""
+
+
 def refuse(facts: Facts, rule: str, reason: str, would: str = "") -> Decision:
     """A refusal; with ``would`` a person may allow what it names, once, on this evidence."""
     nonce = consent_nonce(facts, rule) if would else ""

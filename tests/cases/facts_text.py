@@ -24,6 +24,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody noticed it yet
     rescue "…"                          how a person makes other copies count
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
+    kept "9 partitions" [alone=told-0] [more=2] | untold="…"    what this Pod's server has copies of
     copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
     fixed                               PEERBOOT_KAFKA_QUORUM=static
 """
@@ -50,6 +51,7 @@ from peerboot.model import (
     Facts,
     Hold,
     Identity,
+    Kept,
     LearnerTrack,
     Live,
     Member,
@@ -281,12 +283,27 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         soon=by_word.pop("soon", [[""]])[0][0],
         asked_for=tuple(by_word.pop("asked-for", [[]])[0]),
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
+        kept=_kept(identity, by_word.pop("kept", None)),
         copies=tuple(_copies(parts) for parts in by_word.pop("copies", [])),
         registrations=tuple(
             Registration(pod=parts[0], id=parts[1], holds="".join(parts[2:3]), remedy="".join(parts[3:4]))
             for parts in by_word.pop("registered", [])
         ),
         at=NOW - 0.1,
+    )
+
+
+def _kept(identity: Identity, lines: list[list[str]] | None) -> Kept | None:
+    if lines is None:
+        return None
+    plain, keys = _words(lines[0])
+    alone = tuple(filter(None, keys.get("alone", "").split(",")))
+    return Kept(
+        what="".join(plain[:1]),
+        alone=alone,
+        alone_more=int(keys.get("more", 0)),
+        untold=keys.get("untold", ""),
+        remedy=f"`peerboot kafka drain {identity.pod} --yes`",
     )
 
 

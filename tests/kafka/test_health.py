@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peerboot.model import ClusterView, Copies, Member
+from peerboot.model import ClusterView, Copies, Kept, Member
 from peerboot.outside.kafka.errors import KafkaError
 from peerboot.outside.kafka.values import (
     BROKER,
@@ -156,7 +156,7 @@ def test_a_broker_that_does_not_serve(broker: Broker, down: bool, fenced: tuple[
     watch = health.Watch()
     assert ask(watch).serves
     broker.down, broker.fenced = down, fenced
-    assert ask(watch, 1.0) == health.Word(serves=False)
+    assert ask(watch, 1.0) == health.Word(serves=False, kept=NOTHING)
     broker.down, broker.fenced, broker.topics = False, (), (topic("orders", partition(in_sync=(0,))),)
     assert (ask(watch, 2.0).serves, broker.read) == (False, 2)
 
@@ -222,6 +222,55 @@ def test_what_was_known_stands_while_the_partitions_are_not_told(broker: Broker)
 
 
 # ------------------------------------------------- what a stop would cost
+
+
+DRAIN = "`peerboot kafka drain kafka-2 --yes`"
+NOTHING = Kept(remedy=DRAIN)
+TWO = partition(replicas=(1, 2), in_sync=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("partitions", "expected"),
+    [
+        ((), NOTHING),
+        ((partition(replicas=(0, 1), in_sync=(0, 1)),), NOTHING),
+        ((TWO,), Kept(what="1 partition", remedy=DRAIN)),
+        ((partition(in_sync=(0, 1)), TWO), Kept(what="2 partitions", remedy=DRAIN)),
+        ((partition(replicas=(2,), in_sync=(2,)), TWO), Kept(what="2 partitions", alone=("orders-0",), remedy=DRAIN)),
+        ((partition(in_sync=(2,)),), Kept(what="1 partition", alone=("orders-0",), remedy=DRAIN)),
+        ((partition(in_sync=(), leader=-1),), Kept(what="1 partition", alone=("orders-0",), remedy=DRAIN)),
+        (
+            tuple(partition(n, replicas=(2,), in_sync=(2,)) for n in (11, 2, 3, 4, 5)),
+            Kept(what="5 partitions", alone=("orders-2", "orders-3", "orders-4"), alone_more=2, remedy=DRAIN),
+        ),
+    ],
+    ids=["no-topics", "others", "a-copy", "it-lags", "one-replica", "others-lag", "nobody-in-sync", "many"],
+)
+def test_what_goes_with_it(broker: Broker, partitions: tuple[Partition, ...], expected: Kept) -> None:
+    """How many partitions it has a replica of, in sync or not, and which of them no other broker has in sync."""
+    broker.topics = (topic("orders", *partitions),)
+    assert ask(health.Watch()).kept == expected
+
+
+def test_what_goes_with_it_is_unknown_until_it_is_told(broker: Broker) -> None:
+    """Silence is not nothing. What was told counts for a minute more, for a broker that is being stopped is silent."""
+    broker.topics, broker.down = (topic("orders", TWO),), True
+    watch = health.Watch()
+    silent = Kept(untold="its broker does not answer", remedy=DRAIN)
+    told = Kept(what="1 partition", remedy=DRAIN)
+    first = ask(watch).kept
+    broker.down = False
+    second = ask(watch, 1.0).kept
+    broker.down = True
+    assert [first, second, ask(watch, 60.0).kept, ask(watch, 62.0).kept] == [silent, told, told, silent]
+    broker.down, broker.fails = False, "time-out"
+    assert ask(watch, 63.0).kept == Kept(untold="time-out", remedy=DRAIN)
+
+
+def test_a_topic_that_is_not_told_may_be_here(broker: Broker) -> None:
+    """An error of one topic is not taken for nothing."""
+    broker.topics = (Topic(name="secret", id="i", internal=False, partitions=(), error=29),)
+    assert ask(health.Watch()).kept == Kept(untold="it tells nothing of topic secret", remedy=DRAIN)
 
 
 def test_copies(broker: Broker) -> None:

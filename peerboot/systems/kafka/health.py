@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from peerboot.model import ClusterView, Copies, Finding, Gauge
+from peerboot.model import ClusterView, Copies, Finding, Gauge, Kept
+from peerboot.systems.kafka import drain
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.ownbroker import OwnBroker
 
@@ -29,6 +30,10 @@ MOST_TOPICS = 1000
 """Topics whose min.insync.replicas is asked for at a time, those with the fewest in sync first."""
 LEAST_LASTS = 60.0
 """Seconds for which the answers, and the cluster's own default, are kept."""
+KEPT_LASTS = 60.0
+"""Seconds for which it counts what a broker told of its replicas that tells nothing now."""
+MOST_ALONE = 3
+"""Partitions that are named, of those with no other copy in sync."""
 MOST_COPIES = 256
 """Different sets of brokers that keep copies, of those that a view tells of."""
 PATIENCE = 60.0
@@ -50,6 +55,7 @@ class Word:
     why: str = ""
     """Why it is not ready although it is registered."""
     copies: tuple[Copies, ...] = ()
+    kept: Kept | None = None
     findings: tuple[Finding, ...] = ()
     gauges: tuple[Gauge, ...] = ()
 
@@ -66,6 +72,9 @@ class Watch:
     lagging: tuple[str, ...] = ()
     """Partitions that are under min.insync.replicas because of this broker, when they were read last."""
     copies: tuple[Copies, ...] = ()
+    kept: Kept | None = None
+    """What it has replicas of, as of ``kept_at``; None: that was never told."""
+    kept_at: float = -1e9
     failing_since: float | None = None
     least: dict[str, int] = field(default_factory=dict)
     """min.insync.replicas by topic."""
@@ -88,7 +97,7 @@ class Watch:
             return Word(serves=True)
         if mine is None or not any(node.id == config.node and not node.fenced for node in mine.nodes.nodes):
             self.forget()
-            return Word(serves=False)
+            return Word(serves=False, kept=self._kept(config, "its broker does not answer", now))
         problem = await self._read(config, mine, now) if self.due(rest=rest, now=now) else ""
         tells_fenced = mine.server.ranges.get(60, (0, 0))[1] >= FENCED_FROM
         return self._word(config, mine.nodes, problem, now, tells_fenced=tells_fenced)
@@ -112,8 +121,17 @@ class Watch:
         self.copies = _copies(config, held, self.least, standard)
         self.partitions = sum(len(topic.partitions) for topic in metadata.topics)
         self.replicas = sum(config.node in one.replicas for topic in metadata.topics for one in topic.partitions)
+        self.kept, self.kept_at = kept_in(config, metadata), now
         self.read_at, self.failing_since = now, None
         return ""
+
+    def _kept(self, config: KafkaConfig, problem: str, now: float) -> Kept:
+        """What it has replicas of. Where it does not tell just now what it told last counts for a while: a broker that
+        is being stopped answers no more.
+        """
+        if self.kept is not None and (not problem or now - self.kept_at <= KEPT_LASTS):
+            return self.kept
+        return Kept(untold=problem or "its broker has not told it yet", remedy=_remedy(config))
 
     async def _learn(self, kafka: Kafka, topics: list[str], now: float) -> None:
         """Ask for min.insync.replicas of these topics, and for the cluster's own default, once a minute."""
@@ -156,7 +174,7 @@ class Watch:
             else:
                 say = f"The broker does not tell its partitions ({problem}): readiness does not look at them."
                 findings = (*findings, Finding(name="partitions-unknown", say=say))
-        return Word(not why, why, self.copies, findings, tuple(gauges))
+        return Word(not why, why, self.copies, self._kept(config, problem, now), findings, tuple(gauges))
 
     def _small_default(self, config: KafkaConfig, brokers: int) -> tuple[Finding, ...]:
         """A cluster that was formed with fewer brokers keeps one copy in sync as its own default, over every file."""
@@ -214,6 +232,31 @@ def held_in(metadata: Metadata, node: int) -> list[tuple[str, Partition]]:
         for one in topic.partitions
         if node in one.in_sync and len(one.replicas) > 1
     ]
+
+
+def kept_in(config: KafkaConfig, metadata: Metadata) -> Kept:
+    """What the own broker has replicas of, and which of those have no other replica in sync."""
+    mine = [
+        (topic.name, one.index, set(one.in_sync) <= {config.node})
+        for topic in metadata.topics
+        for one in topic.partitions
+        if config.node in one.replicas
+    ]
+    alone = [f"{topic}-{index}" for topic, index, only in sorted(mine) if only]
+    untold = next(
+        (f"it tells nothing of topic {topic.name or topic.id}" for topic in metadata.topics if topic.error), ""
+    )
+    return Kept(
+        what=drain.count(len(mine), "partition") if mine else "",
+        alone=tuple(alone[:MOST_ALONE]),
+        alone_more=len(alone[MOST_ALONE:]),
+        untold="" if mine else untold,
+        remedy=_remedy(config),
+    )
+
+
+def _remedy(config: KafkaConfig) -> str:
+    return f"`peerboot kafka drain {config.identity.pod} --yes`"
 
 
 def _fewest(*found: list[tuple[str, Partition]]) -> list[str]:
@@ -290,6 +333,7 @@ def with_word(config: KafkaConfig, view: ClusterView, word: Word) -> ClusterView
             for one in view.views
         ),
         copies=word.copies,
+        kept=word.kept,
         findings=(*word.findings, *view.findings),
         gauges=(*word.gauges, *view.gauges),
     )
