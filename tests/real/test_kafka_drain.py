@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from peerboot import container
 from peerboot.lab.cluster import Lab
 from peerboot.lab.kafka_client import BROKER_PORT, PATIENT, run_tool
 from peerboot.lab.servers import Server
-from peerboot.model import Call, ClusterView
+from peerboot.model import Call, ClusterView, Kept
 from peerboot.outside.http import Http
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
 from peerboot.outside.kafka.values import BROKER, TOPIC, Metadata
@@ -239,6 +241,33 @@ async def test_brokers_that_are_down(make_lab: MakeLab, every_kafka: Server) -> 
         assert (done.ok, "has forgotten it" in done.say) == (True, True), done.say
         assert await _registrations(lab) == []
         assert "is not registered" in (await as_data(lab, "unregister", "3", "--yes"))["say"]
+
+
+async def test_what_goes_with_a_broker_that_is_not_drained(make_lab: MakeLab, kafka: Server) -> None:
+    """By its own word: every partition that it has a replica of, by name what no other broker has in sync, and nothing
+    once it is drained. The other brokers' words are of their own.
+    """
+    async with make_lab(kafka) as lab:
+        await grown(lab)
+        await made(lab, "alone", "--replica-assignment", "3,0")
+        await made(lab, "two", "--replica-assignment", "3:1,1:3")
+        await lab.until("db-3 has its replicas", lambda: _holds(lab, "alone-0", "two-0", "two-1"))
+        kept, held = await _kept(lab, 3), len(await holders(lab, 3))
+        expected = Kept(what=f"{held} partitions", alone=("alone-0",), remedy="`peerboot kafka drain db-3 --yes`")
+        assert (kept, (await _kept(lab, 0)).alone) == (expected, ("alone-1",))
+        code, _, _ = await kafka_command(lab, 0, "drain", "db-3", "--yes")
+        assert (code, await _kept(lab, 3)) == (0, msgspec.structs.replace(expected, what="", alone=()))
+        await lab.crash(3, recreate=False)
+        assert (await _kept(lab, 3)).untold == "its broker does not answer"
+
+
+async def _kept(lab: Lab, ordinal: int) -> Kept:
+    """What the sidecar of a Pod sees of what would go with its broker."""
+    environ = lab.pods[ordinal].env if ordinal in lab.pods else {**lab.pods[0].env, "POD_NAME": f"db-{ordinal}"}
+    system = container.set_up(environ).system
+    kept = (await system.look(Http(), _addresses(lab), rest=False, timeout=5.0, now=0.0)).kept
+    assert kept is not None
+    return kept
 
 
 async def _in_sync(lab: Lab) -> bool:
