@@ -189,7 +189,8 @@ async def run(mode: Literal["init", "sidecar"], environ: Mapping[str, str]) -> i
     from peerboot.log import Log
 
     made = set_up(environ)
-    state = preflight.check(made.settings, made.data_dir, made.system.further_dirs)
+    # Systems of other packages may be older than this attribute.
+    state = preflight.check(made.settings, made.data_dir, getattr(made.system, "further_dirs", ()))
     log = Log(made.settings.log_format, made.settings.log_level, made.identity.pod)
     node = make_node(made, mode, SystemClock(), log, state)
     try:
