@@ -45,6 +45,17 @@ def register(commands: Any) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
     kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
+    add("--tls-secret", default="", metavar="SECRET", help="TLS, by a Secret as cert-manager makes it (kafka)")
+    add("--users-secret", default="", metavar="SECRET", help="logins, a password under each user's name (kafka)")
+    add(
+        "--listener",
+        action="append",
+        default=[],
+        metavar="NAME:PROTOCOL:PORT[:HOST[:PORT]]",
+        help="a further one for clients, for each once more (kafka)",
+    )
+    add("--rack-label", default="", metavar="LABEL", help="the Pods' label that is the broker's rack (kafka)")
+    add("--base-config", default="", metavar="CONFIGMAP", help="settings of your own for the server (kafka)")
     add("--split", action="store_true", help="each role of the servers is a StatefulSet of its own (kafka)")
     add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
 
@@ -72,10 +83,17 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
             native=not args.plain_sidecar,
             ordered=args.ordered_ready,
             secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
+            tls_secret=args.tls_secret,
+            users_secret=args.users_secret,
+            listeners=tuple(args.listener),
+            rack_label=args.rack_label,
+            base_config=args.base_config,
             made_by=made_by,
             split=args.split,
         )
     )
+    if made.of_some and server.adapt is None:
+        raise SettingsError(f"{made.of_some[0]} is not for {server.name}: its manifest has no such choice: drop it")
     for part, _ in objects.parts(made, server):
         options.check(part)
     return made
@@ -86,12 +104,12 @@ def main(args: argparse.Namespace, argv: list[str]) -> int:
     server = systems.server_of(args.system)
     made = chosen(args, server, shlex.join(["peerboot", *argv]))
     print(objects.render(made, server), end="")
-    for line in notes(made):
+    for line in notes(made, server):
         print(f"peerboot: {line}", file=sys.stderr)
     return 0
 
 
-def notes(o: Options) -> list[str]:
+def notes(o: Options, server: Server) -> list[str]:
     """What a person has to know or to do, one line each."""
     lines = []
     if o.secret:
@@ -99,6 +117,8 @@ def notes(o: Options) -> list[str]:
     else:
         when = "after you applied this" if o.with_namespace else "once"
         lines.append(f"make the Secret that the Pods wait for, {when}: {o.secret_command}")
+    # Of several sets most is the same.
+    lines += dict.fromkeys(line for _, part in objects.parts(o, server) for line in part.notes)
     if not o.rbac:
         lines.append(o.lost_without_rbac)
     if o.replicas % 2 == 0 and not o.split:

@@ -51,7 +51,20 @@ KAFKA_SHOWN: dict[str, tuple[str, ...]] = {"kafka.yaml": ()}
 KAFKA_SPLIT_FOLDER = "examples/kafka-split"
 KAFKA_SPLIT: dict[str, tuple[str, ...]] = {"kafka-split.yaml": ("--split",)}
 """File in examples/kafka-split -> options."""
+KAFKA_SECURED = (
+    *("--tls-secret", "kafka-tls", "--users-secret", "kafka-users", "--base-config", "kafka-base"),
+    *(
+        "--listener",
+        "EXTERNAL:SASL_SSL:9094:kafka-{ordinal}.example.org",
+        "--rack-label",
+        "topology.kubernetes.io/zone",
+    ),
+)
+"""Everything encrypted and everybody logged in, clients outside, racks, and properties of one's own."""
 KAFKA: dict[str, tuple[str, ...]] = KAFKA_SHOWN | {
+    "kafka-secured": KAFKA_SECURED,
+    "kafka-two-listeners": ("--plain-sidecar", "--listener", "A:PLAINTEXT:9094", "--listener", "B:PLAINTEXT:9095"),
+    "kafka-3.8": ("--server-image", "apache/kafka:3.8.1"),
     "kafka-plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
     "kafka-five-everything": (
         *("--namespace", "shop", "--with-namespace", "--with-secret", "--guaranteed", "--events"),

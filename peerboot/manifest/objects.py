@@ -35,7 +35,7 @@ def objects(options: Options, server: Server) -> Iterator[Tree]:
 def parts(o: Options, server: Server) -> Iterator[tuple[Options, Server]]:
     """Each StatefulSet, as it is chosen and what the system adds to it: one, or those of ``--split``."""
     if not o.split:
-        yield o, server
+        yield o, _adapted(o, server)
         return
     names = {part.suffix: f"{o.name}{part.suffix}" for part in server.split}
     ports = {part.suffix: _numbers(part.server, "peers") for part in server.split}
@@ -48,7 +48,12 @@ def parts(o: Options, server: Server) -> Iterator[tuple[Options, Server]]:
         )
         env = {key: value.format(name=o.name, replicas=o.replicas) for key, value in part.server.env.items()}
         replicas = min(part.most or o.replicas, o.replicas)
-        yield replace(o, name=names[part.suffix], replicas=replicas, among=among), replace(part.server, env=env)
+        each = replace(o, name=names[part.suffix], replicas=replicas, among=among)
+        yield each, _adapted(each, replace(part.server, env=env))
+
+
+def _adapted(o: Options, server: Server) -> Server:
+    return server if server.adapt is None else server.adapt(server, o)
 
 
 def _of_one(options: Options, server: Server) -> Iterator[Tree]:
@@ -282,7 +287,7 @@ def _network_policy(o: Options, server: Server) -> Tree:
                 Why("Only the set's own Pods: census, the server's port for its peers, and that for clients, as one."),
                 {"from": own, "ports": own_ports},
                 *({"from": pods_of(name), "ports": _tcp(*_numbers(server, "peers"))} for name in asked_by),
-                *(_from_clients(o, clients) if clients else ()),
+                *(_from_clients(o, server, clients) if clients else ()),
                 Why("Metrics of server and peerboot, for a Prometheus in a namespace of this name."),
                 {
                     "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
@@ -305,12 +310,9 @@ def _network_policy(o: Options, server: Server) -> Tree:
     }
 
 
-def _from_clients(o: Options, numbers: tuple[int, ...]) -> tuple[Any, ...]:
+def _from_clients(o: Options, server: Server, numbers: tuple[int, ...]) -> tuple[Any, ...]:
     return (
-        Why(
-            "Clients from anywhere. The server asks nobody for a password, so name yours where you can:\n"
-            f'  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'
-        ),
+        Why(f'{server.from_clients}\n  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'),
         {"ports": _tcp(*numbers)},
     )
 

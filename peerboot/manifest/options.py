@@ -14,6 +14,7 @@ NAME_LIMIT = 52
 LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LABEL_KEY = re.compile(rf"({SUBDOMAIN.pattern}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9_]*([.:/-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?")
 QUANTITY = re.compile(r"[1-9][0-9]{0,11}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])?")
 
@@ -55,6 +56,16 @@ class Options:
     ordered: bool = False
     secret: str = ""
     """The census key to embed."""
+    tls_secret: str = ""
+    """The Secret with certificate, key and CA."""
+    users_secret: str = ""
+    """The Secret with a password under each user's name."""
+    listeners: tuple[str, ...] = ()
+    """Further ones for clients, as the system's setting has them."""
+    rack_label: str = ""
+    """The Pod's label that is the rack."""
+    base_config: str = ""
+    """The ConfigMap with a person's own settings of the server."""
     made_by: str = ""
     """The command line, for the first comment."""
     split: bool = False
@@ -86,6 +97,18 @@ class Options:
     def secret_name(self) -> str:
         """The Secret with the census key."""
         return f"{self.among.name if self.among else self.name}-census"
+
+    @property
+    def of_some(self) -> tuple[str, ...]:
+        """The options given that not every system has."""
+        given = (
+            ("--tls-secret", self.tls_secret),
+            ("--users-secret", self.users_secret),
+            ("--listener", self.listeners),
+            ("--rack-label", self.rack_label),
+            ("--base-config", self.base_config),
+        )
+        return tuple(option for option, value in given if value)
 
     @property
     def secret_command(self) -> str:
@@ -127,6 +150,16 @@ def check(options: Options) -> Options:
     _fits("--storage", o.storage, QUANTITY, "a size: write it like 8Gi or 500Mi")
     if o.storage_class:
         _fits("--storage-class", o.storage_class, SUBDOMAIN, "a name of a StorageClass", limit=253)
+    for option, name in (
+        ("--tls-secret", o.tls_secret),
+        ("--users-secret", o.users_secret),
+        ("--base-config", o.base_config),
+    ):
+        if name:
+            kind = "ConfigMap" if option == "--base-config" else "Secret"
+            _fits(option, name, SUBDOMAIN, f"a name of a {kind}", limit=253)
+    if o.rack_label:
+        _fits("--rack-label", o.rack_label, LABEL_KEY, "a label: write it like topology.kubernetes.io/zone", limit=317)
     _together(o)
     return o
 

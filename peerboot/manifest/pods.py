@@ -58,7 +58,7 @@ def stateful_set(o: Options, server: Server) -> Tree:
                 "persistentVolumeClaimRetentionPolicy stays what it is by default, Retain: a volume is deleted by you. "
                 "A Pod that comes back on an old one is recognised."
             ),
-            "volumeClaimTemplates": [volumes.claim(o)],
+            "volumeClaimTemplates": [volumes.claim(o, server)],
         },
     }
 
@@ -235,6 +235,7 @@ def _needs(o: Options, server: Server) -> Tree:
             Row(name="output", mountPath=OUTPUT_DIR),
             Row(name="census", mountPath="/secret", readOnly=True),
             *([Row(name="token", mountPath=ACCOUNT, readOnly=True)] if o.rbac else []),
+            *(Row(name=mount.name, mountPath=mount.path, readOnly=True) for mount in server.mounts),
         ],
     }
 
@@ -252,7 +253,7 @@ def _environment(o: Options, server: Server) -> list[Any]:
         *([Row(name="PEERBOOT_EVENTS", value="pod")] if o.events else []),
         Why(f"How long /prestop may take; terminationGracePeriodSeconds covers it.{server.leave_why}"),
         Row(name="PEERBOOT_LEAVE_TIMEOUT", value=f"{server.leave}s"),
-        *(Row(name=name, value=value) for name, value in server.env.items()),
+        *(name if isinstance(name, Why) else Row(name=name, value=value) for name, value in server.env.items()),
         *(
             Row(name=name, valueFrom=Row(fieldRef=Row(fieldPath=path)))
             for name, path in (

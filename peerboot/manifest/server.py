@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from peerboot.manifest.options import Options
 from peerboot.manifest.writer import Tree
 
 FILES_DIR = "/etc/peerboot"
@@ -32,6 +34,17 @@ class Use:
     memory_limit: str
     guaranteed_cpu: str
     """Request and limit alike, where the Pod is to be of QoS class Guaranteed; memory is ``memory_limit`` then."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A volume that peerboot's containers have besides, read only; the server's has it not."""
+
+    name: str
+    path: str
+    source: Tree
+    """Where it comes from, as a volume of the Pod has it."""
+    why: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,10 @@ class Server:
     """The comment on the readiness probe, which asks peerboot."""
     clients: str = "For clients: http://{name}:{port} leads to Pods that are ready."
     """The comment on the client Service. Fields: name and port of the Service."""
+    from_clients: str = "Clients from anywhere. The server asks nobody for a password, so name yours where you can:"
+    """The comment on the ingress rule for clients; what would name them stands below it."""
+    storage_why: str = ""
+    """The comment on the volume's size: what it is for, and how to choose it."""
     leave: int = 20
     """Seconds; PEERBOOT_LEAVE_TIMEOUT."""
     leave_why: str = ""
@@ -78,7 +95,16 @@ class Server:
     files: Tree = field(default_factory=dict)
     """Files that the server's container sees below ``FILES_DIR``, from a ConfigMap: name to ``Text``, with comments."""
     env: Tree = field(default_factory=dict)
-    """The system's own settings of peerboot, by name. Fields in a value: name and replicas, of the whole."""
+    """The system's own settings of peerboot, by name; it may have comments. Fields in a value: name and replicas, of
+    the whole.
+    """
+    mounts: tuple[Mount, ...] = ()
+    adapt: Callable[[Server, Options], Server] | None = None
+    """What is added by what a person chose for this StatefulSet, and by the release in the image's tag; raises
+    ``SettingsError``. None: the choices that only some systems have are refused.
+    """
+    notes: tuple[str, ...] = ()
+    """What a person has to know or to do besides, one line each, told on stderr."""
     container: Tree = field(default_factory=dict)
     """Whatever else stands in its container."""
     split: tuple[Part, ...] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
-from peerboot.manifest.writer import Row, Tree, Why
+from peerboot.manifest.writer import Row, Tree, Why, why
 
 
 def volumes(o: Options, server: Server) -> list[Any]:
@@ -32,6 +32,7 @@ def volumes(o: Options, server: Server) -> list[Any]:
         Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
         {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
         *(token if o.rbac else []),
+        *(each for mount in server.mounts for each in (Why(mount.why), {"name": mount.name, **mount.source})),
     ]
 
 
@@ -44,7 +45,7 @@ def _tmp(server: Server) -> list[Any]:
     ]
 
 
-def claim(o: Options) -> Tree:
+def claim(o: Options, server: Server) -> Tree:
     """Of the volume for data."""
     named = {} if o.storage_class is None else {"storageClassName": o.storage_class}
     return {
@@ -52,6 +53,7 @@ def claim(o: Options) -> Tree:
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             **named,
+            **(why(server.storage_why) if server.storage_why else {}),
             "resources": {"requests": {"storage": o.storage}},
         },
     }

@@ -22,6 +22,7 @@ PARTS = {
         ("split", ("--split",), "kafka"),
         ("split-one-plain", ("--split", "--plain-sidecar", "--replicas", "1"), "kafka"),
         ("split-without", ("--split", "--no-rbac", "--name", "log", "--namespace", "shop", "--replicas", "5"), "log"),
+        ("split-secured", ("--split", "--namespace", "shop", *manifests.KAFKA_SECURED), "kafka"),
     )
     for part in (whole, f"{whole}-controllers")
 }
@@ -103,10 +104,9 @@ class Variant:
 def variant(name: str) -> Variant:
     """One variant, parsed by a loader that refuses a key given twice."""
     options, adds, text = manifests.make(*VARIANTS[name], system="etcd" if name in ETCD else "kafka")
-    made = parse(text)
+    made, which = parse(text), PARTS[name][1] if name in PARTS else options.name
+    [(options, adds)] = [(o, each) for o, each in objects.parts(options, adds) if o.name == which]
     if name in PARTS:
-        which = PARTS[name][1]
-        [(options, adds)] = [(o, each) for o, each in objects.parts(options, adds) if o.name == which]
         made = [each for each in made if each["metadata"]["labels"]["app.kubernetes.io/instance"] == which]
     return Variant(options, adds, text, tuple(made))
 

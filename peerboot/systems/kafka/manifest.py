@@ -12,9 +12,10 @@ from typing import Any
 
 from peerboot.manifest.server import FILES_DIR, Part, Port, Server, Use
 from peerboot.manifest.writer import Row, Text, Why, why
+from peerboot.systems.kafka.choices import adapted
 
 IMAGE = "apache/kafka:4.3.1"
-"""Apache's own. ``--server-image`` takes any other with Kafka's tools in /opt/kafka/bin or on the PATH, 3.9 to 4.3."""
+"""Apache's own. ``--server-image`` takes any other with Kafka's tools in /opt/kafka/bin or on the PATH, 3.7 to 4.3."""
 NEVER = (1 << 31) - 1
 """The largest failureThreshold."""
 VOLUME = "/var/lib/kafka/data"
@@ -58,7 +59,7 @@ rootLogger.level=INFO
 rootLogger.appenderRef.out.ref=OUT
 """
     ),
-    **why("For Kafka 3.9, which has an older log4j."),
+    **why("For Kafka 3, which has an older log4j."),
     "log4j.properties": Text(
         """\
 log4j.rootLogger=INFO, out
@@ -135,6 +136,7 @@ _COMBINED = Server(
     writes_output=True,
     tmp="256Mi",
     files=LOGS,
+    adapt=adapted,
     container={**ENTRYPOINT, "terminationMessagePolicy": "FallbackToLogsOnError", "env": ENVIRONMENT},
 )
 _CONTROLLERS = replace(

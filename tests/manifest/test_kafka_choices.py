@@ -1,0 +1,298 @@
+"""What a person chooses for Kafka: TLS, logins, listeners, rack, properties; and what the image's tag says."""
+
+from __future__ import annotations
+
+import pytest
+
+from peerboot import cli, identity
+from peerboot.settings import read
+from peerboot.systems.kafka import choices, config
+from peerboot.systems.kafka.security import Material
+from peerboot.systems.kafka.settings import SETTINGS
+from tests.manifest.parsed import env, mounts, variant
+from tools import manifests
+
+SECURED = {
+    "PEERBOOT_KAFKA_SECURITY": "SASL_SSL",
+    "PEERBOOT_KAFKA_TLS_DIR": "/etc/kafka-tls",
+    "PEERBOOT_KAFKA_USERS_DIR": "/etc/kafka-users",
+    "PEERBOOT_BASE_CONFIG_FILE": "/etc/kafka-base/server.properties",
+}
+BROKERS = {
+    "PEERBOOT_KAFKA_LISTENERS": "EXTERNAL:SASL_SSL:9094:kafka-{ordinal}.example.org",
+    "PEERBOOT_KAFKA_RACK_FILE": "/etc/pod-labels/labels",
+    "PEERBOOT_KAFKA_RACK_LABEL": "topology.kubernetes.io/zone",
+}
+TLS = {"secret": {"secretName": "kafka-tls", "defaultMode": 0o440}}
+USERS = {"secret": {"secretName": "kafka-users", "defaultMode": 0o440}}
+LABELS = {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
+BASE = {"configMap": {"name": "kafka-base"}}
+
+
+def _chosen(name: str) -> dict[str, str]:
+    """What is set besides that which a set without choices has."""
+    [program] = variant(name).programs
+    given = env(program)
+    plain = {"kafka-secured": "kafka.yaml"}.get(name, name.replace("-secured", ""))
+    return {key: value for key, value in given.items() if key not in env(variant(plain).programs[0])}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "volumes"),
+    [
+        ("kafka-secured", SECURED | BROKERS, {"tls": TLS, "users": USERS, "labels": LABELS, "base": BASE}),
+        ("split-secured:kafka", SECURED | BROKERS, {"tls": TLS, "users": USERS, "labels": LABELS, "base": BASE}),
+        ("split-secured:kafka-controllers", SECURED, {"tls": TLS, "users": USERS, "base": BASE}),
+    ],
+    ids=["one set", "brokers", "controllers"],
+)
+def test_what_was_chosen_is_set_and_mounted(name: str, settings: dict[str, str], volumes: dict[str, object]) -> None:
+    """Every choice is a setting, whose files peerboot's container mounts, read only, and the server's does not;
+    controllers of a set of their own have no listeners for clients and no rack.
+    """
+    found = variant(name)
+    assert _chosen(name) == settings
+    [program] = found.programs
+    usual = {"data", "output", "census", "token"}
+    assert set(mounts(program)) - usual == set(volumes)
+    assert set(mounts(found.server)) & set(volumes) == set()
+    assert [m["name"] for m in program["volumeMounts"] if m["name"] in volumes and not m.get("readOnly")] == []
+    there = {v["name"]: {key: value for key, value in v.items() if key != "name"} for v in found.pod["volumes"]}
+    assert {key: value for key, value in there.items() if key in volumes} == volumes
+    paths = {
+        path.rpartition("/")[0] if path.endswith((".properties", "/labels")) else path for path in settings.values()
+    }
+    assert {mounts(program)[name] for name in volumes} == {path for path in paths if path.startswith("/")}
+
+
+def test_peerboot_takes_what_was_chosen() -> None:
+    """From the environment of the manifest peerboot makes a server.properties with these listeners, for this Pod."""
+    [program] = variant("split-secured:kafka").programs
+    plain = {key: value for key, value in env(program).items() if not key.startswith("POD_")}
+    pod = {"POD_NAME": "kafka-1", "POD_NAMESPACE": "shop", "PEERBOOT_CLUSTER_DOMAIN": "cluster.local"}
+    settings = read(plain | pod, systems={"kafka": SETTINGS})
+    material = Material(users={"peerboot": "secret"}, rack="zone-a")
+    made = config.prepare(settings, identity.derive(settings, "", ""), {}, material)
+    lines = made.properties().splitlines()
+    assert [line for line in lines if line.startswith(("listeners=", "advertised.listeners=", "broker.rack="))] == [
+        "listeners=INTERNAL://[::]:9092,EXTERNAL://[::]:9094",
+        (
+            "advertised.listeners=INTERNAL://kafka-1.kafka-peers.shop.svc.cluster.local:9092,"
+            "EXTERNAL://kafka-1.example.org:9094"
+        ),
+        "broker.rack=zone-a",
+    ]
+
+
+def test_clients_reach_a_further_listener() -> None:
+    """Its port is one of the container, of the client Service and of what the network lets in, and of no controller."""
+    found = variant("kafka-two-listeners")
+    ports = {"client": 9092, "client-9094": 9094, "client-9095": 9095}
+    assert {port["name"]: port["port"] for port in found.one("Service", "kafka")["spec"]["ports"]} == ports
+    own = {port["name"]: port["containerPort"] for port in found.server["ports"]}
+    assert own == ports | {"controller": 9093}
+    assert variant("split-secured:kafka-controllers").ports("clients") == []
+    assert variant("split-secured:kafka").ports("clients") == [("client", 9092), ("client-9094", 9094)]
+
+
+@pytest.mark.parametrize(
+    ("options", "protocol", "who"),
+    [
+        ((), None, "# Clients from anywhere. The server asks nobody for a password, so name yours where you can:"),
+        (("--tls-secret", "t"), "SSL", "# Clients from anywhere: they have to show a certificate."),
+        (("--users-secret", "u"), "SASL_PLAINTEXT", "# Clients from anywhere: they have to log in."),
+        (("--tls-secret", "t", "--users-secret", "u"), "SASL_SSL", "# Clients from anywhere: they have to log in."),
+        (
+            ("--tls-secret", "t", "--users-secret", "u", "--listener", "EXTERNAL:SSL:9094"),
+            "SASL_SSL",
+            "# Clients from anywhere. EXTERNAL asks nobody for a password,",
+        ),
+    ],
+    ids=["nothing", "TLS", "logins", "both", "a listener that asks nobody"],
+)
+def test_secrets_say_how_all_speak(options: tuple[str, ...], protocol: str | None, who: str) -> None:
+    """TLS by one Secret, logins by the other; the network policy says whether clients are asked who they are."""
+    text = manifests.make(*options, system="kafka")[2]
+    said = [line.strip(" -{},").removeprefix("name: PEERBOOT_KAFKA_SECURITY, value: ") for line in text.splitlines()
+            if "PEERBOOT_KAFKA_SECURITY" in line]  # fmt: skip
+    assert said == ([protocol] if protocol else [])
+    assert who in text
+
+
+WRONG = {
+    "TLS's Secret": (["--tls-secret", "TLS"], "--tls-secret='TLS' is not a name of a Secret"),
+    "users' Secret": (["--users-secret", "a b"], "--users-secret='a b' is not a name of a Secret"),
+    "ConfigMap": (["--base-config", "my_base"], "--base-config='my_base' is not a name of a ConfigMap"),
+    "label": (
+        ["--rack-label", "zone of the node"],
+        "--rack-label='zone of the node' is not a label: write it like topology.kubernetes.io/zone",
+    ),
+    "listener": (
+        ["--listener", "EXTERNAL:9094"],
+        (
+            "--listener: 'EXTERNAL:9094' is not NAME:PROTOCOL:PORT[:HOST[:ADVERTISED PORT]]: write it like "
+            "EXTERNAL:SASL_SSL:9094:{pod}.kafka.example.org"
+        ),
+    ),
+    "listener of two sets": (
+        ["--split", "--listener", "EXTERNAL:SASL:9094"],
+        "--listener: EXTERNAL has protocol 'SASL': use PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL",
+    ),
+    "listener's port": (
+        ["--listener", "EXTERNAL:PLAINTEXT:9093"],
+        "--listener: port 9093 of EXTERNAL is that of CONTROLLER: choose another",
+    ),
+    "peerboot's port": (
+        ["--listener", "EXTERNAL:PLAINTEXT:7070"],
+        "--listener: port 7070 of EXTERNAL is that of PEERBOOT_LISTEN: choose another",
+    ),
+    "two of one name": (
+        ["--listener", "A:PLAINTEXT:9094", "--listener", "A:PLAINTEXT:9095"],
+        "--listener has two listeners named A: give each its own name",
+    ),
+    "one name for all": (
+        ["--listener", "EXTERNAL:PLAINTEXT:9094:kafka.example.org"],
+        (
+            "--listener: clients would be told kafka.example.org:9094 for every pod of EXTERNAL: use {pod} or "
+            "{ordinal} in its host or port"
+        ),
+    ),
+    "listener with TLS and no Secret": (
+        ["--listener", "EXTERNAL:SSL:9094"],
+        (
+            "a listener has SSL or SASL_SSL, but --tls-secret is not set: mount a Secret with tls.crt, tls.key and "
+            "ca.crt, and name it"
+        ),
+    ),
+    "listener with logins and no Secret": (
+        ["--tls-secret", "kafka-tls", "--listener", "EXTERNAL:SASL_SSL:9094"],
+        (
+            "a listener has SASL_SSL or SASL_PLAINTEXT, but --users-secret is not set: mount a Secret with a password "
+            "for each user, and name it"
+        ),
+    ),
+    "a release before 3.7": (
+        ["--server-image", "apache/kafka:3.6.2"],
+        "--server-image=apache/kafka:3.6.2 is Kafka 3.6, which peerboot does not run: name one of 3.7 to 4.3",
+    ),
+    "two sets of 3.8": (
+        ["--split", "--server-image", "apache/kafka:3.8.1"],
+        (
+            "--server-image=apache/kafka:3.8.1 is Kafka 3.8, which has static quorums only, and brokers of a set of "
+            "their own run beside a dynamic one: drop --split, or name 3.9 or later"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("args", "say"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_choice_is_one_line(capsys: pytest.CaptureFixture[str], args: list[str], say: str) -> None:
+    """Exit 2, one line that names the option, nothing on stdout."""
+    assert cli.main(["manifest", "kafka", *args]) == 2
+    assert capsys.readouterr() == ("", f"peerboot: {say}\n")
+
+
+@pytest.mark.parametrize("option", ["--tls-secret", "--users-secret", "--listener", "--rack-label", "--base-config"])
+def test_choices_that_only_some_systems_have(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    """For etcd, which has none of them: exit 2, one line."""
+    assert cli.main(["manifest", "etcd", option, "x"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"peerboot: {option} is not for etcd: its manifest has no such choice: drop it\n",
+    )
+
+
+def test_what_is_left_to_do_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two sets too: how each object that the Pods need is made, the certificate's names, Services for clients."""
+    image = ("--image", "registry.example/peerboot:1", "--server-image", "registry.example/kafka:4.3.1")
+    assert cli.main(["manifest", "kafka", "--split", "--namespace", "shop", *image, *manifests.KAFKA_SECURED]) == 0
+    _secret, *lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        (
+            "peerboot: the Secret kafka-tls has tls.crt, tls.key and ca.crt, for server auth and client auth; its "
+            "names are *.kafka-peers.shop.svc.DOMAIN, kafka-peers.shop.svc.DOMAIN, "
+            "*.kafka-controllers-peers.shop.svc.DOMAIN, kafka-controllers-peers.shop.svc.DOMAIN, what clients begin "
+            "with (kafka.shop.svc.DOMAIN), and every host of a --listener (DOMAIN: as cluster.local)"
+        ),
+        (
+            "peerboot: the Secret kafka-users has a password under each user's name, and peerboot is one: head -c 24 "
+            "/dev/urandom | base64 | kubectl create secret generic kafka-users --namespace shop "
+            "--from-file=peerboot=/dev/stdin"
+        ),
+        (
+            "peerboot: the ConfigMap kafka-base has your properties under the key server.properties: kubectl create "
+            "configmap kafka-base --namespace shop --from-file=server.properties"
+        ),
+        (
+            "peerboot: before Kubernetes 1.35 no Pod has the label topology.kubernetes.io/zone by itself, and a broker "
+            "without it does not start"
+        ),
+        (
+            "peerboot: clients of EXTERNAL are told kafka-{ordinal}.example.org:9094: make a Service for each Pod that "
+            "leads from there to its port 9094, by the selector statefulset.kubernetes.io/pod-name"
+        ),
+    ]
+
+
+RELEASES = {
+    "apache/kafka:4.3.1": (4, 3),
+    "apache/kafka:3.8.1": (3, 8),
+    "registry.example:5000/team/kafka:3.7": (3, 7),
+    "kafka:v3.9.0-rc3": (3, 9),
+    "bitnami/kafka:3.8.1-debian-12-r0": (3, 8),
+    "kafka:3.8.1@sha256:" + "0" * 64: (3, 8),
+    "confluentinc/cp-kafka:7.8.0": (3, 8),
+    "confluentinc/cp-kafka:8.1.0": (4, 1),
+    "registry.example:3.8/kafka": None,
+    "kafka": None,
+    "kafka:latest": None,
+    "kafka:3": None,
+    "kafka:38": None,
+    "kafka:0.45.0-kafka-3.8.0": None,
+    "wurstmeister/kafka:2.13-2.8.1": None,
+    "team/our-kafka:3.8.1": None,
+    "kafka@sha256:" + "0" * 64: None,
+}
+
+
+@pytest.mark.parametrize(("image", "release"), RELEASES.items(), ids=RELEASES.keys())
+def test_a_tag_that_is_a_release(image: str, release: tuple[int, int] | None) -> None:
+    """Of Kafka's image, and of Confluent's, whose 7.9 is Kafka 3.9; any other image or tag says nothing."""
+    assert choices.release(image) == release
+
+
+@pytest.mark.parametrize(
+    ("image", "quorum", "said"),
+    [
+        (
+            "apache/kafka:3.7.2",
+            "static-3.8",
+            (
+                "peerboot: --server-image=apache/kafka:3.7.2 is Kafka 3.7, which has static quorums only: "
+                "PEERBOOT_KAFKA_QUORUM=static-3.8 is set, and no controller can be added or removed; prefer 4.1 or "
+                "later"
+            ),
+        ),
+        (
+            "x/cp-kafka:7.9.1",
+            None,
+            (
+                "peerboot: --server-image=x/cp-kafka:7.9.1 is Kafka 3.9, the first release whose voters can be "
+                "replaced (KIP-853), and its command that makes a static quorum a dynamic one does not do so: prefer "
+                "4.1 or later"
+            ),
+        ),
+        ("apache/kafka:4.0.0", None, ""),
+        ("team/our-kafka:3.8.1", None, ""),
+    ],
+    ids=["3.7", "3.9", "4.0", "not known"],
+)
+def test_the_quorum_is_one_that_the_release_has(
+    capsys: pytest.CaptureFixture[str], image: str, quorum: str | None, said: str
+) -> None:
+    """3.7 and 3.8 get a static quorum, for a dynamic one would never form there; 3.9 is warned of; others stay."""
+    options = ["--image", "registry.example/peerboot:1", "--server-image", image]
+    assert cli.main(["manifest", "kafka", *options]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == ([said] if said else [])
+    chosen, server, _ = manifests.make(*options, system="kafka")
+    assert choices.adapted(server, chosen).env.get("PEERBOOT_KAFKA_QUORUM") == quorum
