@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from peerboot import cli, identity
@@ -296,3 +298,18 @@ def test_the_quorum_is_one_that_the_release_has(
     assert capsys.readouterr().err.splitlines()[1:] == ([said] if said else [])
     chosen, server, _ = manifests.make(*options, system="kafka")
     assert choices.adapted(server, chosen).env.get("PEERBOOT_KAFKA_QUORUM") == quorum
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("etcd.yaml", ["For the database"]),
+        ("kafka.yaml", ["For what clients write"]),
+        ("split:kafka", ["For the log of the metadata", "For what clients write"]),
+    ],
+    ids=["etcd", "kafka", "kafka split"],
+)
+def test_every_volume_says_what_it_is_for(name: str, words: list[str]) -> None:
+    """Each claim has a reason beside its size: brokers' by what clients write, controllers' by the metadata."""
+    claims = re.findall(r"volumeClaimTemplates:.*?resources:", variant(name).text, re.DOTALL)
+    assert [next(word for word in words if f"# {word}" in claim) for claim in claims] == words

@@ -81,6 +81,13 @@ SERVER = Server(
         memory_limit="2Gi",
         guaranteed_cpu="1",
     ),
+    storage_why=(
+        "For the database, at most 2 GiB unless your quota-backend-bytes says more, once more while it is "
+        "defragmented, and a log and snapshots of some hundred MiB. What was set aside when a disk became another one "
+        "is kept here too, until you delete it. Fast disks count more than large ones: each write waits for one. It "
+        "can grow later, claim by claim (`kubectl edit pvc`), where its class allows that; a StatefulSet's own "
+        "template cannot be changed."
+    ),
     parallel=PARALLEL,
     ordered=ORDERED,
     container={

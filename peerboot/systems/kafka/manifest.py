@@ -106,6 +106,23 @@ BROKER_GRACE = (
     "controller answers, that takes longer than a minute. One that is killed reads its logs through at its start."
 )
 
+ASIDE = "What was set aside when a disk became another one is kept here too, until you delete it."
+LATER = (
+    "It can grow later, claim by claim (`kubectl edit pvc`), where its class allows that; a StatefulSet's own template "
+    "cannot be changed."
+)
+BROKER_STORAGE = (
+    "For what clients write, with all copies: bytes a second x retention (log.retention.hours, a week if not told) x "
+    "copies (three) / brokers. So 1 MB a second for a week takes 605 GB on each of three brokers, and 8Gi are full at "
+    "14 kB a second. Leave a third free, for retention deletes whole segments (1 GiB a partition), and a broker whose "
+    f"volume is full stops. {ASIDE} {LATER}"
+)
+CONTROLLER_STORAGE = (
+    "For the log of the metadata and its snapshots. A part of it grows to 1 GiB before the next begins and old ones "
+    "go, so 8Gi have room to spare. "
+    f"{ASIDE} {LATER}"
+)
+
 _COMBINED = Server(
     name="kafka",
     image=IMAGE,
@@ -136,6 +153,7 @@ _COMBINED = Server(
     writes_output=True,
     tmp="256Mi",
     files=LOGS,
+    storage_why=BROKER_STORAGE,
     adapt=adapted,
     container={**ENTRYPOINT, "terminationMessagePolicy": "FallbackToLogsOnError", "env": ENVIRONMENT},
 )
@@ -151,6 +169,7 @@ _CONTROLLERS = replace(
     ),
     grace=150,
     grace_why="",
+    storage_why=CONTROLLER_STORAGE,
     env={"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": "{replicas}"},
     container={**_COMBINED.container, "env": [*ENVIRONMENT, Row(name="KAFKA_HEAP_OPTS", value="-Xms512m -Xmx512m")]},
 )
