@@ -6,81 +6,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.kubernetes.conftest import Measure
-from tests.kubernetes.kafka_sets import KafkaSet, Kept, Producer, end_namespace, make_kafka
-from tests.kubernetes.kube import Cluster, make_namespace
-from tests.kubernetes.sets import manifest
+from tests.kubernetes.kafka_scene import READY, Told, formed, kept_of, made_for, refused_of, shown_in, told_by
+from tests.kubernetes.kafka_sets import Kept, make_kafka
+from tests.kubernetes.kube import Cluster
 
 pytestmark = pytest.mark.node
-FOLDER = Path(__file__).parents[2] / "examples/kafka"
-READY = 150
-
-
-@dataclass
-class Told:
-    """The set, its producer, and how long it took to form."""
-
-    kafka: KafkaSet
-    producer: Producer
-    seconds: float
+EXAMPLE = Path(__file__).parents[2] / "examples/kafka/kafka.yaml"
 
 
 def _formed(cluster: Cluster) -> Told:
     """Three Pods that serve, and a producer that writes."""
     kafka = make_kafka(cluster, f"kafka-{time.monotonic_ns() % 100_000_000}")
-    began = time.monotonic()
-    kafka.apply()
-    kafka.wait_ready(READY)
-    seconds = time.monotonic() - began
-    producer = Producer(kafka, cluster.kafka_image)
-    producer.start()
-    return Told(kafka, producer, seconds)
-
-
-def _check(told: Told) -> None:
-    """All Pods Ready and all replicas in sync."""
-    told.kafka.wait_ready(READY)
-    told.kafka.wait_in_sync()
+    return formed(cluster, kafka, kafka)
 
 
 @pytest.fixture(scope="module")
 def kept(kafka_cluster: Cluster) -> Iterator[Kept[Told]]:
     """The set and its producer."""
-    kept = Kept(lambda: _formed(kafka_cluster), _check, lambda told: end_namespace(told.kafka.kube))
-    yield kept
-    kept.end()
+    yield from kept_of(lambda: _formed(kafka_cluster))
 
 
 @pytest.fixture
 def told(kept: Kept[Told], measure: Measure, request: pytest.FixtureRequest) -> Iterator[Told]:
     """Before: healthy. After: the producer goes on, and nothing that it was told is missing."""
-    told = kept.healthy()
-    yield told
-    told.producer.grows()
-    lost = told.producer.lost()
-    measure(f"({request.node.name})", 0, f"so far {told.producer.told()}")
-    assert lost == {}
+    yield from told_by(kept, measure, request.node.name)
 
 
 def test_the_example_is_what_is_tested(kafka_cluster: Cluster) -> None:
     """examples/kafka/kafka.yaml is the manifest of these tests but for images and storage, and the API takes it."""
-    shown = [each for each in yaml.safe_load_all((FOLDER / "kafka.yaml").read_text()) if each]
-    mine = manifest(kafka_cluster, system="kafka")
-    for objects in (shown, mine):
-        spec = objects[-1]["spec"]
-        for container in (*spec["template"]["spec"]["initContainers"], *spec["template"]["spec"]["containers"]):
-            del container["image"]
-        del spec["volumeClaimTemplates"][0]["spec"]["resources"]
-    assert shown == mine
-    kube = make_namespace(kafka_cluster, "kafka-example")
-    done = kube.run("apply", "--dry-run=server", "-f", str(FOLDER / "kafka.yaml"))
-    assert done.stderr == ""
+    assert shown_in(EXAMPLE) == made_for(kafka_cluster)
+    assert refused_of(kafka_cluster, EXAMPLE, "kafka-example") == ""
 
 
 def test_three_pods_form_one_cluster(told: Told, measure: Measure) -> None:
@@ -88,7 +48,7 @@ def test_three_pods_form_one_cluster(told: Told, measure: Measure) -> None:
     disks, three brokers, one cluster id.
     """
     measure("Kafka: three Pods Ready after kubectl apply", told.seconds)
-    kafka = told.kafka
+    kafka = told.brokers
     assert set(kafka.wait_voters()) == {"kafka-0", "kafka-1", "kafka-2"}
     assert len({kafka.own(ordinal)["cluster.id"] for ordinal in range(3)}) == 1
     assert {broker.id for broker in kafka.topic().brokers} == {0, 1, 2}
@@ -96,7 +56,7 @@ def test_three_pods_form_one_cluster(told: Told, measure: Measure) -> None:
 
 def test_everything_is_deleted_at_once(told: Told, measure: Measure) -> None:
     """All Pods come back with their data, as the voters that they were."""
-    kafka = told.kafka
+    kafka = told.brokers
     before, old = kafka.wait_voters(), kafka.uids().values()
     began = time.monotonic()
     kafka.delete_pods(*kafka.pods)
@@ -109,7 +69,7 @@ def test_a_pod_and_its_volume_are_lost(told: Told, measure: Measure) -> None:
     """The disk of the leader of topic and controllers, where one Pod is both: it returns blank, its old voter is
     removed, it becomes a voter with a new directory id, and its replicas are filled from the others.
     """
-    kafka = told.kafka
+    kafka = told.brokers
     before = kafka.wait_voters()
     (topic,) = kafka.topic().topics
     ordinal = topic.partitions[0].leader
@@ -128,7 +88,7 @@ def test_one_directory_is_lost(told: Told, measure: Measure, part: str) -> None:
     """The controller's metadata or the broker's logs, of whoever leads there, while the server's container is started
     again: the other directory stays. Only lost metadata makes a new voter.
     """
-    kafka = told.kafka
+    kafka = told.brokers
     before = kafka.wait_voters()
     (topic,) = kafka.topic().topics
     ordinal = kafka.quorum().leader if part == "metadata" else topic.partitions[0].leader
@@ -149,7 +109,7 @@ def test_scaled_up_and_down(told: Told, measure: Measure) -> None:
     """3, 4, 3: the fourth becomes a voter and a broker, and gets a replica. Drained as docs/brokers.md says, and scaled
     away, it leaves the voters before its Pod ends, and the replica has moved.
     """
-    kafka = told.kafka
+    kafka = told.brokers
     before = kafka.wait_voters()
     began = time.monotonic()
     kafka.scale(4)
@@ -172,7 +132,7 @@ def test_scaled_up_and_down(told: Told, measure: Measure) -> None:
 
 def test_a_rolling_restart(told: Told, measure: Measure) -> None:
     """``kubectl rollout restart``: one Pod after the other; voters and directory ids stay."""
-    kafka = told.kafka
+    kafka = told.brokers
     before, old = kafka.wait_voters(), list(kafka.uids().values())
     began = time.monotonic()
     kafka.kube.run("rollout", "restart", f"statefulset/{kafka.name}")

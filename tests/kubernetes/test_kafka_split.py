@@ -6,101 +6,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.kubernetes.conftest import Measure
-from tests.kubernetes.kafka_sets import KafkaSet, Kept, Producer, end_namespace, make_split
-from tests.kubernetes.kube import Cluster, make_namespace
-from tests.kubernetes.sets import manifest
+from tests.kubernetes.kafka_scene import READY, Told, formed, kept_of, made_for, refused_of, shown_in, told_by
+from tests.kubernetes.kafka_sets import Kept, make_split
+from tests.kubernetes.kube import Cluster
 
 pytestmark = pytest.mark.node
 EXAMPLE = Path(__file__).parents[2] / "examples/kafka-split/kafka-split.yaml"
-READY = 150
 
 
-@dataclass
-class Told:
-    """Both sets, a producer, and how long they took to form."""
-
-    controllers: KafkaSet
-    brokers: KafkaSet
-    producer: Producer
-    seconds: float
-
-    def wait_ready(self, old: tuple[str, ...] = (), seconds: float = READY) -> None:
-        """Every Pod of both is Ready, none of them one of the old."""
-        for each in (self.controllers, self.brokers):
-            each.wait_ready(seconds, old)
-
-    def uids(self) -> tuple[str, ...]:
-        """Of every Pod of both."""
-        return (*self.controllers.uids().values(), *self.brokers.uids().values())
-
-    def disks(self) -> dict[str, str]:
-        """Directory id of each broker's metadata."""
-        brokers = self.brokers
-        return {brokers.pod(each): brokers.own(each)["directory.id"] for each in range(brokers.replicas)}
+def _disks(told: Told) -> dict[str, str]:
+    """Directory id of each broker's metadata."""
+    brokers = told.brokers
+    return {brokers.pod(each): brokers.own(each)["directory.id"] for each in range(brokers.replicas)}
 
 
 def _formed(cluster: Cluster) -> Told:
     """Six Pods that serve, and a producer that writes."""
     controllers, brokers = make_split(cluster, f"split-{time.monotonic_ns() % 100_000_000}")
-    began = time.monotonic()
-    # As the file has them: in one command.
-    for each in (controllers, brokers):
-        for ordinal in range(each.replicas):
-            each.kube.volume(each.claim(ordinal))
-    controllers.write_secret(controllers.keys)
-    controllers.kube.apply([*controllers.objects, *brokers.objects])
-    told = Told(controllers, brokers, Producer(brokers, cluster.kafka_image), 0)
-    told.wait_ready()
-    told.seconds = time.monotonic() - began
-    told.producer.start()
-    return told
-
-
-def _check(told: Told) -> None:
-    """All Pods Ready and all replicas in sync."""
-    told.wait_ready()
-    told.brokers.wait_in_sync()
+    return formed(cluster, controllers, brokers)
 
 
 @pytest.fixture(scope="module")
 def kept(kafka_cluster: Cluster) -> Iterator[Kept[Told]]:
     """The sets and their producer."""
-    kept = Kept(lambda: _formed(kafka_cluster), _check, lambda told: end_namespace(told.brokers.kube))
-    yield kept
-    kept.end()
+    yield from kept_of(lambda: _formed(kafka_cluster))
 
 
 @pytest.fixture
 def told(kept: Kept[Told], measure: Measure, request: pytest.FixtureRequest) -> Iterator[Told]:
     """Before: healthy. After: the producer goes on, and nothing that it was told is missing."""
-    told = kept.healthy()
-    yield told
-    told.producer.grows()
-    lost = told.producer.lost()
-    measure(f"({request.node.name})", 0, f"so far {told.producer.told()}")
-    assert lost == {}
+    yield from told_by(kept, measure, request.node.name)
 
 
 def test_the_example_is_what_is_tested(kafka_cluster: Cluster) -> None:
     """examples/kafka-split/kafka-split.yaml is the manifest of these tests but for images and storage, and the API
     takes it.
     """
-    shown = [each for each in yaml.safe_load_all(EXAMPLE.read_text()) if each]
-    mine = manifest(kafka_cluster, "--split", system="kafka")
-    for spec in (each["spec"] for objects in (shown, mine) for each in objects if each["kind"] == "StatefulSet"):
-        for container in (*spec["template"]["spec"]["initContainers"], *spec["template"]["spec"]["containers"]):
-            del container["image"]
-        del spec["volumeClaimTemplates"][0]["spec"]["resources"]
-    assert shown == mine
-    kube = make_namespace(kafka_cluster, "split-example")
-    assert kube.run("apply", "--dry-run=server", "-f", str(EXAMPLE)).stderr == ""
+    assert shown_in(EXAMPLE) == made_for(kafka_cluster, "--split")
+    assert refused_of(kafka_cluster, EXAMPLE, "split-example") == ""
 
 
 def test_two_sets_form_one_cluster(told: Told, measure: Measure) -> None:
@@ -116,12 +64,12 @@ def test_everything_is_deleted_at_once(told: Told, measure: Measure) -> None:
     """All Pods of both sets: brokers that have no controller to hand over to end within their time, and all come back
     with their data.
     """
-    voters, disks, old = told.controllers.wait_voters(), told.disks(), told.uids()
+    voters, disks, old = told.controllers.wait_voters(), _disks(told), told.uids()
     began = time.monotonic()
     told.brokers.delete_pods(*told.controllers.pods, *told.brokers.pods)
     told.wait_ready(old, 240)
     measure("Kafka, two sets: all Pods deleted at once", time.monotonic() - began)
-    assert (told.controllers.wait_voters(), told.disks()) == (voters, disks)
+    assert (told.controllers.wait_voters(), _disks(told)) == (voters, disks)
 
 
 def test_a_controllers_disk_is_lost(told: Told, measure: Measure) -> None:
@@ -139,7 +87,7 @@ def test_a_controllers_disk_is_lost(told: Told, measure: Measure) -> None:
 
 def test_a_brokers_disk_is_lost(told: Told, measure: Measure) -> None:
     """The topic leader's Pod and volume: it is formatted anew, and its replicas are filled from the others."""
-    before, voters = told.disks(), told.controllers.wait_voters()
+    before, voters = _disks(told), told.controllers.wait_voters()
     (topic,) = told.brokers.topic().topics
     ordinal = topic.partitions[0].leader - 100
     old = [told.brokers.uid(told.brokers.pod(ordinal))]
@@ -148,14 +96,14 @@ def test_a_brokers_disk_is_lost(told: Told, measure: Measure) -> None:
     told.brokers.wait_ready(READY, old)
     told.brokers.wait_in_sync()
     measure("Kafka, two sets: the topic leader's Pod and volume deleted", time.monotonic() - began)
-    after = told.disks()
+    after = _disks(told)
     assert {name for name in before if before[name] != after[name]} == {told.brokers.pod(ordinal)}
     assert told.controllers.wait_voters() == voters
 
 
 def test_brokers_are_scaled_up_and_down(told: Told, measure: Measure) -> None:
     """3, 4, 3: the fourth serves, and ends. No topic has a replica there, for none is moved by a scale-down."""
-    before = told.disks()
+    before = _disks(told)
     began = time.monotonic()
     told.brokers.scale(4)
     told.brokers.wait_ready(READY)
@@ -165,12 +113,12 @@ def test_brokers_are_scaled_up_and_down(told: Told, measure: Measure) -> None:
     told.brokers.scale(3)
     told.brokers.wait_ready(READY)
     measure("Kafka, two sets: brokers 4 to 3", time.monotonic() - began)
-    assert told.disks() == before
+    assert _disks(told) == before
 
 
 def test_a_rolling_restart_of_both(told: Told, measure: Measure) -> None:
     """``kubectl rollout restart`` of both at the same time: one Pod of each after the other."""
-    voters, disks, old = told.controllers.wait_voters(), told.disks(), told.uids()
+    voters, disks, old = told.controllers.wait_voters(), _disks(told), told.uids()
     names = [f"statefulset/{each.name}" for each in (told.controllers, told.brokers)]
     began = time.monotonic()
     told.brokers.kube.run("rollout", "restart", *names)
@@ -178,4 +126,4 @@ def test_a_rolling_restart_of_both(told: Told, measure: Measure) -> None:
         told.brokers.kube.run("rollout", "status", name, "--timeout=240s", seconds=250)
     told.wait_ready(old)
     measure("Kafka, two sets: kubectl rollout restart of both", time.monotonic() - began)
-    assert (told.controllers.wait_voters(), told.disks()) == (voters, disks)
+    assert (told.controllers.wait_voters(), _disks(told)) == (voters, disks)
