@@ -86,6 +86,15 @@ class KafkaSet(PodSet):
         found: Metadata = self.ask("broker", lambda kafka: kafka.metadata([name]))
         return found
 
+    def registered(self) -> set[int]:
+        """Ids of the brokers that the cluster knows, fenced ones too."""
+        found = self.ask("broker", lambda kafka: kafka.describe_cluster(fenced=True))
+        return {node.id for node in found.nodes}
+
+    def wait_registered(self, ids: set[int], seconds: float = 90) -> None:
+        """Until the brokers that the cluster knows are exactly these."""
+        self.until_told(f"brokers {sorted(ids)}", seconds, lambda: True if self.registered() == ids else None)
+
     def wait_in_sync(self, seconds: float = 60, topic: str = TOPIC) -> None:
         """Until every replica of the topic is in sync, so that the next may be disturbed."""
 

@@ -107,7 +107,8 @@ def test_one_directory_is_lost(told: Told, measure: Measure, part: str) -> None:
 
 def test_scaled_up_and_down(told: Told, measure: Measure) -> None:
     """3, 4, 3: the fourth becomes a voter and a broker, and gets a replica. Drained as docs/brokers.md says, and scaled
-    away, it leaves the voters before its Pod ends, and the replica has moved.
+    away, it leaves the voters before its Pod ends, and the replica has moved. Empty and fenced it is forgotten by the
+    cluster, of which those that stay take care.
     """
     kafka = told.brokers
     before = kafka.wait_voters()
@@ -122,12 +123,16 @@ def test_scaled_up_and_down(told: Told, measure: Measure) -> None:
     began = time.monotonic()
     said = kafka.kube.exec("kafka-0", "peerboot", "kafka", "drain", "kafka-3", "--yes", seconds=120)
     assert "broker 3 (kafka-3) holds no replicas now" in said
+    assert kafka.registered() == {0, 1, 2, 3}
     kafka.scale(3)
     assert kafka.wait_voters() == before
     measure("Kafka: drained, and kubectl scale 4 to 3", time.monotonic() - began)
     kafka.wait_in_sync(topic="moved")
     (topic,) = kafka.topic("moved").topics
     assert sorted(topic.partitions[0].replicas) == [0, 1, 2]
+    kafka.wait_registered({0, 1, 2})
+    measure("Kafka: drained, scaled 4 to 3, and forgotten", time.monotonic() - began)
+    assert [pod for pod in kafka.pods if "idle/unregister: " in kafka.kube.logs(pod)] != []
 
 
 def test_a_rolling_restart(told: Told, measure: Measure) -> None:
