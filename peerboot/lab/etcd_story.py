@@ -103,7 +103,7 @@ class EtcdStory(Story):
     texts = TEXTS
 
     def __init__(self, lab: Lab, writer: Writer) -> None:
-        super().__init__(lab)
+        super().__init__(writer, lab)
         self._lab = lab
         self._writer = writer
         self._old: dict[int, str] = {}
@@ -114,15 +114,6 @@ class EtcdStory(Story):
         lab = Lab(LabSpec(root=root, server=server, replicas=REPLICAS))
         return cls(lab, Writer(lambda: [lab.client_url(ordinal) for ordinal in sorted(lab.pods)], pause=WRITE_PAUSE))
 
-    @property
-    def written(self) -> int:
-        """So many keys were acknowledged."""
-        return len(self._writer.acknowledged)
-
-    async def end(self) -> None:
-        """No more writes."""
-        await self._writer.stop()
-
     def parts(self) -> tuple[Callable[[], Awaitable[str]], ...]:
         """One for each scene."""
         return self._form, self._write, self._dead_dns, self._rejoin, self._two_lost, self._both_rejoin, self._all
@@ -131,7 +122,7 @@ class EtcdStory(Story):
 
     async def _form(self) -> str:
         await self._lab.start()
-        await self._lab.until_ready()
+        await self.ready()
         return "five blank disks: one cluster formed"
 
     async def _write(self) -> str:
@@ -149,7 +140,7 @@ class EtcdStory(Story):
 
     async def _rejoin(self) -> str:
         self._lab.dns.fault("ok", "db-0")
-        await self._lab.until_ready()
+        await self.ready()
         return f"db-0 rejoined as a new member: {await self._renewed(0)}"
 
     async def _two_lost(self) -> str:
@@ -164,15 +155,11 @@ class EtcdStory(Story):
 
     async def _both_rejoin(self) -> str:
         await self._lab.create(2)
-        await self._lab.until_ready(90)
+        await self.ready(90)
         return f"db-2 back, both rejoined: {await self._renewed(0)}, {await self._renewed(1)}"
 
     async def _all(self) -> str:
-        before = await self._members(*self._lab.ordinals)
-        await asyncio.gather(*(self._lab.crash(ordinal) for ordinal in self._lab.ordinals))
-        await self._lab.until_ready()
-        after = await self._members(*self._lab.ordinals)
-        self.must(after == before, f"member ids changed by a restart: {before} became {after}")
+        await self.restarted("member ids")
         await self._writes(WRITES)
         return "all killed, all started again: the same five members"
 

@@ -107,23 +107,14 @@ class KafkaStory(Story):
     texts = TEXTS
 
     def __init__(self, controllers: Lab, brokers: Lab) -> None:
-        super().__init__(controllers, brokers)
         self._controllers, self._brokers = controllers, brokers
         self._writer = Writer(brokers, PARTITIONS)
+        super().__init__(self._writer, controllers, brokers)
 
     @classmethod
     def of(cls, root: Path, server: Server) -> Self:
         """With two sets of its own."""
         return cls(*two_sets(LabSpec(root=root, server=server, replicas=REPLICAS)))
-
-    @property
-    def written(self) -> int:
-        """So many records are acknowledged."""
-        return len(self._writer.acknowledged)
-
-    async def end(self) -> None:
-        """No more records."""
-        await self._writer.stop()
 
     def parts(self) -> tuple[Callable[[], Awaitable[str]], ...]:
         """One for each scene."""
@@ -133,7 +124,7 @@ class KafkaStory(Story):
 
     async def _form(self) -> str:
         await asyncio.gather(*(lab.start() for lab in self.labs))
-        await self._ready()
+        await self.ready(PATIENT)
         await self._voting()
         await self._alive(REPLICAS)
         return "six blank disks: one cluster, 3 voters, 3 brokers"
@@ -147,7 +138,7 @@ class KafkaStory(Story):
         lab, lost = self._controllers, LOST_CONTROLLER
         before = await self._directories(lab)
         await lab.wipe(lost)
-        await self._ready()
+        await self.ready(PATIENT)
         after = await self._directories(lab)
         await self._voting()
         self._changed(lab, before, after, lost)
@@ -158,7 +149,7 @@ class KafkaStory(Story):
         lab, lost = self._brokers, LOST_BROKER
         before = await self._directories(lab)
         await lab.wipe(lost)
-        await self._ready()
+        await self.ready(PATIENT)
         after = await self._directories(lab)
         self._changed(lab, before, after, lost)
         await self._in_sync()
@@ -196,11 +187,7 @@ class KafkaStory(Story):
         return "the fourth drained, its Pod deleted, and forgotten"
 
     async def _all(self) -> str:
-        before = [await self._directories(lab) for lab in self.labs]
-        await asyncio.gather(*(lab.crash(ordinal) for lab in self.labs for ordinal in lab.ordinals))
-        await self._ready()
-        after = [await self._directories(lab) for lab in self.labs]
-        self.must(after == before, f"directory ids changed by a restart: {before} became {after}")
+        await self.restarted("directory ids", PATIENT)
         await self._voting()
         await self._writer.grows(RECORDS)
         return "all killed, all started again: the same six directory ids"
@@ -214,10 +201,6 @@ class KafkaStory(Story):
         missing = await self._writer.missing()
         self.must(not missing, f"{len(missing)} acknowledged records are missing, the first is {missing[:1]}")
         return cluster
-
-    async def _ready(self) -> None:
-        for lab in self.labs:
-            await lab.until_ready(PATIENT)
 
     async def _directories(self, lab: Lab) -> dict[int, str]:
         return await self.members(lab, *lab.ordinals)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NoReturn, Self
+from typing import ClassVar, NoReturn, Protocol, Self
 
 from peerboot.lab.cluster import Lab
 from peerboot.lab.demo_sight import Scene
@@ -57,14 +57,26 @@ class Teller:
     """A line beside what Pods say."""
 
 
+class Recorder(Protocol):
+    """Who writes throughout, and remembers what was acknowledged."""
+
+    @property
+    def acknowledged(self) -> Sized:
+        """One for each write."""
+
+    async def stop(self) -> None:
+        """No more writes; may be called again."""
+
+
 class Story(ABC):
     """Told once. Raises ``LabError``, with every Pod's words, as soon as something is not as it should be."""
 
     scenes: ClassVar[tuple[Scene, ...]]
     texts: ClassVar[Texts]
 
-    def __init__(self, *labs: Lab) -> None:
+    def __init__(self, recorder: Recorder, *labs: Lab) -> None:
         self.labs = labs
+        self._recorder = recorder
         self.say: Callable[[str], None] = lambda _text: None
 
     @classmethod
@@ -73,9 +85,9 @@ class Story(ABC):
         """A story with labs of its own below ``root``; nothing is started."""
 
     @property
-    @abstractmethod
     def written(self) -> int:
         """How many writes were acknowledged so far."""
+        return len(self._recorder.acknowledged)
 
     @abstractmethod
     def parts(self) -> tuple[Callable[[], Awaitable[str]], ...]:
@@ -84,10 +96,6 @@ class Story(ABC):
     @abstractmethod
     async def account(self, clusters: set[str]) -> str:
         """The last check, of everything that was acknowledged. Returns the cluster's id."""
-
-    @abstractmethod
-    async def end(self) -> None:
-        """End what was started beside the labs, at any time."""
 
     async def tell(self, teller: Teller) -> Outcome:
         """All of it."""
@@ -105,10 +113,25 @@ class Story(ABC):
     async def stop(self) -> None:
         """End everything; a set that another one is beside goes after it."""
         try:
-            await self.end()
+            await self._recorder.stop()
         finally:
             for lab in reversed(self.labs):
                 await lab.stop()
+
+    # ---------------------------------------------------------------- scenes
+
+    async def ready(self, seconds: float = 60.0) -> None:
+        """Every Pod is, set by set."""
+        for lab in self.labs:
+            await lab.until_ready(seconds)
+
+    async def restarted(self, what: str, seconds: float = 60.0) -> None:
+        """Everything is killed at once, and started again; each Pod has the id that it had (``what`` they are)."""
+        before = [await self.members(lab, *lab.ordinals) for lab in self.labs]
+        await asyncio.gather(*(lab.crash(ordinal) for lab in self.labs for ordinal in lab.ordinals))
+        await self.ready(seconds)
+        after = [await self.members(lab, *lab.ordinals) for lab in self.labs]
+        self.must(after == before, f"{what} changed by a restart: {before} became {after}")
 
     # ---------------------------------------------------------------- checks
 
