@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
 from peerboot import cli, identity
+from peerboot.outside import yaml
 from peerboot.settings import read
 from peerboot.systems.kafka import choices, config
 from peerboot.systems.kafka.security import Material
 from peerboot.systems.kafka.settings import SETTINGS
 from tests.manifest.parsed import env, mounts, variant
+from tests.shape import pages
 from tools import manifests
 
 SECURED = {
@@ -313,3 +316,42 @@ def test_every_volume_says_what_it_is_for(name: str, words: list[str]) -> None:
     """Each claim has a reason beside its size: brokers' by what clients write, controllers' by the metadata."""
     claims = re.findall(r"volumeClaimTemplates:.*?resources:", variant(name).text, re.DOTALL)
     assert [next(word for word in words if f"# {word}" in claim) for claim in claims] == words
+
+
+def _page() -> str:
+    return (pages.ROOT / "examples/kafka/README.md").read_text()
+
+
+@pytest.mark.parametrize("path", ["examples/kafka/README.md", "peerboot/systems/kafka/README.md"])
+def test_the_commands_of_the_pages_are_taken(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each `peerboot manifest kafka` in a page prints objects, and names all five choices in one of them."""
+    text = (pages.ROOT / path).read_text().replace("REGISTRY", "registry.example").replace("TAG", "4.3.1")
+    shown = [shlex.split(command.partition("|")[0]) for command, _ in pages.commands(text) if " manifest " in command]
+    for words in shown:
+        assert (words[:3], cli.main(words[1:])) == (["peerboot", "manifest", "kafka"], 0)
+    assert [
+        words for words in shown if {"--tls-secret", "--users-secret", "--listener", "--rack-label"} < set(words)
+    ] != []
+    assert "kind: StatefulSet" in capsys.readouterr().out
+
+
+def test_the_certificate_of_the_page_has_the_names_that_are_asked_for() -> None:
+    """cert-manager's Certificate has the names and usages that the command asks for, in the Secret that it names."""
+    certificate, _service = [yaml.load(text) for text in pages.blocks(_page(), "yaml")]
+    assert isinstance(certificate, dict)
+    chosen, server, _ = manifests.make("--namespace", "shop", *manifests.KAFKA_SECURED, system="kafka")
+    [asked] = [line for line in choices.adapted(server, chosen).notes if line.startswith("the Secret kafka-tls")]
+    names = {name.replace("cluster.local", "DOMAIN") for name in certificate["spec"]["dnsNames"]} - {"*.example.org"}
+    assert names == set(re.findall(r"[*a-z.-]*kafka[a-z-]*\.shop\.svc\.DOMAIN", asked))
+    assert certificate["spec"]["secretName"] == chosen.tls_secret
+    assert [usage for usage in certificate["spec"]["usages"] if usage not in asked] == []
+
+
+def test_the_service_of_the_page_leads_to_one_pod() -> None:
+    """By the label that the StatefulSet's controller gives each Pod, to a port of the server's container."""
+    _certificate, service = [yaml.load(text) for text in pages.blocks(_page(), "yaml")]
+    assert isinstance(service, dict)
+    found = variant("kafka-secured")
+    assert service["spec"]["selector"] == {"statefulset.kubernetes.io/pod-name": f"{found.options.name}-0"}
+    [port] = service["spec"]["ports"]
+    assert (port["name"], port["targetPort"]) in found.ports("clients")
