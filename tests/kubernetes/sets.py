@@ -290,7 +290,7 @@ def set_of(kind: type[Made], kube: Kube, objects: list[Object], edit: Edit = lam
     edit(objects)
     services = [each for each in right if each["kind"] == "Service" and each["spec"].get("clusterIP") != "None"]
     volumes: list[dict[str, Any]] = pod_spec(right)["volumes"]
-    (secret,) = [each["secret"]["secretName"] for each in volumes if "secret" in each]
+    (secret,) = [each["secret"]["secretName"] for each in volumes if each["name"] == "census"]
     return kind(
         kube=kube,
         objects=objects,
