@@ -1,20 +1,45 @@
-"""What scenarios with real Kafkas share: what lies on Pods' disks, and a writer while a block runs."""
+"""What scenarios with real Kafkas share: sets, what lies on Pods' disks, and a writer while a block runs."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from peerboot.lab import sets
 from peerboot.lab.cluster import Lab
 from peerboot.lab.kafka_client import BROKER_PORT, CONTROLLER_PORT, PATIENT, TOPIC, Writer, quorum, run_tool, voters
+from peerboot.lab.servers import Server
 from peerboot.systems.kafka import logdirs, properties
+from tests.real.scenes import MakeLab, stays
 
 __all__ = (
-    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another", "own",
-    "quorum", "run_tool", "settled", "voters", "without_line", "writing",
+    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another",
+    "lose_two_disks", "own", "put_back", "quorum", "run_tool", "settled", "two_sets", "voters", "without_line",
+    "writing",
 )  # fmt: skip
 """With what the lab's clients bring along: a scenario has it all from here."""
+
+
+@asynccontextmanager
+async def two_sets(
+    make_lab: MakeLab,
+    kafka: Server,
+    more: Mapping[str, str] | None = None,
+    controllers_more: Mapping[str, str] | None = None,
+) -> AsyncIterator[tuple[Lab, Lab]]:
+    """Three controllers, and three brokers with node ids from 100 on; nothing is started. ``more``: further settings
+    of the brokers.
+    """
+    where = {"statefulset": sets.CONTROLLERS, "service": sets.CONTROLLER_SERVICE}
+    env = {**sets.controllers_env(3), **(controllers_more or {})}
+    async with make_lab(kafka, **where, env=env) as controllers:
+        env = {**sets.brokers_env(), **(more or {})}
+        where = {"statefulset": sets.BROKERS, "service": sets.BROKER_SERVICE}
+        async with make_lab(kafka, **where, env=env, beside=controllers) as brokers:
+            yield controllers, brokers
 
 
 async def formed(lab: Lab) -> dict[int, str]:
@@ -54,6 +79,32 @@ async def writing(lab: Lab) -> AsyncIterator[Writer]:
         await writer.grows()
     finally:
         await writer.stop()
+
+
+async def lose_two_disks(lab: Lab, seconds: float) -> None:
+    """Two of three crash, and their volumes with them, which are kept. Both new Pods wait for so long, by name, and
+    neither is formatted.
+    """
+    for ordinal in (1, 2):
+        await lab.crash(ordinal, recreate=False)
+        lab.volume(ordinal).rename(_kept(lab, ordinal))
+    await asyncio.gather(lab.create(1), lab.create(2))
+    await stays(lab, 1, "cluster-exists", seconds=seconds)
+    told = await lab.decision(2)
+    assert ("kubectl get pv" in told["reason"], [kind(lab, o) for o in (1, 2)]) == (True, ["blank", "blank"])
+
+
+async def put_back(lab: Lab, *ordinals: int) -> None:
+    """The Pods crash once more, and come back with the volumes that were kept."""
+    for ordinal in ordinals:
+        await lab.crash(ordinal, recreate=False)
+        shutil.rmtree(lab.volume(ordinal))
+        _kept(lab, ordinal).rename(lab.volume(ordinal))
+    await asyncio.gather(*(lab.create(ordinal) for ordinal in ordinals))
+
+
+def _kept(lab: Lab, ordinal: int) -> Path:
+    return lab.spec.root / f"kept-{ordinal}"
 
 
 def without_line(path: Path, start: str) -> None:

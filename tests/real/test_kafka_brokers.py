@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from peerboot.lab import sets
 from peerboot.lab.cluster import Lab
 from peerboot.lab.kafka_client import BROKER_PORT, PATIENT, TOPIC, run_tool, voters
 from peerboot.lab.servers import Server
 from peerboot.lab.sets import BASE
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
-from tests.real.kafka_scenes import led_by_another, own, writing
+from tests.real.kafka_scenes import led_by_another, own, two_sets, writing
 from tests.real.scenes import MakeLab, decided, stays
 
 HALF_A_SESSION = 5.9
 """Seconds: the first is fenced after nine, and the second one's Pod is there again before that."""
-
-
-@asynccontextmanager
-async def two_sets(
-    make_lab: MakeLab, kafka: Server, more: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[Lab, Lab]]:
-    """Three controllers, and three brokers with node ids from 100 on; nothing is started."""
-    where = {"statefulset": sets.CONTROLLERS, "service": sets.CONTROLLER_SERVICE}
-    async with make_lab(kafka, **where, env=sets.controllers_env(3)) as controllers:
-        env = {**sets.brokers_env(), **(more or {})}
-        where = {"statefulset": sets.BROKERS, "service": sets.BROKER_SERVICE}
-        async with make_lab(kafka, **where, env=env, beside=controllers) as brokers:
-            yield controllers, brokers
 
 
 @pytest.mark.row(18)

@@ -14,7 +14,9 @@ from peerboot.systems.kafka import logdirs
 from tests.real.kafka_scenes import (
     formed,
     kind,
+    lose_two_disks,
     own,
+    put_back,
     quorum,
     settled,
     without_line,
@@ -105,18 +107,8 @@ async def test_two_of_three_disks_are_lost(make_lab: MakeLab, kafka: Server) -> 
         before = await formed(lab)
         async with writing(lab) as writer:
             pass
-        for ordinal in (1, 2):
-            await lab.crash(ordinal, recreate=False)
-            lab.volume(ordinal).rename(lab.spec.root / f"kept-{ordinal}")
-        await asyncio.gather(lab.create(1), lab.create(2))
-        await stays(lab, 1, "cluster-exists", seconds=6)
-        told = await lab.decision(2)
-        assert ("kubectl get pv" in told["reason"], [kind(lab, o) for o in (1, 2)]) == (True, ["blank", "blank"])
-        for ordinal in (1, 2):
-            await lab.crash(ordinal, recreate=False)
-            shutil.rmtree(lab.volume(ordinal))
-            (lab.spec.root / f"kept-{ordinal}").rename(lab.volume(ordinal))
-        await asyncio.gather(lab.create(1), lab.create(2))
+        await lose_two_disks(lab, seconds=6)
+        await put_back(lab, 1, 2)
         await lab.until_ready(PATIENT)
         assert await settled(lab) == before
         assert await writer.missing() == []
