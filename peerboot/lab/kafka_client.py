@@ -10,6 +10,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from peerboot.lab.cluster import Lab
@@ -101,8 +102,10 @@ async def _events(process: asyncio.subprocess.Process, name: str) -> AsyncIterat
 class Writer:
     """Kafka's own VerifiableProducer, which tells each acknowledged record (``acks=all``)."""
 
-    def __init__(self, lab: Lab, partitions: int = 1) -> None:
+    def __init__(self, lab: Lab, partitions: int = 1, config: Path | None = None) -> None:
+        """``config``: a file of properties for Kafka's clients, where listeners are secured."""
         self.lab = lab
+        self._config = config
         self._partitions = partitions
         self.acknowledged: dict[tuple[int, int], str] = {}
         """Value by partition and offset."""
@@ -115,15 +118,19 @@ class Writer:
         await run_tool(
             self.lab, "kafka-topics.sh", "--create", "--if-not-exists", "--topic", TOPIC, "--partitions",
             str(self._partitions), "--replication-factor", "3", "--config", "min.insync.replicas=2",
+            *self._as("--command-config"),
         )  # fmt: skip
         with (self.lab.spec.root / "logs" / "producer.log").open("ab") as log:
             self._process = await self._stack.enter_async_context(
                 _tool(
                     self.lab, "kafka-run-class.sh", "org.apache.kafka.tools.VerifiableProducer", "--topic", TOPIC,
-                    "--throughput", RATE, "--acks", "-1", errors=log.fileno(),
+                    "--throughput", RATE, "--acks", "-1", *self._as("--producer.config"), errors=log.fileno(),
                 )
             )  # fmt: skip
         self._reading = asyncio.create_task(self._take(self._process))
+
+    def _as(self, option: str) -> tuple[str, ...]:
+        return (option, str(self._config)) if self._config is not None else ()
 
     async def _take(self, process: asyncio.subprocess.Process) -> None:
         async for told in _events(process, "producer_send_success"):
@@ -162,7 +169,7 @@ class Writer:
         group = f"all-{secrets.token_hex(4)}"
         consumer = (
             "kafka-run-class.sh", "org.apache.kafka.tools.VerifiableConsumer", "--topic", TOPIC, "--group-id", group,
-            "--reset-policy", "earliest", "--verbose",
+            "--reset-policy", "earliest", "--verbose", *self._as("--consumer.config"),
         )  # fmt: skip
         async with _tool(self.lab, *consumer) as process:
             with contextlib.suppress(TimeoutError):

@@ -69,9 +69,11 @@ def kind(lab: Lab, ordinal: int) -> str:
 
 
 @asynccontextmanager
-async def writing(lab: Lab) -> AsyncIterator[Writer]:
-    """A producer that writes to a topic of three copies, two in sync, while the block runs."""
-    writer = Writer(lab)
+async def writing(lab: Lab, config: Path | None = None) -> AsyncIterator[Writer]:
+    """A producer that writes to a topic of three copies, two in sync, while the block runs. ``config``: how it
+    logs in.
+    """
+    writer = Writer(lab, config=config)
     try:
         await writer.start()
         await writer.grows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ class Secrets:
     """Directories, and what is in them."""
 
     folder: Path
+    zone: str = ZONE
+    """Of the Service for whose Pods the certificate is."""
 
     @property
     def tls(self) -> Path:
@@ -67,7 +70,7 @@ CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", 
 
 def certify(secrets: Secrets) -> None:
     """A new key and certificate of the same CA, put there as the kubelet does: each whole."""
-    names = f"subjectAltName=DNS:*.{ZONE},DNS:{ZONE}"
+    names = f"subjectAltName=DNS:*.{secrets.zone},DNS:{secrets.zone}"
     new = secrets.folder / "new"
     new.mkdir(exist_ok=True)
     _openssl(
@@ -83,9 +86,9 @@ def certify(secrets: Secrets) -> None:
         (new / name).replace(secrets.tls / name)
 
 
-def make(folder: Path) -> Secrets:
+def make(folder: Path, zone: str = ZONE) -> Secrets:
     """A new CA, a certificate for every Pod of the lab and for its Service, and two users."""
-    made = Secrets(folder)
+    made = Secrets(folder, zone)
     made.tls.mkdir(parents=True)
     made.users.mkdir()
     ca, key = made.tls / "ca.crt", folder / "ca.key"
@@ -93,6 +96,14 @@ def make(folder: Path) -> Secrets:
     certify(made)
     (made.users / USER).write_text(NASTY)
     (made.users / CLIENT).write_text("orders' own\n")
+    return made
+
+
+def beside(secrets: Secrets, folder: Path, zone: str) -> Secrets:
+    """Those of another set of the same cluster: the same CA and users, and a certificate for that set's names only."""
+    made = Secrets(folder, zone)
+    shutil.copytree(secrets.folder, folder)
+    certify(made)
     return made
 
 
@@ -106,7 +117,7 @@ def controllers(lab: Lab, secrets: Secrets, *, sasl: bool = True, tls: bool = Tr
     places = [Address(pod.spec.address, 9093) for pod in lab.pods.values()]
     trust = secrets.trust if tls else None
     bounds = Bounds(open=2, read=3, call=8)
-    return Kafka(places, kind="controller", tls=trust, tls_name=ZONE, login=login, bounds=bounds)
+    return Kafka(places, kind="controller", tls=trust, tls_name=secrets.zone, login=login, bounds=bounds)
 
 
 def secret_files(lab: Lab, ordinal: int) -> dict[str, str]:

@@ -14,10 +14,11 @@ import pytest
 from peerboot.lab import jars
 from peerboot.lab.cluster import Lab
 from peerboot.lab.servers import Server
+from peerboot.lab.sets import BROKER_SERVICE, CONTROLLER_SERVICE
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
 from peerboot.outside.kafka.values import Quorum
 from tests.real import kafka_secrets as secrets_of
-from tests.real.kafka_scenes import PATIENT, TOPIC, own, run_tool
+from tests.real.kafka_scenes import PATIENT, TOPIC, own, run_tool, two_sets, writing
 from tests.real.kafka_secrets import NASTY, SECURE_PORT, USER, ZONE, Secrets, controllers, secret_files
 from tests.real.scenes import MakeLab
 
@@ -175,6 +176,40 @@ async def test_certificates_on_both_sides(make_lab: MakeLab, version: str, secre
         lab.kill(0)
         await lab.until("the server shows it", lambda: _differs(lab, secrets, old), PATIENT)
         await lab.until_ready(PATIENT)
+
+
+@pytest.mark.parametrize(("security", "version"), [("SASL_SSL", jars.VERSIONS[-1]), ("SSL", jars.VERSIONS[0])])
+@pytest.mark.row(18)
+async def test_controllers_and_brokers_as_two_sets(
+    make_lab: MakeLab, short_root: Path, security: str, version: str
+) -> None:
+    """Each set has a certificate for its own names only, of one CA. Both form; while a client writes with acks=all over
+    TLS a broker and a controller lose their disks: the one comes back, the other votes again. All crash at once and
+    come back: only the lost disks have other directory ids, and no record is missing.
+    """
+    ours = secrets_of.make(short_root / "ours", f"{CONTROLLER_SERVICE}.lab.svc.cluster.local")
+    theirs = secrets_of.beside(ours, short_root / "theirs", f"{BROKER_SERVICE}.lab.svc.cluster.local")
+    sasl, kafka = security.startswith("SASL"), jars.find(version)
+    async with two_sets(make_lab, kafka, _env(theirs, security), _env(ours, security)) as (controlling, brokers):
+        await brokers.start()
+        await controlling.start()
+        await controlling.until_ready(PATIENT)
+        await brokers.until_ready(PATIENT)
+        votes = await _voters(controlling, ours, sasl=sasl)
+        disks = {o: own(brokers, o)["directory.id"] for o in brokers.ordinals}
+        async with writing(brokers, theirs.client(security)) as writer:
+            await asyncio.gather(brokers.wipe(1), controlling.wipe(2))
+            await controlling.until_ready(PATIENT)
+            await brokers.until_ready(PATIENT)
+        after = await _voters(controlling, ours, sasl=sasl)
+        assert [after[o] == votes[o] for o in controlling.ordinals] == [True, True, False]
+        both = ((lab, ordinal) for lab in (brokers, controlling) for ordinal in lab.ordinals)
+        await asyncio.gather(*(lab.crash(ordinal) for lab, ordinal in both))
+        await controlling.until_ready(PATIENT)
+        await brokers.until_ready(PATIENT)
+        assert await _voters(controlling, ours, sasl=sasl) == after
+        assert [own(brokers, o)["directory.id"] == disks[o] for o in brokers.ordinals] == [True, False, True]
+        assert await writer.missing() == []
 
 
 async def _shown(lab: Lab, secrets: Secrets) -> str:
