@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from peerboot.model import ClusterView, Finding, Member, ServerView
-from peerboot.systems.kafka import health, ids, staticview
+from peerboot.systems.kafka import ids, quorumhealth, staticview
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
 
@@ -153,7 +153,7 @@ def _told(config: KafkaConfig, view: ClusterView, seen: list[Seen]) -> ClusterVi
     mine = next((one for one in seen if one.pod == config.identity.pod), None)
     leads = next((one for one in seen if one.quorum is not None and one.cluster == view.cluster), None)
     level, leader = (mine.level, mine.leader) if mine is not None else (0, -1)
-    return health.with_quorum(config, view, leads.quorum if leads is not None else None, level, leader)
+    return quorumhealth.with_quorum(config, view, leads.quorum if leads is not None else None, level, leader)
 
 
 def _view(

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from peerboot.model import ClusterView, Member, ServerView
-from peerboot.systems.kafka import assess, controllers, health, ids
+from peerboot.systems.kafka import assess, controllers, ids, quorumhealth
 from peerboot.systems.kafka.assess import Seen
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.ownbroker import OwnBroker
@@ -114,7 +114,7 @@ def _view(config: KafkaConfig, told: Seen, addresses: Mapping[str, tuple[str, ..
         unmanaged=_unmanaged(config, told),
         at=now,
     )
-    return health.with_quorum(config, found, quorum, told.level, told.leader)
+    return quorumhealth.with_quorum(config, found, quorum, told.level, told.leader)
 
 
 def _unmanaged(config: KafkaConfig, told: Seen) -> str:
