@@ -96,7 +96,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     if argv[:1] == ["manifest"]:
         from peerboot import template
 
-        template.register(commands)
+        template.register(commands, argv)
     else:
         add("manifest", "Everything for `kubectl apply`, with comments that say why.")
     for name, text in OWN.items():

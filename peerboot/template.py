@@ -7,6 +7,7 @@ import base64
 import secrets
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from peerboot import IMAGE, systems
@@ -16,16 +17,24 @@ from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
 
 EXAMPLE = "Example: peerboot manifest etcd --namespace shop | kubectl apply -f -"
+EMPTY = (
+    *("namespace", "controller_storage", "tls_secret", "users_secret", "listener", "rack_label", "base_config"),
+    "quorum",
+)
+"""Options whose value, when it is empty, would be taken for none, and a set made without what was meant: a shell
+variable that is not set.
+"""
+MOST_VOTERS = 7
 TEXT = "Everything for `kubectl apply`, with comments that say why; what is left to do is said on stderr."
 
 
-def register(commands: Any) -> None:
-    """Add ``manifest`` and its options."""
-    parser = commands.add_parser("manifest", help=TEXT, description=TEXT, epilog=EXAMPLE)
+def register(commands: Any, argv: Sequence[str]) -> None:
+    """Add ``manifest`` and its options, which cannot be abbreviated: the file repeats what was typed."""
+    parser = commands.add_parser("manifest", help=TEXT, description=TEXT, epilog=_epilog(argv), allow_abbrev=False)
     parser.add_argument("system", metavar="SYSTEM", help="what `peerboot systems` lists")
     add = parser.add_argument
     add("--name", help="of the StatefulSet and the client Service (default: the system's)")
-    add("--namespace", default="", help="written into every object (default: the one kubectl uses)")
+    add("--namespace", help="written into every object (default: the one kubectl uses)")
     add("--with-namespace", action="store_true", help="print the Namespace too, which enforces Pod Security")
     add(
         "--pod-security",
@@ -37,6 +46,7 @@ def register(commands: Any) -> None:
     add("--image", default=IMAGE, help=f"peerboot's (default {IMAGE})")
     add("--server-image", help="the server's (default: the system's)")
     add("--storage", default="8Gi", metavar="SIZE", help="of each volume (default 8Gi)")
+    add("--controller-storage", metavar="SIZE", help="of each volume of --split's controllers (default 8Gi; kafka)")
     add("--storage-class", metavar="CLASS", help="of the volumes (default: the cluster's default)")
     add("--no-rbac", action="store_true", help="no rights in the Kubernetes API; says what is lost")
     add("--events", action="store_true", help="tell each change of decision in the Pod's events")
@@ -45,8 +55,8 @@ def register(commands: Any) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
     kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
-    add("--tls-secret", default="", metavar="SECRET", help="TLS, by a Secret as cert-manager makes it (kafka)")
-    add("--users-secret", default="", metavar="SECRET", help="logins, a password under each user's name (kafka)")
+    add("--tls-secret", metavar="SECRET", help="TLS, by a Secret as cert-manager makes it (kafka)")
+    add("--users-secret", metavar="SECRET", help="logins, a password under each user's name (kafka)")
     add(
         "--listener",
         action="append",
@@ -54,46 +64,67 @@ def register(commands: Any) -> None:
         metavar="NAME:PROTOCOL:PORT[:HOST[:PORT]]",
         help="a further one for clients, for each once more (kafka)",
     )
-    add("--rack-label", default="", metavar="LABEL", help="the Pods' label that is the broker's rack (kafka)")
-    add("--base-config", default="", metavar="CONFIGMAP", help="settings of your own for the server (kafka)")
+    add("--rack-label", metavar="LABEL", help="the Pods' label that is the broker's rack (kafka)")
+    add("--base-config", metavar="CONFIGMAP", help="settings of your own for the server (kafka)")
+    add("--quorum", metavar="KIND", help="static, static-3.8 or dynamic, how the voters are kept (kafka)")
     add("--split", action="store_true", help="each role of the servers is a StatefulSet of its own (kafka)")
     add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
 
 
+def _epilog(argv: Sequence[str]) -> str:
+    """An example; with ``--help`` that of the system that is named, and what only that one has."""
+    name = next((word for word in argv[1:] if word in systems.names()), "") if {"-h", "--help"} & set(argv) else ""
+    server = systems.server_of(name) if name else None
+    if server is None or not server.example:
+        return EXAMPLE
+    return f"{server.help}\n\nExample: {server.example}"
+
+
+def _not_empty(args: argparse.Namespace) -> None:
+    for name in EMPTY:
+        given = getattr(args, name)
+        for text in given if isinstance(given, list) else [given]:
+            if text is not None and not text.strip(" ,"):
+                option = f"--{name.replace('_', '-')}"
+                raise SettingsError(f"{option}={text!r} is empty: write its value, or drop it if you mean none")
+
+
 def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
     """The options as values; raises ``SettingsError``."""
+    _not_empty(args)
     if args.ordered_ready and server.not_ordered:
         raise SettingsError(f"--ordered-ready is not for {server.name}: {server.not_ordered}")
     if args.split and not server.split:
         raise SettingsError(f"--split is not for {server.name}: all its servers are alike: drop it")
-    made = options.check(
-        Options(
-            name=server.name if args.name is None else args.name,
-            namespace=args.namespace,
-            with_namespace=args.with_namespace,
-            pod_security=args.pod_security == "restricted",
-            replicas=args.replicas,
-            image=args.image,
-            server_image=server.image if args.server_image is None else args.server_image,
-            storage=args.storage,
-            storage_class=args.storage_class,
-            rbac=not args.no_rbac,
-            events=args.events,
-            guaranteed=args.guaranteed,
-            native=not args.plain_sidecar,
-            ordered=args.ordered_ready,
-            secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
-            tls_secret=args.tls_secret,
-            users_secret=args.users_secret,
-            listeners=tuple(args.listener),
-            rack_label=args.rack_label,
-            base_config=args.base_config,
-            made_by=made_by,
-            split=args.split,
-        )
+    made = Options(
+        name=server.name if args.name is None else args.name,
+        namespace=args.namespace or "",
+        with_namespace=args.with_namespace,
+        pod_security=args.pod_security == "restricted",
+        replicas=args.replicas,
+        image=args.image,
+        server_image=server.image if args.server_image is None else args.server_image,
+        storage=args.storage,
+        controller_storage=args.controller_storage or "",
+        storage_class=args.storage_class,
+        rbac=not args.no_rbac,
+        events=args.events,
+        guaranteed=args.guaranteed,
+        native=not args.plain_sidecar,
+        ordered=args.ordered_ready,
+        secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
+        tls_secret=args.tls_secret or "",
+        users_secret=args.users_secret or "",
+        listeners=tuple(args.listener),
+        rack_label=args.rack_label or "",
+        base_config=args.base_config or "",
+        quorum=args.quorum or "",
+        made_by=made_by,
+        split=args.split,
     )
     if made.of_some and server.adapt is None:
         raise SettingsError(f"{made.of_some[0]} is not for {server.name}: its manifest has no such choice: drop it")
+    options.check(made)
     for part, _ in objects.parts(made, server):
         options.check(part)
     return made
@@ -117,14 +148,35 @@ def notes(o: Options, server: Server) -> list[str]:
     else:
         when = "after you applied this" if o.with_namespace else "once"
         lines.append(f"make the Secret that the Pods wait for, {when}: {o.secret_command}")
+    lines += [f"{need.what}{need.command and ': '}{need.command}" for need in objects.needs(o, server)]
     # Of several sets most is the same.
     lines += dict.fromkeys(line for _, part in objects.parts(o, server) for line in part.notes)
     if not o.rbac:
         lines.append(o.lost_without_rbac)
-    if o.replicas % 2 == 0 and not o.split:
-        lines.append(f"{o.replicas} Pods survive no more losses than {o.replicas - 1} do: an odd number is better")
+    lines += _numbers(o, server)
     if "/" not in o.image or "/" not in o.server_image:
         lines.append(
             f"nodes pull {o.image} and {o.server_image}: name them as in your registry, by --image and --server-image"
         )
     return lines
+
+
+def _numbers(o: Options, server: Server) -> Iterator[str]:
+    """How many Pods vote, where that is not what a person would think or want."""
+    if o.split:
+        for part, (each, _) in zip(server.split, objects.parts(o, server), strict=True):
+            if part.number and o.replicas > 1:
+                yield f"{each.name} has {each.replicas} Pods, whatever --replicas says, which is for the other set"
+            elif part.number:
+                yield (
+                    f"{each.name} has one Pod, because --replicas is 1: it survives no loss; from 2 on it has "
+                    f"{part.number}"
+                )
+    elif o.replicas > MOST_VOTERS:
+        yield (
+            f"each of {o.replicas} Pods has a vote, and every change waits for {o.replicas // 2 + 1} of them: "
+            f"{MOST_VOTERS} are the most that make sense"
+            + ("; --split has three that vote, and as many others as you like" if server.split else "")
+        )
+    elif o.replicas % 2 == 0:
+        yield f"{o.replicas} Pods survive no more losses than {o.replicas - 1} do: an odd number is better"

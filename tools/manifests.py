@@ -65,6 +65,7 @@ KAFKA: dict[str, tuple[str, ...]] = KAFKA_SHOWN | {
     "kafka-secured": KAFKA_SECURED,
     "kafka-two-listeners": ("--plain-sidecar", "--listener", "A:PLAINTEXT:9094", "--listener", "B:PLAINTEXT:9095"),
     "kafka-3.8": ("--server-image", "apache/kafka:3.8.1"),
+    "kafka-static": ("--server-image", "apache/kafka:4.1.0", "--quorum", "static"),
     "kafka-plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
     "kafka-five-everything": (
         *("--namespace", "shop", "--with-namespace", "--with-secret", "--guaranteed", "--events"),

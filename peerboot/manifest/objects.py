@@ -8,7 +8,7 @@ from typing import Any
 
 from peerboot.manifest import pods
 from peerboot.manifest.options import Among, Options
-from peerboot.manifest.server import Port, Server
+from peerboot.manifest.server import Need, Port, Server
 from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
 
 CENSUS_PORT = 7070
@@ -19,7 +19,9 @@ API_PORTS = (443, 6443)
 
 def render(options: Options, server: Server) -> str:
     """The whole text, ready for ``kubectl apply``."""
-    return "\n".join(comment(_head(options))) + "\n" + "".join(document(tree) for tree in objects(options, server))
+    return (
+        "\n".join(comment(_head(options, server))) + "\n" + "".join(document(tree) for tree in objects(options, server))
+    )
 
 
 def objects(options: Options, server: Server) -> Iterator[Tree]:
@@ -46,10 +48,24 @@ def parts(o: Options, server: Server) -> Iterator[tuple[Options, Server]]:
             asked_by=tuple(names[other.suffix] for other in server.split if part.suffix in other.asks),
             asks=tuple((names[suffix], ports[suffix]) for suffix in part.asks),
         )
-        env = {key: value.format(name=o.name, replicas=o.replicas) for key, value in part.server.env.items()}
-        replicas = min(part.most or o.replicas, o.replicas)
-        each = replace(o, name=names[part.suffix], replicas=replicas, among=among)
+        env = {
+            key: value if isinstance(key, Why) else value.format(name=o.name, replicas=o.replicas)
+            for key, value in part.server.env.items()
+        }
+        each = replace(
+            o,
+            name=names[part.suffix],
+            # One of each is a set to try things with. Two of a kind that votes are worse than one.
+            replicas=part.number if part.number and o.replicas > 1 else o.replicas,
+            storage=(o.controller_storage or part.storage) if part.storage else o.storage,
+            among=among,
+        )
         yield each, _adapted(each, replace(part.server, env=env))
+
+
+def needs(o: Options, server: Server) -> list[Need]:
+    """What a person has to make beside the Secret; of several sets most is the same."""
+    return list(dict.fromkeys(need for _, part in parts(o, server) for need in part.needs))
 
 
 def _adapted(o: Options, server: Server) -> Server:
@@ -74,7 +90,14 @@ def _of_one(options: Options, server: Server) -> Iterator[Tree]:
     yield pods.stateful_set(options, server)
 
 
-def _head(o: Options) -> str:
+def _head(o: Options, server: Server) -> str:
+    again = "Change the options rather than this file, and make it anew."
+    if o.rbac and not o.ordered:
+        again += (
+            "\nOne line is the exception: after `kubectl scale` set `replicas:` to what it is now, each time, or the "
+            "next apply scales back. --replicas is PEERBOOT_REPLICAS too, the number of the first day, and another one "
+            "there restarts all Pods."
+        )
     if o.secret:
         key = "The Secret below holds a random key. DO NOT COMMIT THIS FILE: who has the key can speak for a Pod."
     else:
@@ -82,8 +105,12 @@ def _head(o: Options) -> str:
             "Before it starts, its Pods wait for a Secret, which no template can make for you. Make it once; it is the "
             f"key with which the Pods sign what they tell each other of their disks:\n  {o.secret_command}"
         )
+    if found := needs(o, server):
+        key += "\nMake these too, without which no Pod starts:"
+        for need in found:
+            key += f"\n- {need.what}" + (need.command and f":\n  {need.command}")
     lost = f"\nMade with --no-rbac. What is lost: {o.lost_without_rbac}." if not o.rbac else ""
-    return f"Made by `{o.made_by}`. Change the options rather than this file, and make it anew.\n{key}{lost}"
+    return f"Made by `{o.made_by}`. {again}\n{key}{lost}"
 
 
 def _meta(o: Options, server: Server, name: str) -> dict[str, Any]:
@@ -266,7 +293,7 @@ def _network_policy(o: Options, server: Server) -> Tree:
     def pods_of(name: str) -> list[Tree]:
         return [{"podSelector": {"matchLabels": pods.labels(replace(o, name=name), server)}}]
 
-    clients = _numbers(server, "clients")
+    clients, scrapers = _numbers(server, "clients"), _numbers(server, "scrapers")
     own, own_ports = pods_of(o.name), _tcp(CENSUS_PORT, *_numbers(server, "peers", "clients"))
     asked_by, asks = (o.among.asked_by, o.among.asks) if o.among else ((), ())
     api: list[Any] = [
@@ -284,14 +311,17 @@ def _network_policy(o: Options, server: Server) -> Tree:
             "podSelector": {"matchLabels": pods.labels(o, server)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [
-                Why("Only the set's own Pods: census, the server's port for its peers, and that for clients, as one."),
+                Why(f"Only the set's own Pods: {_among_themselves(server)}."),
                 {"from": own, "ports": own_ports},
                 *({"from": pods_of(name), "ports": _tcp(*_numbers(server, "peers"))} for name in asked_by),
                 *(_from_clients(o, server, clients) if clients else ()),
-                Why("Metrics of server and peerboot, for a Prometheus in a namespace of this name."),
+                Why(
+                    f"Metrics of {'server and ' if scrapers else ''}peerboot, for a Prometheus in a namespace of this "
+                    "name." + ("" if scrapers else " The server has no port for its own.")
+                ),
                 {
                     "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-                    "ports": _tcp(*_numbers(server, "scrapers"), METRICS_PORT),
+                    "ports": _tcp(*scrapers, METRICS_PORT),
                 },
             ],
             "egress": [
@@ -308,6 +338,16 @@ def _network_policy(o: Options, server: Server) -> Tree:
             ],
         },
     }
+
+
+def _among_themselves(server: Server) -> str:
+    match (bool(_numbers(server, "peers")), bool(_numbers(server, "clients"))):
+        case (True, True):
+            return "census, the server's port for its peers, and that for clients, as one"
+        case (False, True):
+            return "census, and the server's port for clients, as one"
+        case _:
+            return "census, and the server's port for its peers"
 
 
 def _from_clients(o: Options, server: Server, numbers: tuple[int, ...]) -> tuple[Any, ...]:

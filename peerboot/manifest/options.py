@@ -46,6 +46,8 @@ class Options:
     """The Namespace, where it is printed, enforces ``restricted``."""
     replicas: int = 3
     storage: str = "8Gi"
+    controller_storage: str = ""
+    """Of the volumes of ``--split``'s controllers; empty: the system's default."""
     storage_class: str | None = None
     """None: the cluster's default. Empty: only volumes that were made by hand."""
     rbac: bool = True
@@ -66,6 +68,8 @@ class Options:
     """The Pod's label that is the rack."""
     base_config: str = ""
     """The ConfigMap with a person's own settings of the server."""
+    quorum: str = ""
+    """How the voters are kept, as the system's setting has it."""
     made_by: str = ""
     """The command line, for the first comment."""
     split: bool = False
@@ -107,6 +111,8 @@ class Options:
             ("--listener", self.listeners),
             ("--rack-label", self.rack_label),
             ("--base-config", self.base_config),
+            ("--quorum", self.quorum),
+            ("--controller-storage", self.controller_storage),
         )
         return tuple(option for option, value in given if value)
 
@@ -147,7 +153,8 @@ def check(options: Options) -> Options:
         raise SettingsError(f"--replicas={o.replicas} is out of range: write a number from 1 to {MAX_REPLICAS}")
     for option, image in (("--image", o.image), ("--server-image", o.server_image)):
         _fits(option, image, IMAGE, "an image: write it like registry.example/team/name:tag", limit=400)
-    _fits("--storage", o.storage, QUANTITY, "a size: write it like 8Gi or 500Mi")
+    for option, size in (("--storage", o.storage), ("--controller-storage", o.controller_storage or "8Gi")):
+        _fits(option, size, QUANTITY, "a size: write it like 8Gi or 500Mi")
     if o.storage_class:
         _fits("--storage-class", o.storage_class, SUBDOMAIN, "a name of a StorageClass", limit=253)
     for option, name in (
@@ -161,6 +168,7 @@ def check(options: Options) -> Options:
     if o.rack_label:
         _fits("--rack-label", o.rack_label, LABEL_KEY, "a label: write it like topology.kubernetes.io/zone", limit=317)
     _together(o)
+    _apart(o)
     return o
 
 
@@ -176,6 +184,24 @@ def _together(o: Options) -> None:
             "--ordered-ready needs the anchor, without which ordinal 0 would form an empty cluster when its disk is "
             "lost: drop --no-rbac"
         )
+    if o.controller_storage and not o.split:
+        raise SettingsError(
+            "--controller-storage is for the controllers of --split: add --split, or drop it; --storage is for each "
+            "volume of a set that is both"
+        )
+
+
+def _apart(o: Options) -> None:
+    """Each object that a person makes is one of its own: every key of one is read, and `kubectl apply` writes some."""
+    if o.tls_secret and o.tls_secret == o.users_secret:
+        raise SettingsError(
+            f"--tls-secret and --users-secret are both {o.tls_secret}, and each key of the latter is a user: make two"
+        )
+    for option, name in (("--tls-secret", o.tls_secret), ("--users-secret", o.users_secret)):
+        if name == o.secret_name:
+            raise SettingsError(f"{option}={name} is the Secret of the key that Pods sign with: use one of its own")
+    if o.base_config in {f"{o.name}-anchor", o.files}:
+        raise SettingsError(f"--base-config={o.base_config} is a ConfigMap of this manifest's own: use another name")
 
 
 def _fits(option: str, text: str, pattern: re.Pattern[str], what: str, limit: int = 63) -> None:

@@ -48,6 +48,16 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Need:
+    """An object that a person has to make, and that the Pods wait for."""
+
+    what: str
+    """Its name, and what has to be in it."""
+    command: str = ""
+    """What makes it."""
+
+
+@dataclass(frozen=True)
 class Server:
     """The server's container and what peerboot has to be told of it."""
 
@@ -99,6 +109,8 @@ class Server:
     the whole.
     """
     mounts: tuple[Mount, ...] = ()
+    needs: tuple[Need, ...] = ()
+    """Told on stderr, and in the head of the file, which is read when stderr is long gone."""
     adapt: Callable[[Server, Options], Server] | None = None
     """What is added by what a person chose for this StatefulSet, and by the release in the image's tag; raises
     ``SettingsError``. None: the choices that only some systems have are refused.
@@ -109,6 +121,10 @@ class Server:
     """Whatever else stands in its container."""
     split: tuple[Part, ...] = ()
     """The StatefulSets of ``--split``, in the order in which they are made; empty: there is no such option."""
+    example: str = ""
+    """The command that ``peerboot manifest NAME --help`` shows; empty: the general one."""
+    help: str = ""
+    """What it says there of the choices that not every system has, in lines of at most 100 characters."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +134,10 @@ class Part:
     server: Server
     suffix: str
     """Of its name; the part that clients reach has none."""
-    most: int = 0
-    """It has no more Pods than that; 0: as many as ``--replicas`` says."""
+    number: int = 0
+    """It has so many Pods, or one where ``--replicas`` is one; 0: as many as ``--replicas`` says."""
+    storage: str = ""
+    """Size of its volumes where ``--controller-storage`` does not say; empty: that of ``--storage``."""
     forms: bool = True
     """Whether its Pods form a cluster, which an anchor then remembers."""
     asks: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ PARTS = {
         ("split-one-plain", ("--split", "--plain-sidecar", "--replicas", "1"), "kafka"),
         ("split-without", ("--split", "--no-rbac", "--name", "log", "--namespace", "shop", "--replicas", "5"), "log"),
         ("split-secured", ("--split", "--namespace", "shop", *manifests.KAFKA_SECURED), "kafka"),
+        ("split-two", ("--split", "--replicas", "2", "--storage", "100Gi", "--quorum", "dynamic"), "kafka"),
     )
     for part in (whole, f"{whole}-controllers")
 }

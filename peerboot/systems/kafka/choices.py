@@ -1,4 +1,4 @@
-"""What a person's choices and the image's release add to Kafka's manifest. Pure.
+"""What a person's choices add to Kafka's manifest; ``releases.py`` has what the image says. Pure.
 
 A listener is checked by the code that reads the setting, so that no manifest is printed whose Pods would end with it.
 """
@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from peerboot.errors import SettingsError
 from peerboot.manifest.options import Options
-from peerboot.manifest.server import Mount, Port, Server
+from peerboot.manifest.server import Mount, Need, Port, Server
 from peerboot.manifest.writer import Row, Tree, why
 from peerboot.model import Identity
 from peerboot.settings import read
-from peerboot.systems.kafka import config
+from peerboot.systems.kafka import config, releases
 from peerboot.systems.kafka.listeners import Listener
 from peerboot.systems.kafka.security import Material
 from peerboot.systems.kafka.settings import DEFAULT_HOST, SETTINGS
+from peerboot.values import shown
 
 TLS_DIR, USERS_DIR, LABELS_DIR, BASE_DIR = "/etc/kafka-tls", "/etc/kafka-users", "/etc/pod-labels", "/etc/kafka-base"
 BASE_FILE = "server.properties"
@@ -31,19 +32,35 @@ OPTION_OF = {
     "PEERBOOT_KAFKA_USERS_DIR": "--users-secret",
 }
 """What a person gives here in place of a setting, for errors that name it."""
-LEAST, LEAST_DYNAMIC, LEAST_COMPLETE = (3, 7), (3, 9), (4, 0)
-NUMBERED = {"kafka": {3: 3, 4: 4}, "cp-kafka": {7: 3, 8: 4}}
-"""Images whose tags begin with a release: its first number to that of Kafka's. Confluent's 7.9 is Kafka 3.9."""
+COPIED = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+"""The labels of a node that Kubernetes 1.35 gives to its Pods."""
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
+MOST_HOST = 253
+
+
+@dataclass(frozen=True)
+class More:
+    """What one choice adds."""
+
+    env: Tree = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    needs: tuple[Need, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def adapted(server: Server, o: Options) -> Server:
     """The server's part of one StatefulSet with all that was chosen; raises ``SettingsError``."""
-    env, mounts, notes = _release(o)
+    chosen = [More(releases.quorum(o), notes=tuple(releases.notes(o)))]
     broker = server.env.get("PEERBOOT_KAFKA_ROLES") != "controller"
-    for more in (_secured(o), _labels(o) if broker else None, _base(o)):
-        if more is not None:
-            env, mounts, notes = {**env, **more[0]}, (*mounts, *more[1]), (*notes, *more[2])
-    env = {**server.env, **env}
+    if o.tls_secret or o.users_secret:
+        chosen.append(_secured(o))
+    if o.rack_label and broker:
+        chosen.append(_labels(o))
+    if o.base_config:
+        chosen.append(_base(o))
+    env = dict(server.env)
+    for more in chosen:
+        env |= more.env
     found: tuple[Listener, ...] = ()
     if broker and o.listeners:
         env = {**env, **LISTENERS_COMMENT, "PEERBOOT_KAFKA_LISTENERS": ",".join(o.listeners)}
@@ -51,65 +68,18 @@ def adapted(server: Server, o: Options) -> Server:
     return replace(
         server,
         env=env,
-        mounts=mounts,
-        notes=(*notes, *_outside(found)),
+        mounts=tuple(mount for more in chosen for mount in more.mounts),
+        needs=tuple(need for more in chosen for need in more.needs),
+        notes=(*(note for more in chosen for note in more.notes), *_clients_of(found, o)),
         ports=(*server.ports, *(Port(f"client-{one.port}", one.port, "clients") for one in found)),
         from_clients=_from_clients(server, o, found),
     )
 
 
-More = tuple[Tree, tuple[Mount, ...], tuple[str, ...]]
-"""Settings, mounts, and what to tell a person."""
-
-# --------------------------------------------------------------- the release
-
-
-def release(image: str) -> tuple[int, int] | None:
-    """Kafka's release by an image's tag; None where the tag says nothing that is understood."""
-    name, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
-    found = re.match(r"v?(\d{1,3})\.(\d{1,3})(?=[.-]|$)", tag)
-    first = NUMBERED.get(name, {}).get(int(found[1])) if found else None
-    return (first, int(found[2])) if found and first is not None else None
-
-
-def _release(o: Options) -> More:
-    found = release(o.server_image)
-    if found is None or found >= LEAST_COMPLETE:
-        return {}, (), ()
-    is_kafka = f"--server-image={o.server_image} is Kafka {found[0]}.{found[1]}"
-    if found < LEAST:
-        raise SettingsError(f"{is_kafka}, which peerboot does not run: name one of 3.7 to 4.3")
-    if found >= LEAST_DYNAMIC:
-        say = (
-            f"{is_kafka}, the first release whose voters can be replaced (KIP-853), and its command that makes a "
-            "static quorum a dynamic one does not do so: prefer 4.1 or later"
-        )
-        return {}, (), (say,)
-    if o.split:
-        raise SettingsError(
-            f"{is_kafka}, which has static quorums only, and brokers of a set of their own run beside a dynamic one: "
-            "drop --split, or name 3.9 or later"
-        )
-    env = {
-        **why(
-            "The image's release has static quorums only: no controller can be added or removed. Change it to `static` "
-            "when you go to 3.9 or later; from 4.1 on `peerboot kafka migrate` makes it a dynamic one."
-        ),
-        "PEERBOOT_KAFKA_QUORUM": "static-3.8",
-    }
-    say = (
-        f"{is_kafka}, which has static quorums only: PEERBOOT_KAFKA_QUORUM=static-3.8 is set, and no controller can be "
-        "added or removed; prefer 4.1 or later"
-    )
-    return env, (), (say,)
-
-
 # ------------------------------------------------------------ TLS and logins
 
 
-def _secured(o: Options) -> More | None:
-    if not (o.tls_secret or o.users_secret):
-        return None
+def _secured(o: Options) -> More:
     protocol = ("SASL_SSL" if o.tls_secret else "SASL_PLAINTEXT") if o.users_secret else "SSL"
     env: Tree = {
         **why(
@@ -119,16 +89,17 @@ def _secured(o: Options) -> More | None:
         "PEERBOOT_KAFKA_SECURITY": protocol,
     }
     mounts: list[Mount] = []
-    notes: list[str] = []
+    needs: list[Need] = []
     if o.tls_secret:
         env = {**env, "PEERBOOT_KAFKA_TLS_DIR": TLS_DIR}
         mounts.append(_tls(o))
-        notes.append(_certificate(o))
+        needs.append(_certificate(o))
     if o.users_secret:
         env = {**env, "PEERBOOT_KAFKA_USERS_DIR": USERS_DIR}
         mounts.append(_users(o))
-        notes += _logins(o)
-    return env, tuple(mounts), tuple(notes)
+        needs.append(_logins(o))
+    bare = () if o.tls_secret else ("without --tls-secret passwords and records go over the network as they are",)
+    return More(env, tuple(mounts), tuple(needs), bare)
 
 
 def _tls(o: Options) -> Mount:
@@ -144,35 +115,32 @@ def _users(o: Options) -> Mount:
     return Mount("users", USERS_DIR, {"secret": Row(secretName=o.users_secret, defaultMode=0o440)}, say)
 
 
-def _certificate(o: Options) -> str:
+def _certificate(o: Options) -> Need:
     """The names under which controllers and brokers of all sets are found, and clients begin."""
     others = (*o.among.asked_by, *(name for name, _ in o.among.asks)) if o.among else ()
     zone = f"{o.namespace or 'NAMESPACE'}.svc.DOMAIN"
     peers = [f"{name}-peers.{zone}" for name in sorted({o.name, *others})]
     names = ", ".join(f"*.{name}, {name}" for name in peers)
     begin = f"{o.among.name if o.among else o.name}.{zone}"
-    return (
+    return Need(
         f"the Secret {o.tls_secret} has tls.crt, tls.key and ca.crt, for server auth and client auth; its names are "
         f"{names}, what clients begin with ({begin}), and every host of a --listener (DOMAIN: as cluster.local)"
     )
 
 
-def _logins(o: Options) -> Iterator[str]:
+def _logins(o: Options) -> Need:
     where = f" --namespace {o.namespace}" if o.namespace else ""
-    yield (
-        f"the Secret {o.users_secret} has a password under each user's name, and {USER} is one: head -c 24 "
-        f"/dev/urandom | base64 | kubectl create secret generic {o.users_secret}{where} --from-file={USER}=/dev/stdin"
+    return Need(
+        f"the Secret {o.users_secret} has a password under each user's name, and {USER} is one",
+        f"head -c 24 /dev/urandom | base64 | kubectl create secret generic {o.users_secret}{where} "
+        f"--from-file={USER}=/dev/stdin",
     )
-    if not o.tls_secret:
-        yield "without --tls-secret passwords and records go over the network as they are"
 
 
 # ------------------------------------------------------- rack, own properties
 
 
-def _labels(o: Options) -> More | None:
-    if not o.rack_label:
-        return None
+def _labels(o: Options) -> More:
     env = {
         **why(
             "The broker's rack is a label of its Pod, which Kubernetes 1.35 copies from the node where it is the zone "
@@ -182,26 +150,36 @@ def _labels(o: Options) -> More | None:
         "PEERBOOT_KAFKA_RACK_LABEL": o.rack_label,
     }
     source = {"downwardAPI": {"items": [Row(path="labels", fieldRef=Row(fieldPath="metadata.labels"))]}}
-    say = (
-        f"before Kubernetes 1.35 no Pod has the label {o.rack_label} by itself, and a broker without it does not start"
-    )
-    return env, (Mount("labels", LABELS_DIR, source, "The Pod's own labels."),), (say,)
+    if o.rack_label in COPIED:
+        say = (
+            f"before Kubernetes 1.35 no Pod has the label {o.rack_label} by itself, and a broker without it does not "
+            "start: there drop --rack-label, and let an init container before peerboot write the zone of its node into "
+            "the file of PEERBOOT_KAFKA_RACK_FILE"
+        )
+    else:
+        say = (
+            f"no Pod has the label {o.rack_label} by itself (Kubernetes 1.35 copies {' and '.join(COPIED)} from the "
+            "node, no others), in the template it would be the same for all, and a broker without it does not start: "
+            "something of yours has to set it on each Pod when that is made"
+        )
+    return More(env, (Mount("labels", LABELS_DIR, source, "The Pod's own labels."),), notes=(say,))
 
 
-def _base(o: Options) -> More | None:
-    if not o.base_config:
-        return None
+def _base(o: Options) -> More:
     env = {
         **why("Your own properties; one that peerboot has to own, or that endangers data, is named and refused."),
         "PEERBOOT_BASE_CONFIG_FILE": f"{BASE_DIR}/{BASE_FILE}",
     }
     source = {"configMap": Row(name=o.base_config)}
     where = f" --namespace {o.namespace}" if o.namespace else ""
-    say = (
-        f"the ConfigMap {o.base_config} has your properties under the key {BASE_FILE}: kubectl create configmap "
-        f"{o.base_config}{where} --from-file={BASE_FILE}"
+    need = Need(
+        f"the ConfigMap {o.base_config} has your properties under the key {BASE_FILE}",
+        f"kubectl create configmap {o.base_config}{where} --from-file={BASE_FILE}",
     )
-    return env, (Mount("base", BASE_DIR, source, "Yours to change; a Pod takes it at its next start."),), (say,)
+    say = "Yours to change; a Pod takes it at its next start." + (
+        " Controllers and brokers both have it, and each takes what is for it." if o.among else ""
+    )
+    return More(env, (Mount("base", BASE_DIR, source, say),), (need,))
 
 
 # ----------------------------------------------------------------- listeners
@@ -231,21 +209,42 @@ def _checked(env: Tree, o: Options) -> tuple[Listener, ...]:
     try:
         settings = read({**told, **pod, **own}, systems={"kafka": SETTINGS})
         # What only the Secret knows is not known here.
-        return config.prepare(settings, me, {}, Material(users={USER: USER})).security.extra
+        found = config.prepare(settings, me, {}, Material(users={USER: USER})).security.extra
     except SettingsError as error:
         text = str(error)
         for setting, option in OPTION_OF.items():
             text = text.replace(setting, option)
         raise SettingsError(text) from None
-
-
-def _outside(found: tuple[Listener, ...]) -> Iterator[str]:
     for one in found:
-        if one.host != DEFAULT_HOST:
+        host, _ = one.advertised(me, me.pod)
+        if len(host) > MOST_HOST or not HOST.fullmatch(host):
+            raise SettingsError(
+                f"--listener: clients of {one.name} would be told the host {shown(host)}, which is no name that DNS "
+                "or a certificate can have: use letters, digits, hyphens and dots"
+            )
+    return found
+
+
+def _clients_of(found: tuple[Listener, ...], o: Options) -> Iterator[str]:
+    """What clients of each further listener are told, and which door it opens in a set that is otherwise closed."""
+    for one in found:
+        if one.host == DEFAULT_HOST:
+            yield (
+                f"clients of {one.name} are told each Pod's own name in the cluster and port {one.shown_port}: for "
+                "those outside, which cannot look it up, add a HOST to --listener"
+            )
+        else:
             yield (
                 f"clients of {one.name} are told {one.host}:{one.shown_port}: make a Service for each Pod that leads "
                 f"from there to its port {one.port}, by the selector statefulset.kubernetes.io/pod-name"
             )
+        if (o.tls_secret or o.users_secret) and not one.protocol.startswith("SASL"):
+            yield (
+                f"{one.name} is {one.protocol} and does not ask clients who they are, unlike the set's own listeners: "
+                f"whoever reaches port {one.port} may do everything, unless an authorizer forbids it to User:ANONYMOUS"
+            )
+        if o.tls_secret and not one.protocol.endswith("SSL"):
+            yield f"{one.name} is {one.protocol}: all that its clients send goes over the network as it is"
 
 
 def _from_clients(server: Server, o: Options, found: tuple[Listener, ...]) -> str:

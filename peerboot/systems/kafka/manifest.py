@@ -123,6 +123,21 @@ CONTROLLER_STORAGE = (
     f"{ASIDE} {LATER}"
 )
 
+HELP = """\
+For kafka:
+  --listener NAME:PROTOCOL:PORT[:HOST[:PORT]]
+      PROTOCOL is PLAINTEXT, SSL (with --tls-secret), SASL_PLAINTEXT (with --users-secret) or SASL_SSL
+      (with both). HOST and the second PORT are what clients are told; fields: {pod} {ordinal} {service}
+      {namespace} {domain}. That PORT may be a sum, as 31090+{ordinal}. Without HOST clients are told the
+      Pod's name in the cluster.
+  --tls-secret      keys tls.crt, tls.key and ca.crt
+  --users-secret    a password under each user's name, one of them peerboot
+  --base-config     key server.properties
+  --rack-label      Kubernetes 1.35 copies topology.kubernetes.io/zone and region from the node to its Pods
+  --quorum          static for a set that Kafka 3.7 or 3.8 has formed, until `peerboot kafka migrate`;
+                    static-3.8 while it runs one of these, which their tags say; otherwise dynamic
+  --split           three controllers and as many brokers as --replicas says"""
+
 _COMBINED = Server(
     name="kafka",
     image=IMAGE,
@@ -170,7 +185,14 @@ _CONTROLLERS = replace(
     grace=150,
     grace_why="",
     storage_why=CONTROLLER_STORAGE,
-    env={"PEERBOOT_KAFKA_ROLES": "controller", "PEERBOOT_KAFKA_BROKERS": "{replicas}"},
+    env={
+        "PEERBOOT_KAFKA_ROLES": "controller",
+        **why(
+            "How many brokers there are on the first day: by it new topics get their number of copies, three at most. "
+            "It needs no change while there are three or more."
+        ),
+        "PEERBOOT_KAFKA_BROKERS": "{replicas}",
+    },
     container={**_COMBINED.container, "env": [*ENVIRONMENT, Row(name="KAFKA_HEAP_OPTS", value="-Xms512m -Xmx512m")]},
 )
 _BROKERS = replace(
@@ -190,7 +212,12 @@ _BROKERS = replace(
 SERVER = replace(
     _COMBINED,
     split=(
-        Part(_CONTROLLERS, "-controllers", most=3),
+        Part(_CONTROLLERS, "-controllers", number=3, storage="8Gi"),
         Part(_BROKERS, "", forms=False, asks=("-controllers",)),
     ),
+    example=(
+        "peerboot manifest kafka --namespace shop --tls-secret kafka-tls --users-secret kafka-users "
+        "--listener 'EXTERNAL:SASL_SSL:9094:kafka-{ordinal}.example.org' | kubectl apply -f -"
+    ),
+    help=HELP,
 )
