@@ -74,7 +74,10 @@ def register(commands: Any, argv: Sequence[str]) -> None:
 def _epilog(argv: Sequence[str]) -> str:
     """An example; with ``--help`` that of the system that is named, and what only that one has."""
     name = next((word for word in argv[1:] if word in systems.names()), "") if {"-h", "--help"} & set(argv) else ""
-    server = systems.server_of(name) if name else None
+    try:
+        server = systems.server_of(name) if name else None
+    except SettingsError:  # it brings no manifest, which is no reason to show no help
+        server = None
     if server is None or not server.example:
         return EXAMPLE
     return f"{server.help}\n\nExample: {server.example}"

@@ -218,6 +218,8 @@ def test_a_system_of_others_may_bring_none(tmp_path: Path, name: str, say: str) 
     assert (listed.code, listed.out.split()) == (0, ["etcd", "kafka", "odd", "raising", "store"])
     asked = command("-m", "peerboot", "manifest", name, env=env)
     assert (asked.code, asked.out, asked.err) == (2, "", f"peerboot: {say}\n")
+    helped = command("-m", "peerboot", "manifest", name, "--help", env=env)
+    assert (helped.code, helped.err, helped.out.splitlines()[-1].partition(":")[0]) == (0, "", "Example")
 
 
 @pytest.mark.parametrize("args", [["init"], ["settings", "--system", "etcd"], ["systems"]], ids=lambda args: args[0])
