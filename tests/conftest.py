@@ -6,7 +6,12 @@ import os
 import signal
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+# Beside real servers on two cores a moment of any length may pass inside of a test that computes: time proves nothing.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
