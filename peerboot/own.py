@@ -27,10 +27,8 @@ async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run one."""
     if not environ.get("PEERBOOT_SYSTEM") and not config_path(environ):
         # Outside of a Pod the settings would be asked for one after the other.
-        brings = systems.commands_of(args.command)
-        raise SettingsError(
-            f"no settings of peerboot are here: run this in the peerboot container, as in `{brings.example_command}`"
-        )
+        there = systems.commands_of(args.command).in_a_pod(args)
+        raise SettingsError(f"no settings of peerboot are here: run this in the peerboot container, as in `{there}`")
     made = container.set_up(environ)
     if made.settings.system != args.command:
         raise SettingsError(f"PEERBOOT_SYSTEM is {made.settings.system} here: run it in a Pod of {args.command}")

@@ -110,6 +110,9 @@ class BringsCommands(Protocol):
     def add_commands(self, parser: argparse.ArgumentParser) -> None:
         """Add them to the parser of the system's name. Imports nothing heavy."""
 
+    def in_a_pod(self, args: argparse.Namespace) -> str:
+        """The command that was typed, as one line that runs it in a Pod."""
+
     async def run_command(
         self,
         args: argparse.Namespace,

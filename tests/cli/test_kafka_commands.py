@@ -32,6 +32,30 @@ def test_one_line_says_what_to_do(pod: Pod, args: list[str], changes: dict[str, 
     assert pod.everything() == before
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "migrate",
+        "migrate --yes",
+        "drain db-3 4 --throttle 50MB/s --json",
+        "drain db-3 --undo",
+        "unregister kafka-3 --yes",
+    ],
+)
+def test_outside_of_a_pod_the_same_command_is_shown_with_its_pod(pod: Pod, typed: str) -> None:
+    """What was typed is repeated, no other command, and nothing is added to it: not ``--yes`` either."""
+    done = pod.run("kafka", *typed.split(), changes={**KAFKA, "PEERBOOT_SYSTEM": ""})
+    there = f"`kubectl exec kafka-0 -c peerboot -- peerboot kafka {typed}`"
+    line = f"peerboot: no settings of peerboot are here: run this in the peerboot container, as in {there}\n"
+    assert (2, "", line) == (done.code, done.out, done.err)
+
+
+def test_outside_of_a_pod_what_a_shell_would_read_is_quoted(pod: Pod) -> None:
+    """The line can be copied whatever was typed."""
+    done = pod.run("kafka", "unregister", "a b;c", changes={**KAFKA, "PEERBOOT_SYSTEM": ""})
+    assert done.err.endswith("-- peerboot kafka unregister 'a b;c'`\n"), done.err
+
+
 @pytest.mark.parametrize("name", ["drain", "unregister"])
 def test_each_has_an_example(pod: Pod, name: str) -> None:
     """One line that can be copied."""

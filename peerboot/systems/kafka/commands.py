@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ EXAMPLES = {
 }
 SHOWN = 20
 """Partitions of a plan that are shown to a person; ``--json`` has all."""
-INTERRUPTED = 130
+INTERRUPTED, MOST_TYPED = 130, 500
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +55,16 @@ def register(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--undo", action="store_true", help="end the cordon of an earlier drain; what was moved stays moved"
             )
+
+
+def in_a_pod(args: argparse.Namespace) -> str:
+    """What was typed, with the Pod to run it in; for a shell, so that it can be copied whatever a name is."""
+    names = getattr(args, "brokers", [])
+    words = [args.subcommand, *([names] if isinstance(names, str) else names)]
+    if getattr(args, "throttle", ""):
+        words += ["--throttle", args.throttle]
+    words += [f"--{flag}" for flag in ("undo", "yes", "json") if getattr(args, flag, False)]
+    return f"{EXEC} {one_line(shlex.join(words), MOST_TYPED)}"
 
 
 async def run(

@@ -49,6 +49,11 @@ class KafkaSystem:
 
         commands.register(parser)
 
+    def in_a_pod(self, args: argparse.Namespace) -> str:
+        from peerboot.systems.kafka import commands
+
+        return commands.in_a_pod(args)
+
     async def run_command(
         self,
         args: argparse.Namespace,
