@@ -11,7 +11,7 @@ from tests.kafka.test_config import identity, made
 
 LOW = (
     "the cluster's metadata.version is 19, and it takes 21 (3.9) at least (`kafka-features.sh upgrade "
-    "--release-version`)"
+    "--feature metadata.version=21`)"
 )
 
 

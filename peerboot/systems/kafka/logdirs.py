@@ -170,7 +170,8 @@ def _logs(log_dirs: tuple[Path, ...], node: int) -> tuple[list[Meta], list[str]]
         if QUORUM_LOG in names:
             raise NotOursError(
                 f"{path / QUORUM_LOG} is in a log directory, and Kafka starts only with it in metadata.log.dir: "
-                "this server kept its metadata with its logs, so set PEERBOOT_DATA_DIR and move that folder there"
+                "if it was moved there, move it back into PEERBOOT_DATA_DIR; a server that kept its metadata with its "
+                "logs is not taken over, so start it as before"
             )
         if odd := next((name for name in names if not PARTITION.fullmatch(name)), None):
             warnings.append(f"{path / odd} is no partition, and a broker does not start with it: move it away")
