@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
+from typing import Any
 
 import pytest
 
@@ -290,6 +292,12 @@ def _page() -> str:
     return (pages.ROOT / "examples/kafka/README.md").read_text()
 
 
+def _shown(kind: str) -> list[dict[str, Any]]:
+    """The page's objects of that kind."""
+    loaded = [yaml.load(text) for text in pages.blocks(_page(), "yaml")]
+    return [one for one in loaded if isinstance(one, dict) and one["kind"] == kind]
+
+
 @pytest.mark.parametrize("path", ["examples/kafka/README.md", "peerboot/systems/kafka/README.md"])
 def test_the_commands_of_the_pages_are_taken(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each `peerboot manifest kafka` in a page prints objects, and names all five choices in one of them."""
@@ -305,8 +313,7 @@ def test_the_commands_of_the_pages_are_taken(path: str, capsys: pytest.CaptureFi
 
 def test_the_certificate_of_the_page_has_the_names_that_are_asked_for() -> None:
     """cert-manager's Certificate has the names and usages that the command asks for, in the Secret that it names."""
-    certificate, _service = [yaml.load(text) for text in pages.blocks(_page(), "yaml")]
-    assert isinstance(certificate, dict)
+    [certificate] = _shown("Certificate")
     chosen, server, _ = manifests.make("--namespace", "shop", *manifests.KAFKA_SECURED, system="kafka")
     [asked] = [
         need.what for need in choices.adapted(server, chosen).needs if need.what.startswith("the Secret kafka-tls")
@@ -319,9 +326,39 @@ def test_the_certificate_of_the_page_has_the_names_that_are_asked_for() -> None:
 
 def test_the_service_of_the_page_leads_to_one_pod() -> None:
     """By the label that the StatefulSet's controller gives each Pod, to a port of the server's container."""
-    _certificate, service = [yaml.load(text) for text in pages.blocks(_page(), "yaml")]
-    assert isinstance(service, dict)
-    found = variant("kafka-secured")
-    assert service["spec"]["selector"] == {"statefulset.kubernetes.io/pod-name": f"{found.options.name}-0"}
-    [port] = service["spec"]["ports"]
-    assert (port["name"], port["targetPort"]) in found.ports("clients")
+    found, services = variant("kafka-secured"), _shown("Service")
+    assert [service["spec"]["type"] for service in services] == ["LoadBalancer", "NodePort"]
+    for service in services:
+        assert service["spec"]["selector"] == {"statefulset.kubernetes.io/pod-name": f"{found.options.name}-0"}
+        [port] = service["spec"]["ports"]
+        assert (port["name"], port["targetPort"]) in found.ports("clients")
+
+
+def _patched(found: Any, operations: list[dict[str, Any]]) -> Any:
+    """After a JSON patch (RFC 6902) that only adds to lists."""
+    whole = copy.deepcopy(found)
+    for each in operations:
+        *path, last = each["path"].removeprefix("/").split("/")
+        there = whole
+        for part in path:
+            there = there[int(part) if isinstance(there, list) else part]
+        assert (each["op"], type(there)) == ("add", list)
+        there.insert(len(there) if last == "-" else int(last), each["value"])
+    return whole
+
+
+@pytest.mark.parametrize("name", ["kafka.yaml", "kafka-3.8", "split:kafka"])
+def test_the_rack_of_a_node_is_written_before_peerboot_reads_it(name: str) -> None:
+    """The page's patch fits the manifest: its container is the first, all that is mounted is a volume of the Pod, and
+    peerboot reads the file that it writes.
+    """
+    [patch] = [found for text in pages.blocks(_page(), "yaml") if isinstance(found := yaml.load(text), list)]
+    spec = _patched(variant(name).one("StatefulSet"), patch)["spec"]
+    pod = spec["template"]["spec"]
+    first, peerboot = pod["initContainers"]
+    assert (first["name"], peerboot["name"]) == ("rack", "peerboot")
+    volumes = {each["name"] for each in pod["volumes"]} | {c["metadata"]["name"] for c in spec["volumeClaimTemplates"]}
+    assert [m["name"] for each in (first, peerboot) for m in each["volumeMounts"] if m["name"] not in volumes] == []
+    [file] = [each["value"] for each in peerboot["env"] if each["name"] == "PEERBOOT_KAFKA_RACK_FILE"]
+    assert first["command"][-1].endswith(f" > {file}")
+    assert {"name": "rack", "mountPath": "/rack", "readOnly": True} in peerboot["volumeMounts"]
