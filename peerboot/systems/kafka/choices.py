@@ -111,7 +111,10 @@ def _tls(o: Options) -> Mount:
 
 
 def _users(o: Options) -> Mount:
-    say = f"A password under each user's name; controllers and brokers log in to each other as `{USER}`."
+    say = (
+        f"A password under each user's name; controllers and brokers log in to each other as `{USER}`. SCRAM takes the "
+        "users once, when the set forms: later ones have to be told to Kafka, by kafka-configs.sh."
+    )
     return Mount("users", USERS_DIR, {"secret": Row(secretName=o.users_secret, defaultMode=0o440)}, say)
 
 

@@ -158,8 +158,9 @@ _COMBINED = Server(
         "is peerboot's."
     ),
     clients=(
-        "For clients' first connection: {name}:{port} leads to brokers that are ready, and they tell each client the "
-        "names of all, under which it then connects to each."
+        "For clients' first connection: {name}.NAMESPACE.svc.DOMAIN:{port} leads to brokers that are ready, and they "
+        "tell each client the names of all, under which it then connects to each. With TLS it has to be that long name, "
+        "the one in the certificate."
     ),
     leave=60,
     leave_why=" Of two Pods stopped at once the second waits so long for the first to be back and in sync.",
