@@ -420,9 +420,9 @@ def _version_0(dirs: Dirs) -> str:
 def _metadata_in_a_log_dir(dirs: Dirs) -> str:
     (dirs.log / QUORUM).mkdir()
     return (
-        f"{dirs.log / QUORUM} is in a log directory, and Kafka starts only with it in metadata.log.dir: if it was moved "
-        "there, move it back into PEERBOOT_DATA_DIR; a server that kept its metadata with its logs is not taken over, "
-        "so start it as before"
+        f"{dirs.log / QUORUM} is in a log directory, and Kafka starts only with it in metadata.log.dir: if it was "
+        "moved there, move it back into PEERBOOT_DATA_DIR; a server that kept its metadata with its logs is not taken "
+        "over, so start it as before"
     )
 
 

@@ -1,4 +1,4 @@
-"""The command of docs/kafka-clients.md that makes a configuration for Kafka's tools of what a server's container has."""
+"""The command of docs/kafka-clients.md that makes a configuration for Kafka's tools of what a server's Pod has."""
 
 from __future__ import annotations
 

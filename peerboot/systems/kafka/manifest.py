@@ -159,8 +159,8 @@ _COMBINED = Server(
     ),
     clients=(
         "For clients' first connection: {name}.NAMESPACE.svc.DOMAIN:{port} leads to brokers that are ready, and they "
-        "tell each client the names of all, under which it then connects to each. With TLS it has to be that long name, "
-        "the one in the certificate."
+        "tell each client the names of all, under which it then connects to each. With TLS it has to be that long "
+        "name, the one in the certificate."
     ),
     leave=60,
     leave_why=" Of two Pods stopped at once the second waits so long for the first to be back and in sync.",

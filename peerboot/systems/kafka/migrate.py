@@ -26,8 +26,8 @@ OLDEST = 26
 """The highest ``metadata.version`` of 4.1-IV0; 4.0 has 25, 3.9 has 21 (MetadataVersion). A controller tells it before
 it tells anything else that differs by release."""
 LEAST_METADATA = 21
-"""3.9-IV0, below which voters cannot be in the log. It is raised alone: ``--release-version`` of 3.9 or later raises all
-features, kraft.version among them, and looks at no voter before (FeatureCommand, KRaftVersion of 4.1.2)."""
+"""3.9-IV0, below which voters cannot be in the log. It is raised alone: ``--release-version`` of 3.9 or later raises
+all features, kraft.version among them, and looks at no voter before (FeatureCommand, KRaftVersion of 4.1.2)."""
 NOT_YET = "not all of the voters support"
 """What 4.1 says for some seconds after a start: it has not heard yet what each voter can do."""
 TRIES, PAUSE = 20, 3.0
