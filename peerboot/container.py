@@ -147,6 +147,7 @@ def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> D
     """The world as this process reaches it."""
     from peerboot.census import Census
     from peerboot.discovery import Discovery
+    from peerboot.outside import elsewhere
     from peerboot.outside.dns import Dns
     from peerboot.outside.http import Http
     from peerboot.run import Doors
@@ -154,13 +155,14 @@ def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> D
 
     settings, who = made.settings, made.identity
     dns, http = Dns(made.nameservers, clock), Http()
+    own = (made.data_dir, *(path for _, path in getattr(made.system, "further_dirs", ())))
     return Doors(
         clock=clock,
         dns=dns,
         http=http,
         discovery=Discovery(who, settings.port_name, dns, clock),
         census=Census(who, http, clock, secrets_of(settings, log.warning), boot, auth=settings.census_auth != "none"),
-        state=StateDir(state, who, clock),
+        state=StateDir(state, who, clock, lambda: elsewhere.find(state.parent, getattr(made.system, "marks", ()), own)),
         system=made.system,
         log=log,
         kubernetes=_kubernetes(made, log),

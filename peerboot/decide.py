@@ -84,6 +84,7 @@ TABLE: tuple[Rule, ...] = (
     born.born_waits,
     born.claimed,
     # Blank: all say so, or were born into what this disk belongs to.
+    volume.data_elsewhere,
     blank.form,
     # Blank: a cluster lives.
     fixed.refill_waits,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,11 @@ class StateDir:
     second Pod of this name, and never replaces a state that cannot be read or is another's, except ``renew``.
     """
 
-    def __init__(self, path: Path, identity: Identity, clock: Clock) -> None:
+    def __init__(self, path: Path, identity: Identity, clock: Clock, seek: Callable[[], str] = lambda: "") -> None:
+        """``seek``: finds a server's data elsewhere on the volume; asked once, where nothing is remembered."""
         self.path = path
+        self._seek: Callable[[], str] | None = seek
+        self._elsewhere = ""
         self._identity = identity
         self._clock = clock
         self._cached: tuple[tuple[int, int, int] | None, Record] | None = None
@@ -82,9 +85,16 @@ class StateDir:
         if self._cached is not None and self._cached[0] == key:
             return self._cached[1]
         record = self._read()
+        if record == Record(nonce=record.nonce):
+            record = msgspec.structs.replace(record, elsewhere=self._sought())
         # What cannot be read now may be readable the next time, without a trace in the file's times.
         self._cached = None if key is None or record.problem else (key, record)
         return record
+
+    def _sought(self) -> str:
+        if self._seek is not None:
+            self._elsewhere, self._seek = self._seek(), None
+        return self._elsewhere
 
     def _key(self) -> tuple[int, int, int] | None:
         try:

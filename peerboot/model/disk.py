@@ -64,6 +64,8 @@ class Record(Value, frozen=True, kw_only=True):
     """Not empty: the directory was written for another identity; says which."""
     problem: str = ""
     """Not empty: torn or unreadable, so the disk is unknown, not blank; says what."""
+    elsewhere: str = ""
+    """Of a volume on which nothing is remembered: a directory with a server's data that is not the data directory."""
     torn: bool = False
     """It is no state of any release. Else it is a newer release's, or merely cannot be read now: not ours to mend."""
 

@@ -99,3 +99,23 @@ def volume_in_use(facts: Facts) -> Decision | None:
         "A server still holds the lock of the data directory: the former Pod of this name has not stopped yet.",
         waits_for=("the server that holds the volume to stop",),
     )
+
+
+def data_elsewhere(facts: Facts) -> Decision | None:
+    """When: the disk is blank, nothing is remembered of it, the volume has a server's data in another directory, and
+    the next thing would be an empty server: no quorum of this set's own is there to join.
+    Then: refuse, for a wrong path would put an empty cluster in the old one's place; a consent goes on all the same.
+    """
+    found = facts.record.elsewhere
+    if facts.disk.kind != "blank" or not found or (facts.cluster.quorum and not facts.traits.quorum_of):
+        return None
+    if allowed(facts, "data-elsewhere"):
+        return None
+    return refuse(
+        facts,
+        "data-elsewhere",
+        f"The data directory is blank, but {found} on the same volume has a server's data, and an empty server would "
+        "take its place. Correct PEERBOOT_DATA_DIR and the settings of the directories beside it; or, if that data is "
+        "not wanted, move it to another volume.",
+        would="leave that data where it is and go on with the blank directory",
+    )

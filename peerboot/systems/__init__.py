@@ -36,6 +36,8 @@ class Prepared(Protocol):
     """Names of the files in the output directory that its plan compares; the permit is one of them."""
     further_dirs: tuple[tuple[str, Path], ...]
     """The server's directories beside the data directory, each after the setting that names it. They hold data too."""
+    marks: tuple[str, ...]
+    """What a directory with data of its servers has, as relative paths: data elsewhere on the volume is found by it."""
     own_urls: tuple[str, ...]
     fingerprint: str
     """Hash of the settings that all pods must share to form."""

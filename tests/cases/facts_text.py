@@ -190,6 +190,7 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce, voters=claimed) if claim else None,
         former=(_birth(identity.start, keys["former"]).token,) if "former" in keys else (),
         foreign=keys.get("foreign", ""),
+        elsewhere=keys.get("elsewhere", ""),
         problem=keys.get("problem", ""),
         torn="torn" in plain,
     )

@@ -30,6 +30,7 @@ class Etcd:
 
     def __init__(self, made: config.EtcdConfig) -> None:
         self.config = made
+        self.marks: tuple[str, ...] = ("member/snap/db", "member/wal")
         self.data_dir = Path(made.data_dir)
         self.wal_dir = Path(made.wal_dir) if made.wal_dir else None
         self.further_dirs: tuple[tuple[str, Path], ...] = ()

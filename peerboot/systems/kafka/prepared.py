@@ -65,6 +65,7 @@ class Kafka:
         self.metadata_dir = Path(made.metadata_dir)
         self.log_dirs = tuple(Path(path) for path in made.log_dirs)
         self.further_dirs = tuple(("PEERBOOT_KAFKA_LOG_DIRS", path) for path in self.log_dirs)
+        self.marks: tuple[str, ...] = ("meta.properties", logdirs.QUORUM_LOG)
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
         self._output_dir = output_dir
