@@ -8,6 +8,7 @@ turn where its system asks for it (``rules/stopping.py``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from peerboot.rules import leaving, stopping, unwanted
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 ASKING = 5.0
 """Seconds of questions to the API, a second apart, before it counts as silent; whoever is not known to be unwanted
 stays. The last question may take five more."""
+LOOKING = 3.0
+"""Seconds for one look at what this Pod's server keeps: a server that hangs must not take the time to leave."""
 AGAIN = 0.5
 """Seconds between two looks while something holds the stop back."""
 
@@ -35,8 +38,10 @@ async def stay_or_leave(node: Node) -> str:
         while node.memory.live.at < asked_at and clock.now() - asked_at < ASKING:
             await clock.sleep(1.0)
             await node.loops.ask_live()
-    await _ask_what_it_keeps(node)
+    # From here on this Pod is about to be stopped, whatever becomes of the look: one that is told to end meanwhile
+    # finishes its leave (``before_the_end``). It also keeps the loops from resting, so that the look asks anew.
     node.memory.stopping = True
+    await _ask_what_it_keeps(node)
     return await finish(node, asks=asks)
 
 
@@ -59,14 +64,12 @@ async def _ask_what_it_keeps(node: Node) -> None:
     """Where this Pod is to go, what its server keeps is asked for anew before anything is said of it: at rest it is
     known as it was some seconds ago, and a drain may have ended since. One look, which leaving needs in any case.
     """
-    live, was = node.memory.live, node.loops.curious
+    live = node.memory.live
     if node.memory.view.kept is None or live.state != "known" or live.wants(node.identity.ordinal):
         return
-    node.loops.curious = True
-    try:
-        await node.look()
-    finally:
-        node.loops.curious = was
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LOOKING):
+            await node.look()
 
 
 def _goes_with(node: Node) -> str:
@@ -122,13 +125,17 @@ async def before_the_end(node: Node, seconds: float) -> str:
     The time of ``/prestop`` may have been over, or its caller gone: a leave that was begun is finished, within
     ``seconds``, for the others can do nothing about this member before its Pod is gone.
     """
-    facts = node.facts
-    if not node.memory.stopping or facts is None or leaving.stays(facts):
-        return "stopping is not leaving, so the membership stays as it is"
-    if not leaving.has_left(facts):
-        node.doors.log.info("Told to stop while this Pod leaves the cluster: that is finished first.")
+    stays = "stopping is not leaving, so the membership stays as it is"
+    if not node.memory.stopping or node.facts is None:
+        return stays
     try:
         async with asyncio.timeout(seconds):
+            # The last pass may be from before this Pod was about to be stopped.
+            facts = await node.next_pass()
+            if leaving.stays(facts):
+                return stays
+            if not leaving.has_left(facts):
+                node.doors.log.info("Told to stop while this Pod leaves the cluster: that is finished first.")
             return await finish(node, in_turn=False)
     except TimeoutError:
         return f"this Pod did not leave within {seconds:g} s; those that stay remove its member"

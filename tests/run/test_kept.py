@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from peerboot import prestop
 from peerboot.model import ClusterView, Kept
 from peerboot.rules.words import with_remark
 from tests.run.turned import turned
@@ -38,11 +39,19 @@ class Keeps:
     def __init__(self, pod: Pod, kept: Kept | None) -> None:
         self.now = self.read = kept
         self.looks = 0
+        self.hangs = 0
+        """So many looks that are not at rest never end."""
+        self.slow = 0.0
+        """Seconds that one takes."""
         system: Any = pod.live.doors.system
         look = type(system).look
 
         async def tells(*args: Any, **more: Any) -> ClusterView:
             self.looks += 1
+            if self.hangs and not more["rest"]:
+                self.hangs -= 1
+                await asyncio.Event().wait()
+            await asyncio.sleep(self.slow)
             self.read = self.read if more["rest"] else self.now
             view: ClusterView = await look(system, *args, **more)
             return msgspec.structs.replace(view, kept=self.read)
@@ -82,6 +91,8 @@ async def test_what_goes_with_it_is_said(tmp_path: Path, kept: Kept | None, says
         status, told = (pod.output_dir / "status.txt").read_text(), with_remark(says)
         assert (f"Its data stays on the volume.{told}" in pod.log, f"/prestop: {said}." in pod.log) == (True, True)
         assert ("its member has left" in status, told in status) == (True, True)
+        spoken = [word in pod.log or word in status for word in ("still holds", "is not known")]
+        assert spoken == ["still holds" in says, "is not known" in says]
 
 
 @turned
@@ -98,6 +109,43 @@ async def test_what_was_drained_a_moment_ago_is_not_spoken_of(tmp_path: Path) ->
         await w.until(lambda: pod.rule == "leave-waits")
         await w.pods[4].view.prestop()
         assert (await asking, "9 partitions" in pod.log, pod.live.loops.curious) == (LEFT, False, False)
+
+
+@turned
+async def test_a_server_that_hangs_does_not_take_the_time_to_leave(tmp_path: Path) -> None:
+    """What it keeps is asked for a few seconds; then it leaves, with what was known before."""
+    async with world(tmp_path, 4, **LIVE) as w:
+        pod, keeps = await four(w, NINE)
+        keeps.hangs = 1
+        w.api.scale(3)
+        async with asyncio.timeout(prestop.LOOKING + 10):
+            assert (await pod.view.prestop()).startswith(LEFT)
+        assert (keeps.hangs, f"Its data stays on the volume. {SAYS}" in pod.log) == (0, True)
+
+
+@turned
+async def test_a_call_that_ends_while_it_is_asked_ends_no_leave(tmp_path: Path) -> None:
+    """It is about to be stopped from before the question on: told to stop meanwhile, it leaves first."""
+    async with world(tmp_path, 4, **LIVE) as w:
+        pod, keeps = await four(w, NINE)
+        keeps.hangs = 1
+        w.api.scale(3)
+        asking = asyncio.create_task(pod.view.prestop())
+        await w.until(lambda: keeps.hangs == 0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert (await prestop.before_the_end(pod.live, 20)).startswith(LEFT)
+
+
+@turned
+async def test_two_that_ask_at_once_leave_nothing_behind(tmp_path: Path) -> None:
+    """Both are answered, and afterwards the loops rest as before."""
+    async with world(tmp_path, 4, **LIVE) as w:
+        pod, keeps = await four(w, NINE)
+        keeps.slow = 1.0
+        w.api.scale(3)
+        said = await asyncio.gather(pod.view.prestop(), pod.view.prestop())
+        assert ([text[: len(LEFT)] for text in said], pod.live.loops.curious) == ([LEFT] * 2, False)
 
 
 @turned
