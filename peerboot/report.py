@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from peerboot.model import Decision, Disk, Facts, Member, Record, ServerView
+from peerboot.model import Decision, Disk, Facts, Finding, Member, Record, ServerView
 from peerboot.outside import files
 from peerboot.printing import one_line
 from peerboot.rules.words import DATA_KINDS, role_of, why_unheard
@@ -44,16 +44,29 @@ def sentence(decision: Decision) -> str:
 
 def _with_cause(facts: Facts, decision: Decision) -> str:
     """The sentence; during a wait with what is set up wrongly, so that it is in the Pod's events too."""
-    # Of the servers' findings those tell of a wait that keep a server from being heard; all have one cause mostly.
-    unheard = [finding for finding in facts.cluster.findings if finding.pod]
-    found = [finding.say for finding in (*facts.findings, *unheard[:1])]
+    found = [finding.say for finding in facts.findings] + _unheard(facts)
     if decision.kind not in ("wait", "refuse") or not found:
         return sentence(decision)
-    if len(unheard) > 1:
-        found.append(f"So it is with {', '.join(finding.pod for finding in unheard[1:])}.")
     # What to change comes first: the end of a long wait may be cut off.
     causes = " ".join(found)
     return one_line(f"{decision.kind} ({decision.rule}): {causes} {decision.reason}", SENTENCE_LIMIT)
+
+
+def _unheard(facts: Facts) -> list[str]:
+    """Of the servers' findings those that keep a server from being heard; those of one name have one cause mostly."""
+    own = facts.identity.pod
+    by_name: dict[str, list[Finding]] = {}
+    # What is wrong with this Pod itself may be why all others do not let it in, so it is told before them.
+    for finding in sorted(facts.cluster.findings, key=lambda finding: finding.pod != own):
+        if finding.pod:
+            by_name.setdefault(finding.name, []).append(finding)
+    told = []
+    for first, *others in by_name.values():
+        told.append(first.say)
+        pods = dict.fromkeys(one.pod for one in others if one.pod != first.pod)
+        if pods:
+            told.append(f"So it is with {', '.join(pods)}.")
+    return told
 
 
 def answers(facts: Facts, ready: bool) -> str:

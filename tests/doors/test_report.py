@@ -389,6 +389,12 @@ def shut(ordinal: int) -> Finding:
     return Finding(name="not-let-in", say=f"The server of {pod} does not let peerboot in.", pod=pod)
 
 
+def secrets(ordinal: int) -> Finding:
+    """A Pod whose mounted files are of no use."""
+    pod = f"db-{ordinal}"
+    return Finding(name="secrets-unusable", say=f"The Secrets of {pod} cannot be used.", pod=pod)
+
+
 EVEN = Finding(name="even-controllers", say="There are 2 controllers.")
 
 
@@ -401,14 +407,23 @@ EVEN = Finding(name="even-controllers", say="There are 2 controllers.")
             (shut(1), shut(2)),
             "wait (wait-for-all): The server of db-1 does not let peerboot in. So it is with db-2. db-2 is silent.",
         ),
+        (
+            (shut(1), shut(2), secrets(0)),
+            "wait (wait-for-all): The Secrets of db-0 cannot be used. The server of db-1 does not let peerboot in. So it "
+            "is with db-2. db-2 is silent.",
+        ),
+        (
+            (shut(1), shut(0)),
+            "wait (wait-for-all): The server of db-0 does not let peerboot in. So it is with db-1. db-2 is silent.",
+        ),
     ],
-    ids=["a-warning", "one-server", "two-servers"],
+    ids=["a-warning", "one-server", "two-servers", "own-secrets-and-two-servers", "the-own-server-too"],
 )
 def test_a_wait_names_a_server_that_does_not_let_peerboot_in(
     told: Told, found: tuple[Finding, ...], expected: str
 ) -> None:
     """It may be what the wait is for, so it is in the Pod's events; what ought to be otherwise only is not. Of several
-    the first is told whole, so that the wait's own words are not cut off.
+    of one name the first is told whole, so that the wait's own words are not cut off; this Pod's own comes before all.
     """
     told.tell(WAIT, cluster=ClusterView(findings=found))
     assert told.status().partition("\n")[0] == expected
