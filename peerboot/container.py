@@ -191,8 +191,7 @@ async def run(mode: Literal["init", "sidecar"], environ: Mapping[str, str]) -> i
     from peerboot.log import Log
 
     made = set_up(environ)
-    # Systems of other packages may be older than this attribute.
-    state = preflight.check(made.settings, made.data_dir, getattr(made.system, "further_dirs", ()))
+    state = preflight.check(made.settings, made.data_dir, _further_dirs(made))
     log = Log(made.settings.log_format, made.settings.log_level, made.identity.pod)
     node = make_node(made, mode, SystemClock(), log, state)
     try:
@@ -285,8 +284,16 @@ def _announce(made: SetUp, log: Log, environ: Mapping[str, str]) -> None:
         log.info(environ["PEERBOOT_LAB_NOTE"])
 
 
+def _further_dirs(made: SetUp) -> tuple[tuple[str, Path], ...]:
+    # Systems of other packages may be older than this attribute.
+    return getattr(made.system, "further_dirs", ())
+
+
 def _warnings(made: SetUp) -> Iterator[str]:
     who = made.identity
+    if made.settings.mode == "observe":
+        # Where peerboot manages, it has not started with these.
+        yield from preflight.short_lived(made.settings, made.data_dir, _further_dirs(made))
     if identities.domain_warning(who):
         yield identities.domain_warning(who)
     if made.settings.census_auth == "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def state_dir(settings: Settings, data_dir: Path) -> Path:
 def check(settings: Settings, data_dir: Path, further: Iterable[tuple[str, Path]] = ()) -> Path:
     """Everything that can be known before starting; returns the state directory. Raises ``SettingsError``.
 
-    ``further``: the server's other directories, see ``systems.Prepared.further_dirs``.
+    ``further``: the server's other directories, see ``systems.Prepared.further_dirs``. One that only observes is
+    nobody's gate: what is wrong with those is a warning there (``short_lived``).
     """
     if settings.secret_file:
         read_secrets(settings.secret_file)
@@ -66,8 +67,9 @@ def check(settings: Settings, data_dir: Path, further: Iterable[tuple[str, Path]
             f"PEERBOOT_STATE_DIR={state} is on another file system than PEERBOOT_DATA_DIR={data_dir}: "
             "a lost disk would not take the state with it; put both on the same volume"
         )
-    for name, path in further:
-        _outlives(name, path, data_dir, output)
+    if settings.mode != "observe":
+        for problem in short_lived(settings, data_dir, further):
+            raise SettingsError(problem)
     for name, path in (mounted if settings.mode == "observe" else volume | mounted).items():
         _writable(name, path)
     return state
@@ -81,29 +83,37 @@ def _directory(name: str, path: Path, *, must_exist: bool) -> None:
         raise SettingsError(f"{name}: {nearest} is not a directory: name another path")
 
 
-def _outlives(name: str, path: Path, data_dir: Path, output: Path) -> None:
-    """A further directory of the server's is not lost when a container restarts.
+def short_lived(settings: Settings, data_dir: Path, further: Iterable[tuple[str, Path]]) -> Iterator[str]:
+    """Of the server's further directories those that do not outlive a container: what is wrong, and what to do."""
+    for name, path in further:
+        if problem := _ends_early(path, data_dir, Path(settings.output_dir)):
+            yield f"{name}: {problem}"
+
+
+def _ends_early(path: Path, data_dir: Path, output: Path) -> str:
+    """Why a further directory of the server's is lost when a container restarts; empty if that is not known.
 
     Known for sure is only this: it is on the container's own file system, though the data directory, and so a volume,
     is not. Where both are, there is no container, or none with a volume. An emptyDir cannot be told from a volume.
     """
     if real_path(path).is_relative_to(real_path(output)):
-        raise SettingsError(
-            f"{name}: {path} lies inside PEERBOOT_OUTPUT_DIR={output}: that is in memory and is gone with the Pod; "
+        return (
+            f"{path} lies inside PEERBOOT_OUTPUT_DIR={output}: that is in memory and is gone with the Pod; "
             "name a directory on a volume"
         )
     try:
         on_none = volume_root(path) == ROOT != volume_root(data_dir)
     except FilesError as error:
-        raise SettingsError(f"{name}: {error}: repair that path") from None
+        return f"{error}: repair that path"
     # A device alone would not do: a container's root file system may be a directory of the node's disk, and a volume of
     # that node another one.
     if on_none and mount_points():
-        raise SettingsError(
-            f"{name}: {path} is on no volume that peerboot's container has, and PEERBOOT_DATA_DIR={data_dir} is on "
+        return (
+            f"{path} is on no volume that peerboot's container has, and PEERBOOT_DATA_DIR={data_dir} is on "
             "one: what a server writes to its container alone is lost when that restarts; mount the volume in both "
             "containers, or name a directory on it"
         )
+    return ""
 
 
 def _writable(name: str, path: Path) -> None:

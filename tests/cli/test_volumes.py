@@ -65,6 +65,19 @@ def test_a_log_directory_on_no_volume(tmp_path: Path, env: dict[str, str]) -> No
     assert [tmp_path / "data", tmp_path / "more", tmp_path / "out"] == sorted(tmp_path.rglob("*"))
 
 
+def test_who_observes_is_warned_of_it(tmp_path: Path, env: dict[str, str]) -> None:
+    """A peerboot that only observes is nobody's gate: a Pod that runs so already starts as before, with a warning."""
+    env |= {"PEERBOOT_KAFKA_LOG_DIRS": f"{ELSEWHERE},{tmp_path}/out/logs", "PEERBOOT_MODE": "observe"}
+    assert tmp_path / "data" / ".peerboot" == _check(env)
+    says = [text for text in container._warnings(container.set_up(env)) if "PEERBOOT_KAFKA_LOG_DIRS" in text]
+    assert [text[:84] for text in says] == [
+        f"PEERBOOT_KAFKA_LOG_DIRS: {ELSEWHERE} is on no volume that peerboot's container has"[:84],
+        f"PEERBOOT_KAFKA_LOG_DIRS: {tmp_path}/out/logs lies inside PEERBOOT_OUTPUT_DIR"[:84],
+    ]
+    env["PEERBOOT_MODE"] = "manage"
+    assert not [text for text in container._warnings(container.set_up(env)) if "PEERBOOT_KAFKA_LOG_DIRS" in text]
+
+
 def test_a_link_counts_as_where_it_leads(tmp_path: Path, env: dict[str, str]) -> None:
     """A link on the volume that leads away from it is named as it was written; one that leads nowhere is repaired."""
     link = tmp_path / "data" / "logs"
