@@ -71,6 +71,9 @@ class Kept(Value, frozen=True, kw_only=True):
     """Of these no other copy is in sync; the first ones by name."""
     alone_more: int = 0
     """How many more such there are."""
+    unsynced: tuple[str, ...] = ()
+    """Of these no copy is in sync, the own one neither; the first ones by name."""
+    unsynced_more: int = 0
     untold: str = ""
     """Not empty: why it is not known."""
     remedy: str = ""
@@ -129,6 +132,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """Not empty: the cluster that serves is none that peerboot can manage; what it has, and what to do."""
     copies: tuple[Copies, ...] = ()
     """What the own server's stop would leave with fewer copies; at rest as it was some seconds ago."""
+    copies_untold: str = ""
+    """Not empty: why the above is not known, so that none are no word of there being none."""
     kept: Kept | None = None
     """None: where a server goes for good, its system's others have all that it has."""
     findings: tuple[Finding, ...] = ()

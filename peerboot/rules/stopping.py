@@ -21,7 +21,7 @@ NAMED = 3
 def stop_waits(facts: Facts) -> Decision | None:
     """When: this Pod's server is about to be stopped and stays a member, its system stops servers in turn, and without
     it and those whose turn comes first the voters in sync would be no majority, or data would have fewer copies in sync
-    than it needs while another copy is expected back.
+    than it needs while another copy is expected back, or it is not known which copies there would be.
     Then: wait, within the time of ``/prestop``; then it stops all the same.
     """
     if not facts.stopping or leaves(facts) or not (held := holds_back(facts)):
@@ -52,7 +52,7 @@ def holds_back(facts: Facts) -> tuple[str, tuple[str, ...]] | None:
     if not cluster.quorum:
         return "no quorum is seen now", ("the cluster's quorum",)
     gone = stopping_first(facts) | down(facts)
-    return _no_majority(facts, gone) or _too_few_copies(cluster.copies, gone)
+    return _no_majority(facts, gone) or _too_few_copies(cluster.copies, gone) or _unknown_copies(facts)
 
 
 def stopping_first(facts: Facts) -> set[str]:
@@ -119,6 +119,14 @@ def _too_few_copies(copies: tuple[Copies, ...], gone: set[str]) -> tuple[str, tu
         why = f"{name} would be left with {have}, and {least} {_are(least)} needed"
         return f"{why}: {_named(awaited)} {'has' if len(awaited) == 1 else 'have'} to be in sync first", tuple(awaited)
     return None
+
+
+def _unknown_copies(facts: Facts) -> tuple[str, tuple[str, ...]] | None:
+    """Unknown is not enough; but where there is nobody else there are no other copies to wait for."""
+    untold, who = facts.cluster.copies_untold, facts.identity
+    if not untold or not {*who.others, *facts.peers.sightings} - {who.pod}:
+        return None
+    return f"which copies its data would be left with is not known ({untold})", ("its server to tell its copies",)
 
 
 def _named(pods: list[str]) -> str:

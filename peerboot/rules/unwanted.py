@@ -122,12 +122,17 @@ def goes_with(facts: Facts) -> str:
         return ""
     only = ""
     if kept.alone:
-        names = ", ".join(kept.alone) + (f" and {kept.alone_more} more" if kept.alone_more else "")
-        only = f", and with it goes the only copy in sync of {names}"
+        only = f", and with it goes the only copy in sync of {_some(kept.alone, kept.alone_more)}"
+    if kept.unsynced:
+        only += f"; no copy is in sync of {_some(kept.unsynced, kept.unsynced_more)}, and its own may be the best one"
     return (
         f"Its server still holds {kept.what}, under-replicated once it stops{only}. {kept.remedy} before the "
         "scale-down would have moved that: scaled up again, this Pod serves it with its volume."
     )
+
+
+def _some(names: Iterable[str], more: int) -> str:
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 def holds_still(facts: Facts) -> str:

@@ -24,8 +24,9 @@ Facts, one a line (order does not matter, what is not said is absent):
     asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody noticed it yet
     rescue "…"                          how a person makes other copies count
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
-    kept "9 partitions" [alone=told-0] [more=2] | untold="…"    what this Pod's server has copies of
+    kept "9 partitions" [alone=told-0] [more=2] [unsynced=told-1] | untold="…"    what this Pod's server has copies of
     copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
+    copies-untold "…"                   why that is not known
     fixed                               PEERBOOT_KAFKA_QUORUM=static
 """
 
@@ -286,6 +287,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
         elsewhere=by_word.pop("elsewhere", [[""]])[0][0],
         kept=_kept(identity, by_word.pop("kept", None)),
         copies=tuple(_copies(parts) for parts in by_word.pop("copies", [])),
+        copies_untold=by_word.pop("copies-untold", [[""]])[0][0],
         registrations=tuple(
             Registration(pod=parts[0], id=parts[1], holds="".join(parts[2:3]), remedy="".join(parts[3:4]))
             for parts in by_word.pop("registered", [])
@@ -303,6 +305,7 @@ def _kept(identity: Identity, lines: list[list[str]] | None) -> Kept | None:
         what="".join(plain[:1]),
         alone=alone,
         alone_more=int(keys.get("more", 0)),
+        unsynced=tuple(filter(None, keys.get("unsynced", "").split(","))),
         untold=keys.get("untold", ""),
         remedy=f"`peerboot kafka drain {identity.pod} --yes`",
     )

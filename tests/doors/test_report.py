@@ -409,8 +409,10 @@ EVEN = Finding(name="even-controllers", say="There are 2 controllers.")
         ),
         (
             (shut(1), shut(2), secrets(0)),
-            "wait (wait-for-all): The Secrets of db-0 cannot be used. The server of db-1 does not let peerboot in. So it "
-            "is with db-2. db-2 is silent.",
+            (
+                "wait (wait-for-all): The Secrets of db-0 cannot be used. The server of db-1 does not let peerboot in. "
+                "So it is with db-2. db-2 is silent."
+            ),
         ),
         (
             (shut(1), shut(0)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peerboot.model import Copies, Kept
+from peerboot.model import ClusterView, Copies, Finding, Kept
 from peerboot.outside.kafka.errors import KafkaError
 from peerboot.outside.kafka.values import (
     BROKER,
@@ -54,6 +54,12 @@ class Broker:
     version: int = 2
     fails: str = ""
     """Metadata is not told."""
+    configs_fail: str = ""
+    """Settings are not told."""
+    forbidden: bool = False
+    """Settings of brokers are not told to this login."""
+    refuses: KafkaError | None = None
+    """Nobody is let in."""
     down: bool = False
     read: int = 0
     """How often the partitions were read."""
@@ -68,6 +74,8 @@ class Broker:
     async def versions(self) -> Server:
         if self.down:
             raise KafkaError("refused", "connection refused")
+        if self.refuses is not None:
+            raise self.refuses
         return Server(ranges={60: (0, self.version)})
 
     async def describe_cluster(self, *, fenced: bool) -> Nodes:
@@ -83,9 +91,13 @@ class Broker:
 
     async def describe_configs(self, resources: Mapping[Resource, Sequence[str] | None]) -> tuple[Configs, ...]:
         self.asked += list(resources)
+        if self.configs_fail:
+            raise KafkaError("timeout", self.configs_fail)
         return tuple(self._configs(*resource) for resource in resources)
 
     def _configs(self, kind: int, name: str) -> Configs:
+        if self.forbidden and kind == BROKER:
+            return Configs(kind=kind, name=name, configs=(), error=31)
         value, source = (self.default, 3) if kind == BROKER else (str(self.least.get(name, 2)), 1)
         rows = () if value is None else (Config(key=health.MIN_ISR, value=value, source=source),)
         return Configs(kind=kind, name=name, configs=rows)
@@ -147,6 +159,83 @@ def test_many_partitions_are_told_as_one_and_a_number(broker: Broker) -> None:
     """The sentence stays short."""
     broker.topics = (topic("orders", *(partition(i, in_sync=(0,)) for i in (3, 4, 5))),)
     assert ask(health.Watch()).why.startswith("orders-3 and 2 more are under min.insync.replicas")
+
+
+@pytest.mark.parametrize("fails", ["fails", "configs_fail"])
+def test_what_was_read_counts_for_a_minute_and_then_nothing_is_known(broker: Broker, fails: str) -> None:
+    """After a good reading, too: neither is it ready by what was so an hour ago, nor unready for ever."""
+    broker.topics = (topic("orders", partition(in_sync=(0,)), partition(1)),)
+    watch = health.Watch()
+    assert not ask(watch).serves
+    broker.topics = (topic("others", partition(in_sync=(0,)), partition(1)),)
+    setattr(broker, fails, "time-out")
+    lagging = "orders-0 is under min.insync.replicas until its broker has caught up"
+    for now in (20.0, 79.0):
+        word = ask(watch, now)
+        assert (word.why, word.copies[0].name, word.untold, word.findings) == (lagging, "orders-1", "", ())
+    for now in (81.0, 3600.0):
+        word = ask(watch, now)
+        assert (word.serves, word.why, word.copies, word.untold) == (True, "", (), "time-out")
+        assert [finding.name for finding in word.findings] == ["partitions-unknown"]
+        assert "under_min_isr_partitions" not in gauges(word)
+    setattr(broker, fails, "")
+    broker.topics = (topic("orders", partition()),)
+    word = ask(watch, 3601.0)
+    assert (word.serves, word.copies[0].name, word.untold, word.findings) == (True, "orders-0", "", ())
+
+
+def test_what_failed_while_something_was_open_is_not_forgotten_at_rest(broker: Broker) -> None:
+    """The minute counts from the first failure, whether or not each look reads anew."""
+    broker.topics = (topic("orders", *(partition(i) for i in range(90_000))),)
+    watch = health.Watch()
+    ask(watch)
+    broker.fails = "time-out"
+    ask(watch, 1.0, rest=False)
+    assert [ask(watch, now).untold for now in (2.0, 62.0)] == ["", "time-out"]
+
+
+def test_copies_are_unknown_until_they_are_told(broker: Broker) -> None:
+    """Before the first reading nothing is known of them, and that is no word of there being none."""
+    broker.fails = "time-out"
+    assert (ask(health.Watch()).copies, ask(health.Watch()).untold) == ((), "time-out")
+
+
+@pytest.mark.parametrize("outcome", ["tls", "sasl"])
+def test_a_broker_that_does_not_let_peerboot_in(broker: Broker, outcome: Any) -> None:
+    """It is named with what it said, it is not ready, and what it keeps and what its stop would cost are not known."""
+    broker.refuses = KafkaError(outcome, "the login was not accepted")
+    word = ask(health.Watch())
+    [found] = word.findings
+    assert (found.name, found.pod) == ("not-let-in", "kafka-2")
+    assert found.say == "The broker of kafka-2 does not let peerboot in: the login was not accepted."
+    why = "its broker does not let peerboot in"
+    assert (word.serves, word.why) == (False, f"{why} (the login was not accepted)")
+    assert (word.untold, word.kept) == (why, Kept(untold=why, remedy=DRAIN))
+
+
+def test_one_address_that_answers_is_enough(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address of the Pod may lead to somebody else."""
+    shut = Broker(refuses=KafkaError("tls", "another CA"))
+    monkeypatch.setattr(ownbroker, "connect", lambda _config, _pod, address, *_: broker if address == "b" else shut)
+    config = made(identity("kafka-2"))
+
+    async def asked(*addresses: str) -> object:
+        async with ownbroker.opened(config, addresses, ROOM) as found:
+            return found
+
+    assert isinstance(asyncio.run(asked("a", "b")), ownbroker.OwnBroker)
+    assert asyncio.run(asked("a")) == ownbroker.Shut("another CA")
+
+
+def test_a_server_is_named_once_as_not_letting_in() -> None:
+    """Of a Pod whose controller and broker are both shut the controller is told: one finding has one sentence."""
+    view = ClusterView(findings=(Finding(name="not-let-in", say="controller", pod="kafka-2"),))
+    theirs = Finding(name="not-let-in", say="broker", pod="kafka-2")
+    config = made(identity("kafka-2"))
+    word = health.Word(serves=False, untold="why", findings=(theirs,))
+    found = health.with_word(config, view, word)
+    assert (found.findings, found.copies_untold) == (view.findings, "why")
+    assert health.with_word(config, ClusterView(), word).findings == (theirs,)
 
 
 @pytest.mark.parametrize(("down", "fenced"), [(True, ()), (False, (2,))], ids=["down", "fenced"])
@@ -237,14 +326,22 @@ TWO = partition(replicas=(1, 2), in_sync=(1, 2))
         ((partition(in_sync=(0, 1)), TWO), Kept(what="2 partitions", remedy=DRAIN)),
         ((partition(replicas=(2,), in_sync=(2,)), TWO), Kept(what="2 partitions", alone=("orders-0",), remedy=DRAIN)),
         ((partition(in_sync=(2,)),), Kept(what="1 partition", alone=("orders-0",), remedy=DRAIN)),
-        ((partition(in_sync=(), leader=-1),), Kept(what="1 partition", alone=("orders-0",), remedy=DRAIN)),
+        ((partition(in_sync=(), leader=-1),), Kept(what="1 partition", unsynced=("orders-0",), remedy=DRAIN)),
+        ((partition(replicas=(1, 2), in_sync=(1,)),), Kept(what="1 partition", remedy=DRAIN)),
+        (
+            tuple(partition(n, in_sync=()) for n in range(5)),
+            Kept(what="5 partitions", unsynced=("orders-0", "orders-1", "orders-2"), unsynced_more=2, remedy=DRAIN),
+        ),
         (
             tuple(partition(n, replicas=(2,), in_sync=(2,)) for n in (11, 2, 3, 4, 5)),
             Kept(what="5 partitions", alone=("orders-2", "orders-3", "orders-4"), alone_more=2, remedy=DRAIN),
         ),
     ],
-    ids=["no-topics", "others", "a-copy", "it-lags", "one-replica", "others-lag", "nobody-in-sync", "many"],
-)
+    ids=[
+        "no-topics", "others", "a-copy", "it-lags", "one-replica", "others-lag", "nobody-in-sync",
+        "another-alone", "many-out-of-sync", "many",
+    ],
+)  # fmt: skip
 def test_what_goes_with_it(broker: Broker, partitions: tuple[Partition, ...], expected: Kept) -> None:
     """How many partitions it has a replica of, in sync or not, and which of them no other broker has in sync."""
     broker.topics = (topic("orders", *partitions),)
@@ -264,6 +361,21 @@ def test_what_goes_with_it_is_unknown_until_it_is_told(broker: Broker) -> None:
     assert [first, second, ask(watch, 60.0).kept, ask(watch, 62.0).kept] == [silent, told, told, silent]
     broker.down, broker.fails = False, "time-out"
     assert ask(watch, 63.0).kept == Kept(untold="time-out", remedy=DRAIN)
+
+
+@pytest.mark.parametrize(("fenced", "registered"), [((2,), (0, 1, 2)), ((), (0, 1))], ids=["fenced", "unregistered"])
+def test_a_broker_that_answers_is_not_called_silent(
+    broker: Broker, fenced: tuple[int, ...], registered: tuple[int, ...]
+) -> None:
+    """One that is fenced or not registered answers, and what it keeps is not known for another reason."""
+    broker.fenced, broker.registered = fenced, registered
+    assert ask(health.Watch()).kept == Kept(untold="its broker is fenced, or not registered", remedy=DRAIN)
+
+
+def test_what_it_keeps_is_known_without_its_settings(broker: Broker) -> None:
+    """Metadata alone tells it."""
+    broker.topics, broker.configs_fail = (topic("orders", TWO),), "time-out"
+    assert ask(health.Watch()).kept == Kept(what="1 partition", remedy=DRAIN)
 
 
 def test_a_topic_that_is_not_told_may_be_here(broker: Broker) -> None:
@@ -331,7 +443,7 @@ def test_a_default_that_the_cluster_kept(broker: Broker, default: str | None, br
 def test_a_default_that_the_user_wants() -> None:
     """Whose own file says one copy in sync is not told that two are better."""
     config = made(identity("kafka-2"), base={"min.insync.replicas": "1"})
-    assert health.Watch(default=1)._small_default(config, 3) == ()
+    assert health.Watch(default=1, default_told=True)._small_default(config, 3) == ()
 
 
 COMMAND = "--entity-type brokers --entity-default --add-config min.insync.replicas=2"
@@ -364,7 +476,8 @@ def test_no_copy_to_spare(
 ) -> None:
     """Where every copy has to be in sync, any restart stops writes: that is warned of, with what counts and ends it."""
     config = made(identity("kafka-0", replicas=replicas), base=base)
-    found = health.Watch(default=int(default) if default else None)._none_to_spare(config)
+    watch = health.Watch(default=int(default) if default else None, default_told=True)
+    found = watch._none_to_spare(config)
     assert [finding.name for finding in found] == ["min-isr-of-all"] * bool(says)
     assert [part for part in says if part not in found[0].say] == []
     assert not says or (COMMAND in found[0].say) == (COMMAND in says)
@@ -374,3 +487,31 @@ def test_no_copy_to_spare_is_told_of_a_broker(broker: Broker) -> None:
     """By the default that the cluster keeps, as soon as the broker has told it."""
     broker.default = "3"
     assert [finding.name for finding in ask(health.Watch()).findings] == ["min-isr-of-all"]
+
+
+@pytest.mark.parametrize("fails", ["configs_fail", "forbidden"])
+@pytest.mark.parametrize(
+    ("default", "base"),
+    [("1", {}), ("2", {"min.insync.replicas": "3"})],
+    ids=["a small default", "the default is fine, the file not"],
+)
+def test_a_default_that_is_not_told_is_not_taken_for_none(
+    broker: Broker, fails: str, default: str, base: dict[str, str]
+) -> None:
+    """Before it was told nothing is said of it, and later what was told stands: unknown is not absent."""
+    config = made(identity("kafka-2"), base=base)
+
+    def asked(watch: health.Watch, now: float) -> list[str]:
+        async def one() -> health.Word:
+            async with ownbroker.opened(config, ("10.0.0.2",), ROOM) as found:
+                return await watch.ask(config, found, rest=False, now=now)
+
+        return [finding.name for finding in asyncio.run(one()).findings]
+
+    broker.default, watch = default, health.Watch()
+    setattr(broker, fails, "time-out")
+    assert asked(watch, 0.0) == []
+    setattr(broker, fails, "")
+    assert asked(watch, 61.0) == ["min-isr-default"]
+    setattr(broker, fails, "time-out")
+    assert [asked(watch, now) for now in (122.0, 123.0)] == [["min-isr-default"]] * 2

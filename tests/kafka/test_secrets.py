@@ -140,3 +140,27 @@ async def test_a_server_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -
     assert (found.name, found.pod) == ("not-let-in", "kafka-0")
     assert ("Invalid username or password" in found.say, "hidden" in found.say) == (True, False)
     assert (view.quorum, view.unreachable, view.views) == (False, ("kafka-0",), ())
+
+
+async def test_a_broker_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -> None:
+    """The own broker too: what it keeps, and what its stop would cost, is not known for that reason. Secrets of this
+    Pod that cannot be used are told before it, for they may be why.
+    """
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "peerboot").write_text("hidden one")
+    async with fake(Doorman("peerboot", "another").answers({})) as there:
+        config = made(
+            identity("kafka-0"), SECURITY="SASL_PLAINTEXT", USERS_DIR=tmp_path / "users",
+            BROKER_PORT=there.address.port, CONTROLLER_PORT=1,
+        )  # fmt: skip
+        system = Kafka(config, tmp_path)
+        system._trouble = "the key does not fit"
+        http = Http()
+        view = await system.look(http, {"kafka-0": (there.address.host,)}, rest=False, timeout=5.0, now=1.0)
+        await http.close()
+    secrets, found = view.findings
+    assert (secrets.name, found.name, found.pod) == ("secrets-unusable", "not-let-in", "kafka-0")
+    assert found.say.startswith("The broker of kafka-0 does not let peerboot in: ")
+    assert ("Invalid username or password" in found.say, "hidden" in found.say) == (True, False)
+    why = "its broker does not let peerboot in"
+    assert (view.copies, view.copies_untold, view.kept and view.kept.untold) == ((), why, why)

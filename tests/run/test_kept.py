@@ -144,7 +144,9 @@ async def test_two_that_ask_at_once_leave_nothing_behind(tmp_path: Path) -> None
         pod, keeps = await four(w, NINE)
         keeps.slow = 1.0
         w.api.scale(3)
-        said = await asyncio.gather(pod.view.prestop(), pod.view.prestop())
+        first = asyncio.create_task(pod.view.prestop())
+        await asyncio.sleep(0.5)
+        said = [await pod.view.prestop(), await first]
         assert ([text[: len(LEFT)] for text in said], pod.live.loops.curious) == ([LEFT] * 2, False)
 
 

@@ -17,6 +17,7 @@ from peerboot.model import ClusterView, Finding, Member, ServerView
 from peerboot.systems.kafka import ids, quorumhealth, staticview
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
+from peerboot.systems.kafka.ownbroker import SHUT
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka.values import Quorum, Replica
@@ -25,8 +26,6 @@ AT_ONCE = 16
 MAX_SERVERS = 64
 ALIVE_MS = 4000
 """A voter that has fetched within this time is there; a follower fetches at least twice a second."""
-SHUT = ("tls", "sasl")
-"""Outcomes of one that is there and whom peerboot's own certificates or login do not suit."""
 IN_SYNC_MS = 2000
 """controller.quorum.fetch.timeout.ms: one that was not caught up for longer is not in sync."""
 

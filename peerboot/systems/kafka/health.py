@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from peerboot.model import ClusterView, Copies, Finding, Gauge, Kept
 from peerboot.systems.kafka import drain
 from peerboot.systems.kafka.config import KafkaConfig
-from peerboot.systems.kafka.ownbroker import OwnBroker
+from peerboot.systems.kafka.ownbroker import OwnBroker, Shut
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka import Kafka
-    from peerboot.outside.kafka.values import Metadata, Nodes, Partition
+    from peerboot.outside.kafka.values import Config, Metadata, Nodes, Partition
 
 REST = 10.0
 """Seconds between two readings of all partitions while this Pod rests and all is well."""
@@ -33,11 +33,13 @@ LEAST_LASTS = 60.0
 KEPT_LASTS = 60.0
 """Seconds for which it counts what a broker told of its replicas that tells nothing now."""
 MOST_ALONE = 3
-"""Partitions that are named, of those with no other copy in sync."""
+"""Partitions that are named, of those with no other copy in sync, and of those with none at all."""
 MOST_COPIES = 256
 """Different sets of brokers that keep copies, of those that a view tells of."""
 PATIENCE = 60.0
-"""Seconds for which a broker that does not tell its partitions is not ready; then it is, and a warning says so."""
+"""Seconds for which what a broker told of its partitions counts when it tells nothing now, and for which one that never
+told is not ready. Then nothing of them is known, readiness does not look at them, and a warning says so.
+"""
 MIN_ISR = "min.insync.replicas"
 DYNAMIC_DEFAULT = 3
 """Source of a setting that the cluster itself keeps for all its brokers (DescribeConfigsResponse.ConfigSource)."""
@@ -53,6 +55,8 @@ class Word:
     why: str = ""
     """Why it is not ready although it is registered."""
     copies: tuple[Copies, ...] = ()
+    untold: str = ""
+    """Not empty: why its copies are not known."""
     kept: Kept | None = None
     findings: tuple[Finding, ...] = ()
     gauges: tuple[Gauge, ...] = ()
@@ -74,10 +78,14 @@ class Watch:
     """What it has replicas of, as of ``kept_at``; None: that was never told."""
     kept_at: float = -1e9
     failing_since: float | None = None
+    problem: str = ""
+    """Why the last reading failed, in words; empty when it did not."""
     least: dict[str, int] = field(default_factory=dict)
     """min.insync.replicas by topic."""
     default: int | None = None
     """The same as the cluster's own default; None: it keeps none."""
+    default_told: bool = False
+    """False: whether it keeps one was never told, and then nothing is said of it."""
     least_at: float = -1e9
 
     def due(self, *, rest: bool, now: float) -> bool:
@@ -87,31 +95,55 @@ class Watch:
 
     def forget(self) -> None:
         """The broker does not serve: what it says next is read anew."""
-        self.read_at, self.lagging, self.copies, self.failing_since = -1e9, (), (), None
+        self._drop()
+        self.failing_since, self.problem = None, ""
 
-    async def ask(self, config: KafkaConfig, mine: OwnBroker | None, *, rest: bool, now: float) -> Word:
-        """What this Pod's broker says; ``mine``: None while it does not answer. Never raises."""
+    def _drop(self) -> None:
+        """What was read counts no more."""
+        self.read_at, self.lagging, self.copies = -1e9, (), ()
+
+    async def ask(self, config: KafkaConfig, mine: OwnBroker | Shut | None, *, rest: bool, now: float) -> Word:
+        """What this Pod's broker says; ``mine``: as ``ownbroker.opened`` gives it. Never raises."""
         if not config.is_broker:
             return Word(serves=True)
+        if isinstance(mine, Shut):
+            self.forget()
+            return self._shut(config, mine, now)
         if mine is None or not any(node.id == config.node and not node.fenced for node in mine.nodes.nodes):
             self.forget()
-            return Word(serves=False, kept=self._kept(config, "its broker does not answer", now))
-        problem = await self._read(config, mine, now) if self.due(rest=rest, now=now) else ""
+            why = "its broker does not answer" if mine is None else "its broker is fenced, or not registered"
+            return Word(serves=False, kept=self._kept(config, why, now))
+        if self.due(rest=rest, now=now):
+            await self._read(config, mine, now)
+        if self._failed_long(now):
+            self._drop()
         tells_fenced = mine.server.ranges.get(60, (0, 0))[1] >= FENCED_FROM
-        return self._word(config, mine.nodes, problem, now, tells_fenced=tells_fenced)
+        return self._word(config, mine.nodes, now, tells_fenced=tells_fenced)
 
-    async def _read(self, config: KafkaConfig, mine: OwnBroker, now: float) -> str:
-        """Read the partitions; what went wrong, in words."""
+    def _shut(self, config: KafkaConfig, shut: Shut, now: float) -> Word:
+        """It may serve clients well: what its stop would cost is not known, rather than nothing."""
+        pod, why = config.identity.pod, "its broker does not let peerboot in"
+        found = Finding(name="not-let-in", say=f"The broker of {pod} does not let peerboot in: {shut.why}.", pod=pod)
+        kept = self._kept(config, why, now)
+        return Word(serves=False, why=f"{why} ({shut.why})", untold=why, kept=kept, findings=(found,))
+
+    def _failed_long(self, now: float) -> bool:
+        return self.failing_since is not None and now - self.failing_since >= PATIENCE
+
+    async def _read(self, config: KafkaConfig, mine: OwnBroker, now: float) -> None:
+        """Read the partitions, or note what went wrong."""
         from peerboot.outside.kafka import KafkaError
 
         try:
             metadata = await mine.metadata()
             behind = behind_in(metadata, config.node)
             held = held_in(metadata, config.node)
+            self.kept, self.kept_at = kept_in(config, metadata), now
             await self._learn(mine.kafka, _fewest(behind, held), now)
         except KafkaError as error:
             self.failing_since = now if self.failing_since is None else self.failing_since
-            return str(error)
+            self.problem = str(error)
+            return
         standard = _standard(config)
         self.lagging = tuple(
             f"{topic}-{one.index}" for topic, one in behind if len(one.in_sync) < self.least.get(topic, standard)
@@ -119,9 +151,7 @@ class Watch:
         self.copies = _copies(config, held, self.least, standard)
         self.partitions = sum(len(topic.partitions) for topic in metadata.topics)
         self.replicas = sum(config.node in one.replicas for topic in metadata.topics for one in topic.partitions)
-        self.kept, self.kept_at = kept_in(config, metadata), now
-        self.read_at, self.failing_since = now, None
-        return ""
+        self.read_at, self.failing_since, self.problem = now, None, ""
 
     def _kept(self, config: KafkaConfig, problem: str, now: float) -> Kept:
         """What it has replicas of. Where it does not tell just now what it told last counts for a while: a broker that
@@ -136,25 +166,24 @@ class Watch:
         from peerboot.outside.kafka.values import BROKER, TOPIC
 
         old = now - self.least_at >= LEAST_LASTS
-        if old:
-            self.least, self.least_at = {}, now
-            self.default = None
-        wanted = [topic for topic in topics if topic not in self.least][:MOST_TOPICS]
+        least = {} if old else dict(self.least)
+        wanted = [topic for topic in topics if topic not in least][:MOST_TOPICS]
         asked = {(TOPIC, topic): (MIN_ISR,) for topic in wanted} | ({(BROKER, ""): (MIN_ISR,)} if old else {})
         if not asked:
             return
+        # What was told before stands until there is an answer: no answer is none of a cluster that keeps no default.
         for told in await kafka.describe_configs(asked):
-            for one in told.configs:
-                if one.key != MIN_ISR or not (one.value or "").isdigit():
-                    continue
-                if told.kind == TOPIC:
-                    self.least[told.name] = int(one.value or "1")
-                elif one.source == DYNAMIC_DEFAULT:
-                    self.default = int(one.value or "1")
+            values = {one.source: int(one.value or "") for one in told.configs if _is_least(one)}
+            if told.kind == TOPIC and values:
+                least[told.name] = next(iter(values.values()))
+            elif told.kind == BROKER and not told.error:
+                self.default, self.default_told = values.get(DYNAMIC_DEFAULT), True
+        self.least, self.least_at = least, now if old else self.least_at
 
-    def _word(self, config: KafkaConfig, nodes: Nodes, problem: str, now: float, *, tells_fenced: bool) -> Word:
-        gauges = [Gauge(name="kafka_under_min_isr_partitions", text=UNDER, value=float(len(self.lagging)))]
-        if self.read_at >= 0:
+    def _word(self, config: KafkaConfig, nodes: Nodes, now: float, *, tells_fenced: bool) -> Word:
+        known, gauges = self.read_at >= 0, list[Gauge]()
+        if known:
+            gauges.append(Gauge(name="kafka_under_min_isr_partitions", text=UNDER, value=float(len(self.lagging))))
             gauges.append(Gauge(name="kafka_replicas", text=REPLICAS, value=float(self.replicas)))
         if tells_fenced:
             gauges.append(
@@ -165,19 +194,22 @@ class Watch:
         why = ""
         if self.lagging:
             why = f"{_some(self.lagging)} under {MIN_ISR} until its broker has caught up"
-        elif problem and self.read_at < 0:
-            since = self.failing_since if self.failing_since is not None else now
-            if now - since < PATIENCE:
-                why = f"its broker does not tell its partitions ({problem})"
-            else:
-                say = f"The broker does not tell its partitions ({problem}): readiness does not look at them."
-                findings = (*findings, Finding(name="partitions-unknown", say=say))
-        return Word(not why, why, self.copies, self._kept(config, problem, now), findings, tuple(gauges))
+        elif self._failed_long(now):
+            say = (
+                f"The broker does not tell its partitions ({self.problem}): readiness does not look at them, and "
+                "/prestop waits, within PEERBOOT_LEAVE_TIMEOUT, for what the stop would leave."
+            )
+            findings = (*findings, Finding(name="partitions-unknown", say=say))
+        elif not known:
+            why = f"its broker does not tell its partitions ({self.problem})"
+        untold = "" if known else self.problem
+        kept = self._kept(config, self.problem, now)
+        return Word(not why, why, self.copies, untold, kept, findings, tuple(gauges))
 
     def _small_default(self, config: KafkaConfig, brokers: int) -> tuple[Finding, ...]:
         """A cluster that was formed with fewer brokers keeps one copy in sync as its own default, over every file."""
         wanted = _standard(config)
-        if self.default is None or self.default >= wanted or brokers < 3:
+        if not self.default_told or self.default is None or self.default >= wanted or brokers < 3:
             return ()
         say = (
             f"The cluster keeps {MIN_ISR}={self.default} as its own default, over the {wanted} of server.properties: "
@@ -191,7 +223,7 @@ class Watch:
         """All copies have to be in sync, by the cluster's own default or, where it keeps none, by the file."""
         written, copies = _standard(config), _default_copies(config)
         least = written if self.default is None else self.default
-        if copies < 2 or least < copies:
+        if not self.default_told or copies < 2 or least < copies:
             return ()
         say = (
             f"{MIN_ISR}={least} leaves none of the {copies} copies to spare that topics have by default: whenever one "
@@ -233,14 +265,15 @@ def held_in(metadata: Metadata, node: int) -> list[tuple[str, Partition]]:
 
 
 def kept_in(config: KafkaConfig, metadata: Metadata) -> Kept:
-    """What the own broker has replicas of, and which of those have no other replica in sync."""
-    mine = [
-        (topic.name, one.index, set(one.in_sync) <= {config.node})
+    """What the own broker has replicas of, and which of those have no other replica in sync, or none at all."""
+    mine = sorted(
+        (topic.name, one.index, set(one.in_sync))
         for topic in metadata.topics
         for one in topic.partitions
         if config.node in one.replicas
-    ]
-    alone = [f"{topic}-{index}" for topic, index, only in sorted(mine) if only]
+    )
+    alone = [f"{topic}-{index}" for topic, index, in_sync in mine if in_sync == {config.node}]
+    unsynced = [f"{topic}-{index}" for topic, index, in_sync in mine if not in_sync]
     untold = next(
         (f"it tells nothing of topic {topic.name or topic.id}" for topic in metadata.topics if topic.error), ""
     )
@@ -248,9 +281,15 @@ def kept_in(config: KafkaConfig, metadata: Metadata) -> Kept:
         what=drain.count(len(mine), "partition") if mine else "",
         alone=tuple(alone[:MOST_ALONE]),
         alone_more=len(alone[MOST_ALONE:]),
+        unsynced=tuple(unsynced[:MOST_ALONE]),
+        unsynced_more=len(unsynced[MOST_ALONE:]),
         untold="" if mine else untold,
         remedy=_remedy(config),
     )
+
+
+def _is_least(one: Config) -> bool:
+    return one.key == MIN_ISR and (one.value or "").isdigit()
 
 
 def _remedy(config: KafkaConfig) -> str:
@@ -324,6 +363,8 @@ def with_word(config: KafkaConfig, view: ClusterView, word: Word) -> ClusterView
     import msgspec
 
     own = config.identity.pod
+    # A Pod whose controller and broker are both shut has one reason, and is told once.
+    told = {(one.name, one.pod) for one in view.findings}
     return msgspec.structs.replace(
         view,
         views=tuple(
@@ -331,7 +372,8 @@ def with_word(config: KafkaConfig, view: ClusterView, word: Word) -> ClusterView
             for one in view.views
         ),
         copies=word.copies,
+        copies_untold=word.untold,
         kept=word.kept,
-        findings=(*word.findings, *view.findings),
+        findings=(*(one for one in word.findings if not one.pod or (one.name, one.pod) not in told), *view.findings),
         gauges=(*word.gauges, *view.gauges),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.connect import connect
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from peerboot.outside.kafka.values import Metadata, Nodes, Server
 
 MOST_ADDRESSES = 4
+SHUT = ("tls", "sasl")
+"""Outcomes of one that is there and whom peerboot's own certificates or login do not suit."""
+
+
+class Shut(NamedTuple):
+    """It is there, and maybe serves others, and does not let peerboot in."""
+
+    why: str
 
 
 class OwnBroker:
@@ -47,17 +55,22 @@ class OwnBroker:
 
 
 @asynccontextmanager
-async def opened(config: KafkaConfig, addresses: Iterable[str], timeout: float) -> AsyncIterator[OwnBroker | None]:
+async def opened(
+    config: KafkaConfig, addresses: Iterable[str], timeout: float
+) -> AsyncIterator[OwnBroker | Shut | None]:
     """The broker at the first of this Pod's addresses that answers; None where none does, and for a Pod without one."""
     from peerboot.outside.kafka import Bounds, KafkaError
 
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
+    shut: Shut | None = None
     for address in tuple(addresses)[:MOST_ADDRESSES] if config.is_broker else ():
         async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
             try:
                 found = OwnBroker(kafka, address, await kafka.versions(), await kafka.describe_cluster(fenced=True))
-            except KafkaError:
+            except KafkaError as error:
+                if error.outcome in SHUT:
+                    shut = Shut(str(error))
                 continue
             yield found
             return
-    yield None
+    yield shut

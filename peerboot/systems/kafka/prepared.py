@@ -118,7 +118,7 @@ class Kafka:
         try:
             view = await self._look(addresses, broker, rest=rest, timeout=timeout, now=now)
             word, gone, _ = await broker
-            view = health.with_word(self.config, view, word)
+            view = self._with_trouble(health.with_word(self.config, view, word))
             return msgspec.structs.replace(view, registrations=gone)
         finally:
             broker.cancel()
@@ -128,8 +128,9 @@ class Kafka:
     ) -> OwnWord:
         """All that a look asks of this Pod's broker, over one connection; the leader's word last. Never raises."""
         config = self.config
-        async with ownbroker.opened(config, addresses.get(config.identity.pod, ()), timeout) as mine:
-            word = await self._watch.ask(config, mine, rest=rest, now=now)
+        async with ownbroker.opened(config, addresses.get(config.identity.pod, ()), timeout) as found:
+            word = await self._watch.ask(config, found, rest=rest, now=now)
+            mine = found if isinstance(found, ownbroker.OwnBroker) else None
             gone = await self._registry.look(config, mine, addresses, now)
             return word, gone, await brokers.passed_on(config, mine) if not config.is_controller else None
 
@@ -150,12 +151,16 @@ class Kafka:
         else:
             _, _, told = await broker
             view = await brokers.look(config, addresses, told, timeout=timeout, now=now, prefer=prefer)
-        if self._trouble:
-            pod = self.config.identity.pod
-            say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}."
-            found = Finding(name="secrets-unusable", say=say, pod=pod)
-            view = msgspec.structs.replace(view, findings=(*view.findings, found))
         return await self._with_losses(view, addresses, timeout) if view.quorum else view
+
+    def _with_trouble(self, view: ClusterView) -> ClusterView:
+        """Secrets that cannot be used, before all else: they may be why somebody does not let peerboot in."""
+        if not self._trouble:
+            return view
+        pod = self.config.identity.pod
+        say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}."
+        found = Finding(name="secrets-unusable", say=say, pod=pod)
+        return msgspec.structs.replace(view, findings=(found, *view.findings))
 
     async def _with_losses(
         self, view: ClusterView, addresses: Mapping[str, tuple[str, ...]], timeout: float
