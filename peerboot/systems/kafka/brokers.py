@@ -124,8 +124,8 @@ def _unmanaged(config: KafkaConfig, told: Seen) -> str:
     if quorum.voters and not quorum.dynamic:
         return (
             "has a static quorum (its voters have no directory ids), and this release of peerboot runs brokers of a "
-            "set of their own beside a dynamic one only. Raise it to a dynamic one first (`kafka-features.sh upgrade "
-            "--feature kraft.version=1`, 4.1 or later)"
+            "set of their own beside a dynamic one only. Make it a dynamic one first (`peerboot kafka migrate` in a "
+            "controller's Pod, Kafka 4.1 or later)"
         )
     if quorum.voter(config.node) is not None:
         return controllers.taken(config.node, "controller", "broker")
