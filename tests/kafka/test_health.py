@@ -213,6 +213,21 @@ def test_a_broker_that_does_not_let_peerboot_in(broker: Broker, outcome: Any) ->
     assert (word.untold, word.kept) == (why, Kept(untold=why, remedy=DRAIN))
 
 
+def test_a_broker_that_is_slow(broker: Broker) -> None:
+    """What its stop would cost is not known, so a stop waits within its time; nobody has to mend anything for it."""
+    broker.refuses = KafkaError("timeout", "no answer within 2.5 s")
+    word = ask(health.Watch())
+    why = "its broker does not answer in time"
+    assert (word.serves, word.why, word.findings) == (False, "", ())
+    assert (word.untold, word.kept) == (why, Kept(untold=why, remedy=DRAIN))
+
+
+def test_a_broker_that_is_down(broker: Broker) -> None:
+    """Nothing is lost with the stop of one that does not run."""
+    broker.refuses = KafkaError("refused", "connection refused")
+    assert (ask(health.Watch()).untold, ask(health.Watch()).serves) == ("", False)
+
+
 def test_one_address_that_answers_is_enough(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another address of the Pod may lead to somebody else."""
     shut = Broker(refuses=KafkaError("tls", "another CA"))

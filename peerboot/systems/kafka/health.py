@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from peerboot.model import ClusterView, Copies, Finding, Gauge, Kept
 from peerboot.systems.kafka import drain
 from peerboot.systems.kafka.config import KafkaConfig
-from peerboot.systems.kafka.ownbroker import OwnBroker, Shut
+from peerboot.systems.kafka.ownbroker import OwnBroker, Shut, Slow
 
 if TYPE_CHECKING:
     from peerboot.outside.kafka import Kafka
@@ -102,13 +102,18 @@ class Watch:
         """What was read counts no more."""
         self.read_at, self.lagging, self.copies = -1e9, (), ()
 
-    async def ask(self, config: KafkaConfig, mine: OwnBroker | Shut | None, *, rest: bool, now: float) -> Word:
+    async def ask(self, config: KafkaConfig, mine: OwnBroker | Shut | Slow | None, *, rest: bool, now: float) -> Word:
         """What this Pod's broker says; ``mine``: as ``ownbroker.opened`` gives it. Never raises."""
         if not config.is_broker:
             return Word(serves=True)
         if isinstance(mine, Shut):
             self.forget()
             return self._shut(config, mine, now)
+        if isinstance(mine, Slow):
+            # One slow answer is no word that nothing is lost with its stop.
+            self.forget()
+            why = "its broker does not answer in time"
+            return Word(serves=False, untold=why, kept=self._kept(config, why, now))
         if mine is None or not any(node.id == config.node and not node.fenced for node in mine.nodes.nodes):
             self.forget()
             why = "its broker does not answer" if mine is None else "its broker is fenced, or not registered"

@@ -29,6 +29,12 @@ class Shut(NamedTuple):
     why: str
 
 
+class Slow(NamedTuple):
+    """It took the connection, or somebody did, and does not answer within the time of a look."""
+
+    why: str
+
+
 class OwnBroker:
     """One that answered; made by ``opened``, and good until its end."""
 
@@ -57,20 +63,22 @@ class OwnBroker:
 @asynccontextmanager
 async def opened(
     config: KafkaConfig, addresses: Iterable[str], timeout: float
-) -> AsyncIterator[OwnBroker | Shut | None]:
+) -> AsyncIterator[OwnBroker | Shut | Slow | None]:
     """The broker at the first of this Pod's addresses that answers; None where none does, and for a Pod without one."""
     from peerboot.outside.kafka import Bounds, KafkaError
 
     bounds = Bounds(open=timeout, read=timeout, call=timeout)
-    shut: Shut | None = None
+    otherwise: Shut | Slow | None = None
     for address in tuple(addresses)[:MOST_ADDRESSES] if config.is_broker else ():
         async with connect(config, config.identity.pod, address, "broker", bounds) as kafka:
             try:
                 found = OwnBroker(kafka, address, await kafka.versions(), await kafka.describe_cluster(fenced=True))
             except KafkaError as error:
                 if error.outcome in SHUT:
-                    shut = Shut(str(error))
+                    otherwise = Shut(str(error))
+                elif error.outcome == "timeout" and otherwise is None:
+                    otherwise = Slow(str(error))
                 continue
             yield found
             return
-    yield shut
+    yield otherwise
