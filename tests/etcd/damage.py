@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from peerboot.systems.etcd.wal import CHECK_BYTES, ENTRY, blob, crc32c, message, number, segments
+from peerboot.checksum import crc32c
+from peerboot.systems.etcd.wal import CHECK_BYTES, ENTRY, blob, message, number, segments
 
 DATABASE = Path("member/snap/db")
 

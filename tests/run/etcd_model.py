@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from peerboot.checksum import crc32c
 from peerboot.outside.http import HttpError, Reply
 from peerboot.systems.etcd import ids
 from peerboot.systems.etcd.bolt import META, PAGE, _fnv64a
-from peerboot.systems.etcd.wal import crc32c
 
 ELECTION = 0.3
 """Seconds until voters that run have a leader."""

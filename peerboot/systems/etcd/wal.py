@@ -18,6 +18,8 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
+from peerboot.checksum import crc32c
+
 NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
 KINDS = (METADATA, ENTRY, STATE, CRC, SNAPSHOT)
@@ -61,28 +63,6 @@ class Log:
     """The last record was being written when the machine stopped; etcd cuts it off."""
     more: bool = False
     """Something lies behind the end of the log: it once said more."""
-
-
-def _table() -> tuple[int, ...]:
-    rows = []
-    for value in range(256):
-        crc = value
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-        rows.append(crc)
-    return tuple(rows)
-
-
-TABLE = _table()
-
-
-def crc32c(crc: int, data: bytes) -> int:
-    """Continue a CRC-32C (Castagnoli), as Go's ``crc32.Update`` does."""
-    crc ^= 0xFFFFFFFF
-    table = TABLE
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
