@@ -33,6 +33,7 @@ from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
 from peerboot.model.facts import Anchor, Facts, Limits, Removal
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
+from peerboot.model.primary import Intent, Standing
 from peerboot.model.traits import Traits
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "Value",
     "Identity",
     "Live",
+    "Standing",
+    "Intent",
     "Outcome",
     "Target",
     "Answer",

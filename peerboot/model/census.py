@@ -6,6 +6,7 @@ from typing import Literal
 
 from peerboot.model.base import SCHEMA, Value
 from peerboot.model.disk import DiskKind
+from peerboot.model.primary import Intent
 
 
 class Hold(Value, frozen=True, kw_only=True):
@@ -55,6 +56,12 @@ class Statement(Value, frozen=True, kw_only=True):
     one."""
     applied: int = 0
     """The server's applied index (or its equal), 0 when unknown: shows that a learner moves."""
+    writes: bool = False
+    """Where one server takes the writes: this pod's does, by its own word."""
+    intent: Intent | None = None
+    """This pod asks to have its server take the writes."""
+    yields: str = ""
+    """The token of another pod's intent that this one has nothing against."""
     decision: str = ""
     rule: str = ""
     reason: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from peerboot.model.base import Value
+from peerboot.model.primary import Intent
 
 DiskKind = Literal["blank", "interrupted", "partial", "bootstrap", "data", "corrupt", "unknown"]
 """What the system's own reader says of the data directory.
@@ -60,6 +61,11 @@ class Record(Value, frozen=True, kw_only=True):
     former: tuple[str, ...] = ()
     """Tokens of this volume's births that came to nothing, as every pod said itself: an anchor with one remembers no
     cluster."""
+    crown: int = 0
+    """The timeline on which this volume's server was last told to take writes; 0: never, or another was let do so
+    since."""
+    intent: Intent | None = None
+    """The wish to have it take writes, while it lasts."""
     foreign: str = ""
     """Not empty: the directory was written for another identity; says which."""
     problem: str = ""

@@ -12,6 +12,7 @@ from peerboot.model.discovery import Finding, PeerSet
 from peerboot.model.disk import Disk, Record
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
+from peerboot.model.primary import Standing
 from peerboot.model.traits import Traits
 
 
@@ -67,6 +68,12 @@ class Facts(Value, frozen=True, kw_only=True):
     twin: str = ""
     """Not empty: another process answers under this Pod's own name; says where."""
     cluster: ClusterView = ClusterView()
+    standing: Standing | None = None
+    """How far the own disk is; None while that is not known."""
+    writes: bool = False
+    """Where one server takes the writes: the own one does, or it cannot be known that it does not."""
+    yielded_at: float | None = None
+    """When every other pod had yielded to the own intent, if all have since; their words have to be heard once more."""
     anchor: Anchor = Anchor()
     live: Live = Live()
     """What the API says of this StatefulSet; state ``none`` when nobody asks it."""
