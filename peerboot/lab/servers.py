@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -38,10 +38,10 @@ class Server:
     version: str
     """As it says itself, for example ``3.6.16``."""
     path: Path
-    """Of etcd the binary, of Kafka its home."""
+    """Of etcd the binary, of Kafka and Postgres the home with their programs."""
     origin: str
     """Where it comes from, in words."""
-    system: Literal["etcd", "kafka"] = "etcd"
+    system: Literal["etcd", "kafka", "postgres"] = "etcd"
 
 
 def cache_dir() -> Path:
@@ -123,15 +123,10 @@ def _from_debian(say: Callable[[str], None]) -> tuple[Path, str]:
     origin = "from Debian's package etcd-server"
     if target.exists():
         return target, origin
-    for tool in ("apt-get", "dpkg-deb"):
-        if shutil.which(tool) is None:
-            raise LabError(f"{tool} is not here: etcd 3.4 comes from Debian's package {DEBIAN_POOL}")
     say("Unpacking etcd 3.4 of Debian's package, once …")
     with making(target) as part, tempfile.TemporaryDirectory(prefix="peerboot-deb-") as directory:
         if part is not None:
-            _download(directory)
-            package = next(Path(directory).glob("*.deb"))
-            run_tool(["dpkg-deb", "-x", str(package), directory], directory, None, COMMAND_SECONDS)
+            unpack_debian("etcd 3.4", (DEBIAN_POOL,), directory)
             binary = Path(directory) / "usr" / "bin" / "etcd"
             if not _version_of(binary).startswith("3.4."):
                 raise LabError(f"this Debian has etcd {_version_of(binary)}; 3.4 is in Debian 12 (bookworm)")
@@ -139,18 +134,27 @@ def _from_debian(say: Callable[[str], None]) -> tuple[Path, str]:
     return target, origin
 
 
-def _download(directory: str) -> None:
-    """``apt-get download`` needs no rights and starts no service; old lists are renewed when root may."""
-    command = ["apt-get", "-qq", "download", DEBIAN_POOL]
+def unpack_debian(what: str, packages: Sequence[str], directory: str) -> None:
+    """Download packages of Debian's into the directory and unpack them there; the first one names them in errors.
+
+    ``apt-get download`` needs no rights and starts no service; old lists are renewed when root may.
+    """
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise LabError(f"{tool} is not here: {what} comes from Debian's package {packages[0]}")
+    command = ["apt-get", "-qq", "download", *packages]
     try:
         run_tool(command, directory, None, COMMAND_SECONDS)
     except LabError:
         if os.getuid() != 0:
             raise LabError(
-                f"apt-get download {DEBIAN_POOL} failed: run `apt-get update` as root once, then try again"
+                f"apt-get download {packages[0]} failed: run `apt-get update` as root once, then try again"
             ) from None
         run_tool(["apt-get", "-qq", "update"], directory, None, COMMAND_SECONDS)
         run_tool(command, directory, None, COMMAND_SECONDS)
+    for package in sorted(Path(directory).glob("*.deb")):
+        run_tool(["dpkg-deb", "-x", str(package), directory], directory, None, COMMAND_SECONDS)
+        package.unlink()
 
 
 # ------------------------------------------------------------------ helpers
