@@ -1,0 +1,1 @@
+"""Postgres: a primary and its standbys."""

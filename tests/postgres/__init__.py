@@ -1,0 +1,1 @@
+"""Postgres: its directory, read, and real servers of each major release."""
