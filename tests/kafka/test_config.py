@@ -41,7 +41,9 @@ def test_a_combined_node() -> None:
     assert properties.parse(made(identity("kafka-1")).properties()) == {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.bootstrap.servers": "kafka.prod.svc.cluster.local:9093",
+        # The others too: behind the Service's name is this Pod itself, and of itself it would learn of no leader.
+        "controller.quorum.bootstrap.servers": "kafka-0.kafka.prod.svc.cluster.local:9093,"
+        "kafka-2.kafka.prod.svc.cluster.local:9093,kafka.prod.svc.cluster.local:9093",
         "controller.listener.names": "CONTROLLER",
         "listeners": "CONTROLLER://[::]:9093,INTERNAL://[::]:9092",
         "advertised.listeners": "CONTROLLER://kafka-1.kafka.prod.svc.cluster.local:9093,"
@@ -66,7 +68,8 @@ def test_a_controller_has_no_broker_s_keys() -> None:
     assert properties.parse(written) == {
         "process.roles": "controller",
         "node.id": "1000",
-        "controller.quorum.bootstrap.servers": "kafka.prod.svc.cluster.local:9093",
+        "controller.quorum.bootstrap.servers": "kafka-1.kafka.prod.svc.cluster.local:9093,"
+        "kafka-2.kafka.prod.svc.cluster.local:9093,kafka.prod.svc.cluster.local:9093",
         "controller.listener.names": "CONTROLLER",
         "listeners": "CONTROLLER://[::]:9093",
         "advertised.listeners": "CONTROLLER://kafka-0.kafka.prod.svc.cluster.local:9093",

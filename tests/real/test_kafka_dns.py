@@ -98,16 +98,31 @@ async def test_a_restarted_pod_whose_name_does_not_resolve(make_lab: MakeLab, ka
         assert await writer.missing() == []
 
 
-async def unlisted(lab: Lab, ordinal: int) -> tuple[Pod, Callable[[], None]]:
+@pytest.mark.row(4)
+async def test_a_blank_controller_that_reaches_itself_first(make_lab: MakeLab, kafka: Server) -> None:
+    """Its disk is lost, and the controllers' Service leads its server to itself alone, as on a busy node where its own
+    address comes first: it finds the leader all the same, by the others' names, and is a voter again.
+    """
+    async with make_lab(kafka) as lab:
+        await formed(lab)
+        lost = (await quorum(lab)).leader
+        await lab.wipe(lost, recreate=False)
+        _, publish = await unlisted(lab, lost, only_itself=True)
+        publish()
+        await lab.until_ready(PATIENT)
+        await settled(lab)
+
+
+async def unlisted(lab: Lab, ordinal: int, *, only_itself: bool = False) -> tuple[Pod, Callable[[], None]]:
     """A new Pod, and what lists its name. Before that only its own server can resolve it: by a hosts file of its own,
-    as a kubelet writes it.
+    as a kubelet writes it. ``only_itself``: for this server the Service's name is its own address, and no other.
     """
     spec = await lab.pod_spec(ordinal)
     own = Hosts(lab.spec.root / f"hosts-{spec.name}")
     zone = lab.dns.zone.name
     names = {lab.pods[o].spec.name: lab.pods[o].spec.address for o in sorted(lab.pods)}
     lines = {f"{name}.{zone}": [address] for name, address in {**names, spec.name: spec.address}.items()}
-    own.write({**lines, zone: list(names.values())}, [zone])
+    own.write({**lines, zone: [spec.address] if only_itself else list(names.values())}, [zone])
     pod = Pod(
         dataclasses.replace(spec, publish=lambda: None, server_env=lab.system.server_env(lab.spec.server, own.path))
     )

@@ -25,6 +25,8 @@ from peerboot.systems.kafka.settings import DEFAULT_DATA_DIR, FIELDS, MOST_NODE
 Roles = Literal["combined", "controller", "broker"]
 
 MOST_LOG_DIRS = 64
+MOST_BOOTSTRAP = 6
+"""Other controllers that a file names beside their Service."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,7 @@ class KafkaConfig:
         owned = {
             "process.roles": {"combined": "broker,controller"}.get(self.roles, self.roles),
             "node.id": str(self.node),
-            # One name for all: Kafka asks DNS again at each new connection, so the file stays as it is when the set
-            # grows or shrinks.
-            "controller.quorum.bootstrap.servers": f"{self.quorum_service}:{self.controller_port}",
+            "controller.quorum.bootstrap.servers": self._bootstrap(),
             "controller.listener.names": CONTROLLER,
             "listeners": ",".join(f"{name}://{bind}:{port}" for name, port in ports.items()),
             "advertised.listeners": ",".join(told.values()),
@@ -153,6 +153,15 @@ class KafkaConfig:
         owned |= self.security.properties()
         first = "# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.\n"
         return first + properties.render({**static.adapted(self, owned, voters), **self._defaults(), **self.base})
+
+    def _bootstrap(self) -> str:
+        """Where a server looks for the leader: the controllers' Service, whose name Kafka asks DNS for again at each
+        new connection, so that the set may grow. A controller is behind that name itself: where its own address is the
+        first that it gets, and its listener is open by then, it asks itself for ever who leads. So others are named.
+        """
+        others = self.identity.others[:MOST_BOOTSTRAP] if self.is_controller else ()
+        hosts = (*(_bracket(self.host_of(pod)) for pod in others), self.quorum_service)
+        return ",".join(f"{host}:{self.controller_port}" for host in hosts)
 
     def _defaults(self) -> dict[str, str]:
         """Replication for as many brokers as there are; Kafka's own defaults keep one copy of everything.
