@@ -13,7 +13,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-roles \
-	test-together test-kubernetes test-fast lint docs bench servers jars image node lock clean
+	test-postgres test-together test-kubernetes test-fast lint docs bench servers jars image node lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -57,8 +57,11 @@ together = @$(MAKE) --no-print-directory --jobs --keep-going --output-sync=targe
 test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven)
 	$(together) $(KAFKA)
 
-test-together: setup servers jars ## the three above at the same time; what each part said is shown when it has ended
-	$(together) test-real test-scenarios $(KAFKA)
+test-postgres: setup servers ## what Postgres' launch.sh makes, copies and rewinds, with real servers of four releases
+	$(call twice,$(wildcard tests/real/test_postgres*.py))
+
+test-together: setup servers jars ## the four above at the same time; what each part said is shown when it has ended
+	$(together) test-real test-scenarios test-postgres $(KAFKA)
 
 PODS := tests/image tests/kubernetes
 test-kubernetes: setup servers jars node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
