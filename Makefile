@@ -12,8 +12,9 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-roles \
-	test-postgres test-together test-kubernetes test-fast lint docs bench servers jars image node lock clean
+.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
+	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast lint docs bench servers jars image \
+	node prepare lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -33,7 +34,7 @@ test: setup lint servers ## everything that must pass but the long scenarios bel
 AGAIN = --last-failed --last-failed-no-failures=none
 twice = $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1) || $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(AGAIN)
 
-REAL := $(foreach name,forming disks stale corrupt restarts,tests/real/test_$(name).py)
+REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_$(name).py)
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
 MORE := $(foreach name,dns people pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
@@ -43,17 +44,24 @@ test-real: setup servers ## every row of etcd's decision table on real servers
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)
 	$(call twice,$(MORE))
 
-# Two groups of about the same length; more of them at once, and servers on two cores no longer keep their own times.
-KAFKA_ROLES := $(foreach name,brokers drain static,tests/real/test_kafka_$(name).py)
-KAFKA_SETS := $(filter-out $(KAFKA_ROLES) $(KAFKA_LATE),$(wildcard tests/real/test_kafka*.py))
-test-kafka-sets: setup jars # the client, sets that form and lose disks, health, TLS and logins, the demo
+# Three groups of about the same length, a quarter of an hour each when nothing else runs.
+KAFKA_SETS := $(foreach name,set disks dying security,tests/real/test_kafka_$(name).py)
+KAFKA_BROKERS := tests/real/test_kafka.py $(foreach name,brokers health dns,tests/real/test_kafka_$(name).py)
+KAFKA_REST := $(filter-out $(KAFKA_SETS) $(KAFKA_BROKERS) $(KAFKA_LATE),$(wildcard tests/real/test_kafka*.py))
+test-kafka-sets: setup jars # sets that form, lose disks, are killed, have TLS and logins
 	$(call twice,$(KAFKA_SETS))
 
-test-kafka-roles: setup jars # brokers of a set of their own, brokers that go, static quorums
-	$(call twice,$(KAFKA_ROLES))
+test-kafka-brokers: setup jars # the client, brokers of a set of their own, health, names
+	$(call twice,$(KAFKA_BROKERS))
 
-KAFKA := test-kafka-sets test-kafka-roles
-together = @$(MAKE) --no-print-directory --jobs --keep-going --output-sync=target
+test-kafka-rest: setup jars # brokers that go, static quorums, the demo
+	$(call twice,$(KAFKA_REST))
+
+# With more than five at once servers on two cores no longer keep their own times: the last waits until one has ended.
+# What they start was made before, by the target that calls this.
+KAFKA := test-kafka-sets test-kafka-brokers test-kafka-rest
+together = @$(MAKE) --no-print-directory --jobs=5 --keep-going --output-sync=target $(MADE)
+MADE := $(foreach target,servers jars node,--old-file=$(target))
 test-kafka: setup jars ## every row of Kafka's decision table on real servers of three releases (a JDK and Maven)
 	$(together) $(KAFKA)
 
@@ -61,14 +69,25 @@ test-postgres: setup servers ## what Postgres' launch.sh makes, copies and rewin
 	$(call twice,$(wildcard tests/real/test_postgres*.py))
 
 test-together: setup servers jars ## the four above at the same time; what each part said is shown when it has ended
-	$(together) test-real test-scenarios test-postgres $(KAFKA)
+	$(together) $(KAFKA) test-postgres test-scenarios test-real
 
-PODS := tests/image tests/kubernetes
-test-kubernetes: setup servers jars node ## the image, and real Pods: on a node that it makes (as root), or where KUBECONFIG leads
+# Two nodes at the same time, for their tests wait most of the time; three of etcd's files are Kafka's group's, so that
+# both take about as long.
+KAFKA_PODS := $(foreach name,kafka* again recovery tls,$(wildcard tests/kubernetes/test_$(name).py))
+PODS := tests/image $(filter-out $(KAFKA_PODS),$(wildcard tests/kubernetes/test_*.py))
+test-pods: setup servers node # the image, and etcd's Pods
 	$(call twice,$(PODS))
 
+test-pods-kafka: export PEERBOOT_TEST_NODE_DIR = $(CURDIR)/build/node-kafka
+test-pods-kafka: setup servers jars node # Kafka's Pods, and sets of etcd that are made again or mended by a person
+	$(call twice,$(KAFKA_PODS))
+
+test-kubernetes: setup servers jars node ## the image, and real Pods: on nodes that it makes (as root), or where KUBECONFIG leads
+	$(together) test-pods test-pods-kafka
+
+POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/postgres/test_$(name).py)
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/postgres/test_states.py
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab $(POSTGRES_SERVERS)
 
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
@@ -86,6 +105,7 @@ bench: setup ## measure, and print the tables
 servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
 	$(PY) -m peerboot.lab.postgres --all
+	$(PY) -m peerboot.lab.routers
 
 jars: setup ## provide the real Kafkas: their jars by Maven, once
 	@$(PY) -m peerboot.lab.jars
@@ -98,6 +118,9 @@ image: setup ## peerboot's image by buildah, on BASE; `python -m tools.image` ma
 node: setup ## the programs of the node that test-kubernetes makes, once (7 to 10 minutes); nothing where KUBECONFIG is set
 	@test -n "$$KUBECONFIG" || tests/kubernetes/node/build
 
+prepare: jars node ## what test-together and test-kubernetes make when they must, beforehand, once (8 to 12 minutes)
+	@test -n "$$KUBECONFIG" || tests/kubernetes/node/image base
+
 lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrade takes newer releases)
 	test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK) && $(LOCK)/bin/python -m pip install --quiet $(UV); }
 	$(COMPILE) $(UPGRADE) --extra lab --group dev --output-file requirements/dev.txt
@@ -105,7 +128,8 @@ lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrad
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/run.txt
 
 clean: ## remove what these targets made
-	@test ! -e build/node/state || tests/kubernetes/node/down
+	@for node in build/node build/node-kafka; do \
+		test ! -e $$node/state || PEERBOOT_TEST_NODE_DIR=$(CURDIR)/$$node tests/kubernetes/node/down; done
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find peerboot tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -118,7 +142,9 @@ $(VENV)/lock.stamp: requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# compat: a plain path; the default is a finder whose imports cost every start of Python in .venv 40 ms.
+# compat: a plain path; the default is a finder whose imports cost every start of Python in .venv 40 ms. Byte-code: where
+# PYTHONDONTWRITEBYTECODE is set each of the peerboots that tests start would compile itself, which takes 60 ms.
 $(VENV)/project.stamp: $(VENV)/lock.stamp pyproject.toml peerboot/__init__.py
 	$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@$(PY) -m compileall -q peerboot
 	@touch $@

@@ -21,6 +21,8 @@ from peerboot.model import (
     Plan,
     RecordBirth,
     RecordClaim,
+    RecordCrown,
+    RecordIntent,
     RecordPermit,
     RecordSeal,
     Removal,
@@ -142,6 +144,10 @@ async def perform(action: Action, doors: Doors) -> Done:
             doors.state.record_claim(claim)
         case RecordSeal(seal=seal):
             doors.state.record_seal(seal)
+        case RecordCrown(term=term):
+            doors.state.record_crown(term)
+        case RecordIntent(intent=intent):
+            doors.state.record_intent(intent)
         case Renew(why=why):
             doors.state.renew(why)
         case MoveAside(part=part):
@@ -156,6 +162,13 @@ async def perform(action: Action, doors: Doors) -> Done:
         case Call():
             return await _call(action, doors)
     return Done(action=action, ok=True)
+
+
+def needs_fresh_look(plan: Plan) -> bool:
+    """Whether it has anything that is hard to take back. A person's word too is over only when a list of now shows it:
+    at rest the last one is seconds old.
+    """
+    return any(isinstance(action, Call | MoveAside | Renew | EndRemoval) for action in plan.actions)
 
 
 def read_files(output_dir: Path, names: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -226,6 +239,13 @@ def describe(action: Action) -> str:
             return f"recorded that this disk joins cluster {claim.cluster}"
         case RecordSeal(seal=seal):
             return f"remembered cluster {seal.cluster}, member {seal.member}"
+        case RecordCrown(term=term):
+            told = f"its server takes the writes, on timeline {term}" if term else "another may take the writes"
+            return f"remembered that {told}"
+        case RecordIntent(intent=intent):
+            if intent is None:
+                return "asks for the writes no more"
+            return "recorded that the call is made" if intent.called else "asks for the writes"
         case Renew():
             return "gave the disk a new nonce"
         case MoveAside():

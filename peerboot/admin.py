@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from peerboot.errors import PeerbootError, RefusedError, SettingsError, SystemApiError
-from peerboot.outside.http import Http, HttpError
+from peerboot.outside import adminsocket
 from peerboot.printing import ago, columns, emit, say, table
 from peerboot.settings import parse_duration
 
 DEFAULT_SOCKET = "/run/peerboot/admin.sock"
-ANSWER_LIMIT = 4 << 20
-BY_EXIT_CODE: Mapping[int, type[PeerbootError]] = {5: RefusedError, 6: SystemApiError}
-"""What the other side's no leaves with here; everything else is a question that was put wrongly."""
 
 
 def socket_path(environ: Mapping[str, str]) -> str:
@@ -35,33 +28,12 @@ async def ask(
 
     Raises ``SettingsError`` when none answers, and what the other side raised when it says no.
     """
-    path = socket_path(environ)
-    http = Http(unix=path)
-    try:
-        body = json.dumps(payload).encode() if payload is not None else None
-        reply = await http.fetch(method, f"http://peerboot/{name}", body=body, timeout=10.0, limit=ANSWER_LIMIT)
-    except HttpError as error:
-        raise SettingsError(
-            f"no peerboot answers at {path} ({error}): run this in the peerboot container "
-            "(kubectl exec POD -c peerboot -- …), or set PEERBOOT_ADMIN_SOCKET"
-        ) from None
-    finally:
-        await http.close()
-    try:
-        data = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise PeerbootError(f"peerboot at {path} answered HTTP {reply.status} without a JSON object")
-    if reply.status >= 400:
-        kind = BY_EXIT_CODE.get(data.get("exit_code", 2), SettingsError)
-        raise kind(str(data.get("say") or data.get("error") or f"HTTP {reply.status}"))
-    return data
+    return await adminsocket.ask(socket_path(environ), method, name, payload)
 
 
 async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """status, explain, remove, consent, hold, resume."""
-    who = environ.get("USER") or _user()
+    who = adminsocket.person(environ)
     match args.command:
         case "status":
             emit(args, await ask(environ, "GET", "status"), show_status)
@@ -80,14 +52,6 @@ async def main(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
         case "resume":
             emit(args, await ask(environ, "POST", "resume", {"all": args.all, "who": who}), show_said)
     return 0
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # OpenShift gives UIDs that have no passwd entry.
-        return f"uid {os.getuid()}"
 
 
 def show_status(data: Mapping[str, Any]) -> None:

@@ -21,11 +21,14 @@ from peerboot.model import (
     Live,
     PeerSet,
     Record,
+    Standing,
     Statement,
 )
 
 VIEW_MAX_AGE = 45.0
 """Seconds after which what servers said is no longer believed; at rest they are asked every ten."""
+HANDS_LAST = 300.0
+"""Seconds for which a person's wish that this Pod's server takes the writes is told."""
 TURN_LASTS = 120.0
 """Seconds for which the others hear that this Pod's server is about to stop, after ``/prestop`` was last asked."""
 
@@ -53,6 +56,15 @@ class Memory:
     """This Pod's turn to stop (``Statement.turn``), told to the others for ``TURN_LASTS`` after ``turn_at``."""
     turn_at: float = 0.0
     findings: tuple[Finding, ...] = ()
+    asks: dict[str, float] = field(default_factory=dict)
+    """By ask of another pod (``Statement.ask``): when this process first heard it."""
+    confirm: str = ""
+    """What the others are to say once more that they yield to, since all had."""
+    hands_to: str = ""
+    """The pod whose server's place a person wants this pod's to take, told for ``HANDS_LAST`` after ``hands_at``."""
+    hands_at: float = 0.0
+    hands_by_itself: bool = False
+    """No person wants that: that pod is scaled away."""
     learners: dict[str, LearnerTrack] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
     dns_results: Counter[str] = field(default_factory=Counter)
@@ -79,6 +91,17 @@ class Memory:
             self.turn = 0
         same = disk.kind == self.disk.kind and self.disk.since > 0
         self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
+
+    def hear(self, evidence: Mapping[str, Evidence], now: float) -> bool:
+        """Take what the others said, and note since when each ask is known. True for a new one: the own server has to
+        be asked before it can be answered.
+        """
+        self.evidence = evidence
+        words = [word for one in evidence.values() if (word := one.statement) is not None and word.intent is not None]
+        # Without its confirmation too: that is what is yielded to until the server was asked again.
+        asks = {ask for word in words if word.intent is not None for ask in (word.ask, word.intent.token)}
+        known, self.asks = self.asks, {ask: self.asks.get(ask, now) for ask in asks}
+        return bool(asks - known.keys())
 
     def see_view(self, view: ClusterView, now: float) -> None:
         """Take what the servers said, and note which learners move. Of two looks the one that began later counts."""
@@ -110,6 +133,10 @@ class Memory:
     def turn_now(self, now: float) -> int:
         """This Pod's turn to stop, 0 when it is not about to."""
         return self.turn if now - self.turn_at <= TURN_LASTS else 0
+
+    def hands_now(self, now: float) -> str:
+        """The pod whose server's place a person wants this pod's to take; empty when the wish is over."""
+        return self.hands_to if now - self.hands_at <= HANDS_LAST else ""
 
     def active_holds(self, wall: float) -> tuple[Hold, ...]:
         """The holds in force, of this pod or of the whole set."""
@@ -157,11 +184,20 @@ def statement_of(
     now: float,
     decision: tuple[str, str, str],
     stood: float,
+    record: Record,
+    yields: str = "",
+    ended: Standing | None = None,
+    heir: str = "",
 ) -> Statement:
-    """What this Pod tells the others of its own disk."""
-    disk, record = memory.disk, memory.record
+    """What this Pod tells the others of its own disk.
+
+    ``record``: as it is at this moment. A word may not be older than what is durable: who has asked for the writes
+    yields to nobody. ``yields``, ``ended``, ``heir``: as in ``asks.Words``.
+    """
+    disk = memory.disk
     view = fresh_view(memory.view, now)
     own = view.view_of(identity.pod)
+    part = own.part if own is not None else None
     unknown = bool(record.problem or record.foreign) and disk.kind not in ("data", "bootstrap")
     return Statement(
         namespace=identity.namespace,
@@ -184,6 +220,15 @@ def statement_of(
         running=disk.running,
         turn=memory.turn_now(now),
         applied=own.applied if own else 0,
+        writes=part is not None and part.writes,
+        standing=part.standing if part is not None else ended,
+        crown=record.crown,
+        intent=record.intent,
+        confirm=memory.confirm if record.intent is not None else "",
+        yields=yields,
+        heir=heir,
+        # One that is about to stop takes nothing over.
+        hands_to="" if memory.stopping else memory.hands_now(now),
         decision=decision[0],
         rule=decision[1],
         reason=decision[2][:512],
@@ -197,6 +242,9 @@ def facts_of(
     identity: Identity, memory: Memory, extra: Mapping[str, object], *, now: float, wall: float, patience: float
 ) -> Facts:
     """Everything observed, in one value. ``extra`` holds what the system and the people add."""
+    view = fresh_view(memory.view, now)
+    own = view.view_of(identity.pod)
+    part = own.part if own is not None else None
     return Facts(
         now=now,
         identity=identity,
@@ -206,7 +254,12 @@ def facts_of(
         peers=memory.peers,
         evidence=dict(memory.evidence),
         twin=memory.twin,
-        cluster=fresh_view(memory.view, now),
+        cluster=view,
+        standing=part.standing if part is not None else None,
+        writes=part is not None and part.writes,
+        confirm=memory.confirm,
+        asks=dict(memory.asks),
+        hands_to=memory.hands_now(now),
         anchor=memory.anchor,
         live=memory.live,
         stopping=memory.stopping,

@@ -185,7 +185,7 @@ def _disagrees(facts: Facts, evidence: Evidence, word: Statement) -> str:
     if word.start != identity.start:
         return f"its ordinals start at {word.start}, this Pod's at {identity.start}"
     if word.fingerprint != facts.fingerprint:
-        return "its settings for the cluster (ports, host names) differ from this Pod's"
+        return "its settings for the cluster (ports, host names, TLS) differ from this Pod's"
     if facts.now - evidence.at > facts.limits.fresh:
         return f"its last word is older than {facts.limits.fresh:g} s" + (
             f" ({evidence.reason})" if evidence.reason else ""
@@ -229,7 +229,7 @@ def all_born(facts: Facts) -> tuple[str, ...]:
     return tuple(waiting)
 
 
-def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
+def may_renew(facts: Facts, formers: Formers | None = None) -> Renewal:
     """Whether this disk's birth came to nothing: no cluster serves, every expected pod says itself that its disk
     holds nothing beyond a bootstrap, and too few of them could still bring the birth up as they are.
 
@@ -268,6 +268,7 @@ def may_renew(facts: Facts, formers: Formers = by_majority) -> Renewal:
         # A server that runs with its bootstrap feeds those that were cut off: they can start, and vote for it.
         able |= {pod for pod, word in same.items() if word.disk == "interrupted"}
         able |= {identity.pod} if disk.kind == "interrupted" else set()
+    formers = formers or (by_seed if facts.traits.by_seed else by_majority)
     if formers(identity, frozenset(able)):
         return Renewal(kind="no", why=dict.fromkeys(sorted(able), "it can still bring the birth up"))
     return Renewal(kind="renew")

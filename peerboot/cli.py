@@ -30,9 +30,13 @@ EXAMPLES = {
     "systems": "peerboot systems",
     "manifest": "peerboot manifest etcd | kubectl apply -f -",
     "kafka": "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3",
+    "postgres": "kubectl exec pg-1 -c peerboot -- peerboot postgres switchover --yes",
     "lab": "peerboot lab demo etcd",
 }
-OWN = {"kafka": "Commands that kafka alone has: drain a broker, unregister one, migrate a static quorum."}
+OWN = {
+    "kafka": "Commands that kafka alone has: drain a broker, unregister one, migrate a static quorum.",
+    "postgres": "Commands that postgres alone has: promote a server, switch over to one, rebuild one.",
+}
 """Systems with commands of their own."""
 
 
@@ -121,12 +125,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _parse(args: Sequence[str]) -> argparse.Namespace:
+    """What was typed; the line about what is not known names the help of the command that it was given to."""
+    parser = build_parser(args)
+    found, unknown = parser.parse_known_args(args)
+    if unknown:
+        parser.prog = f"{parser.prog} {found.command}"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     args = sys.argv[1:] if argv is None else argv
     try:
         try:
-            return _run(build_parser(args).parse_args(args), os.environ, args)
+            return _run(_parse(args), os.environ, args)
         finally:
             if sys.stdout is not None:  # it was closed before the start
                 sys.stdout.flush()

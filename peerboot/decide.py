@@ -12,14 +12,19 @@ from dataclasses import dataclass
 
 from peerboot.model import Decision, Facts
 from peerboot.rules import (
+    asking,
     begun,
     blank,
     born,
     copies,
+    corrupt,
     data,
     fixed,
+    following,
+    handing,
     joining,
     leaving,
+    promoting,
     registered,
     serving,
     stopping,
@@ -53,6 +58,13 @@ TABLE: tuple[Rule, ...] = (
     begun.stuck_bootstrap,
     data.stale_birth,
     data.foreign_cluster,
+    following.two_primaries,
+    following.newer_timeline,
+    following.same_timeline,
+    following.diverged,
+    asking.give_way,
+    handing.hand_over_writes,
+    handing.leave_writes,
     data.scaled_down,
     data.taken_over,
     data.removed_member,
@@ -65,11 +77,16 @@ TABLE: tuple[Rule, ...] = (
     serving.promote_learner,
     serving.serving,
     data.peers_disagree,
+    following.cannot_follow,
+    asking.promote,
+    asking.ask_to_promote,
+    asking.promote_waits,
+    asking.no_primary,
     fixed.formatted_by_hand,
     fixed.list_unknown,
     data.own_data,
-    data.corrupt_replaced,
-    data.corrupt_kept,
+    corrupt.corrupt_replaced,
+    corrupt.corrupt_kept,
     # Blank: on its first start, born, claimed.
     born.first_start,
     born.first_permit,
@@ -80,6 +97,7 @@ TABLE: tuple[Rule, ...] = (
     born.birth_lost,
     blank.anchor_forbids,
     blank.anchor_unknown,
+    following.seed_first,
     born.born,
     born.born_waits,
     born.claimed,
@@ -115,6 +133,9 @@ HELD_RULES = (
     "former_self",
     "reap_learner",
     "promote_learner",
+    "hand_over_writes",
+    "promote",
+    "ask_to_promote",
 )
 
 
@@ -133,12 +154,17 @@ def decide(facts: Facts) -> Decision:
     Raises ``AssertionError`` when none does, which a property test shows cannot happen.
     """
     for rule in TABLE:
-        if facts.holds and rule.__name__ in HELD_RULES:
+        if facts.holds and rule.__name__ in HELD_RULES and not _restores(facts, rule):
             continue
         decision = rule(facts)
         if decision is not None:
             return _held(facts, decision)
     raise AssertionError(f"no rule matches: {facts}")
+
+
+def _restores(facts: Facts, rule: Rule) -> bool:
+    """The last server that took the writes takes them again: as starting with one's own data, that is no change."""
+    return rule in (asking.promote, asking.ask_to_promote) and promoting.was_last(facts)
 
 
 def _held(facts: Facts, decision: Decision) -> Decision:

@@ -23,6 +23,8 @@ from peerboot.model import (
     MoveAside,
     RecordBirth,
     RecordClaim,
+    RecordCrown,
+    RecordIntent,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -134,6 +136,11 @@ def would(action: Action) -> str:
             return f"record that this disk joins cluster {action.claim.cluster}"
         case RecordSeal():
             return f"remember cluster {action.seal.cluster}, member {action.seal.member}"
+        case RecordCrown():
+            told = f"its server takes the writes, on timeline {action.term}" if action.term else "another may take them"
+            return f"remember that {told}"
+        case RecordIntent():
+            return "ask all others to let this Pod's server take the writes" if action.intent else "ask no more"
         case Renew():
             return f"give the disk a new nonce: {action.why}"
         case MoveAside():

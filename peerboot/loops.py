@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from peerboot.statedir import StateDir
     from peerboot.systems import Prepared
 
-HASTE_RULES = ("own-data", "promote-learner", "first-start", "interrupted-listed")
+HASTE_RULES = ("own-data", "promote-learner", "first-start", "interrupted-listed", "no-primary", "promote-waits")
 """While one of these is in force a server is about to serve, or to be promoted."""
 
 DNS_ROUND = 30.0
@@ -74,7 +74,7 @@ class Loops:
     def __init__(self, identity: Identity, doors: Doors, pace: Pace) -> None:
         self.identity = identity
         self.doors = doors
-        self.pace = pace
+        self.pace = pace.watching(doors.system.traits.watch)
         self.memory = assess.Memory(started_at=doors.clock.now())
         self.decision = Decision(kind="wait", rule="starting", reason="peerboot has just started.")
         """The decision in force."""
@@ -82,8 +82,9 @@ class Loops:
         """Since when its kind and rule are."""
         self.news = asyncio.Event()
         self.look_soon = asyncio.Event()
-        self._ask_soon = asyncio.Event()
+        self.ask_soon = asyncio.Event()
         self._ask_api_soon = asyncio.Event()
+        self._ask_dns_soon = asyncio.Event()
         self._gaps_since: float | None = None
         """Since when a member's pod is missing from DNS or not wanted."""
         self.curious = False
@@ -110,9 +111,11 @@ class Loops:
             stood, self.decided_at = self.doors.clock.now() - self.decided_at, self.doors.clock.now()
             self.look_soon.set()
             self._ask_api_soon.set()
+            # What is known at rest may be as old as its records: who is silent may have a new address.
+            self._ask_dns_soon.set()
             if stood >= self.pace.calm_after:
                 # The calm pause under way belongs to what is over.
-                self._ask_soon.set()
+                self.ask_soon.set()
         return changed
 
     def _calmly(self, pause: float) -> float:
@@ -135,6 +138,13 @@ class Loops:
         """This round, or the pause after it, takes so long at most."""
         self.due[name] = self.doors.clock.now() + seconds
 
+    async def _pause(self, name: str, pause: float, soon: asyncio.Event | None) -> None:
+        """So many seconds, or until that is set."""
+        self._expect(name, pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await (soon.wait() if soon else self.doors.clock.sleep(pause))
+
     # ------------------------------------------------------------------ DNS
 
     async def dns(self) -> None:
@@ -143,6 +153,7 @@ class Loops:
         pause = peers.first_pause(len(self.identity.expected), clock.jitter())
         await clock.sleep(max(pause - self.head_start, 0.0))
         while True:
+            self._ask_dns_soon.clear()
             self._expect("DNS", DNS_ROUND)
             answer = await self.doors.discovery.ask()
             known = self.addresses()
@@ -150,7 +161,7 @@ class Loops:
             self.memory.dns_results[answer.outcome] += 1
             self.memory.asked_dns = True
             if self.addresses() != known:
-                self._ask_soon.set()
+                self.ask_soon.set()
             await self._diagnose()
             self.news.set()
             if self._gaps_since is None and self._gaps():
@@ -164,8 +175,7 @@ class Loops:
                 attempt=attempt,
                 jitter=clock.jitter(),
             )
-            self._expect("DNS", pause)
-            await clock.sleep(pause)
+            await self._pause("DNS", pause, self._ask_dns_soon if self.resting else None)
 
     async def _diagnose(self) -> None:
         """Extra questions when this Pod's own record stays away: what is set up wrongly has a name."""
@@ -196,9 +206,8 @@ class Loops:
 
     async def census(self) -> None:
         """Ask the others about their own disks: everyone while anything is open, a few in turn at rest."""
-        clock = self.doors.clock
         while True:
-            self._ask_soon.clear()
+            self.ask_soon.clear()
             targets = self._places()
             if self.resting:
                 targets = self._next_few(targets)
@@ -208,12 +217,9 @@ class Loops:
             elif self.memory.asked_dns:
                 self.memory.asked_census = True
             pause = self.pace.census_rest if self.resting else self._calmly(self.pace.census_round(len(targets)))
-            pause *= 0.9 + 0.2 * clock.jitter()
-            self._expect("census", pause)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    # Somebody new in DNS is asked at once.
-                    await (clock.sleep(pause) if self.resting else self._ask_soon.wait())
+            # Somebody new in DNS is asked at once.
+            pause *= 0.9 + 0.2 * self.doors.clock.jitter()
+            await self._pause("census", pause, None if self.resting else self.ask_soon)
 
     def _places(self) -> Places:
         return {pod: tuple((a, s.port) for a in s.addresses) for pod, s in self._seen().items()}
@@ -221,7 +227,9 @@ class Loops:
     async def _ask(self, targets: Places) -> None:
         await self.doors.census.ask(targets)
         self.memory.asked_census = True
-        self.memory.evidence = self.doors.census.evidence(self.doors.clock.now())
+        now = self.doors.clock.now()
+        if self.memory.hear(self.doors.census.evidence(now), now):
+            self.look_soon.set()
         self.memory.twin = self.doors.census.twin()
         self._hear_holds()
         self.news.set()
@@ -255,10 +263,7 @@ class Loops:
             pause = self.pace.servers_rest if self.resting else self._calmly(servers)
             if self.decision.rule in HASTE_RULES:
                 pause = min(pause, self.pace.servers_busy / 2)
-            self._expect("servers", pause)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause * (0.9 + 0.2 * self.doors.clock.jitter())):
-                    await self.look_soon.wait()
+            await self._pause("servers", pause * (0.9 + 0.2 * self.doors.clock.jitter()), self.look_soon)
 
     async def look(self) -> None:
         """One bounded look at the servers; names that a joining server needs are resolved too."""
@@ -327,9 +332,7 @@ class Loops:
             pause = self._live_pause() * (0.9 + 0.2 * clock.jitter())
             self._expect("Kubernetes API", pause + self.pace.api_least)
             await clock.sleep(min(self.pace.api_least, pause))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause - self.pace.api_least):
-                    await self._ask_api_soon.wait()
+            await self._pause("Kubernetes API", max(pause - self.pace.api_least, 0.0), self._ask_api_soon)
 
     def _live_pause(self) -> float:
         now, pace = self.doors.clock.now(), self.pace
@@ -394,5 +397,4 @@ class Loops:
                     looked = clock.now()
                     if await keeper.ask() and keeper.read().state == "empty":
                         self.news.set()
-            self._expect("anchor", pause)
-            await clock.sleep(pause * (0.9 + 0.2 * clock.jitter()))
+            await self._pause("anchor", pause * (0.9 + 0.2 * clock.jitter()), None)

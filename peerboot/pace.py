@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Pace:
     """Between two looks of a serving member at its anchor, which somebody may have made anew."""
     api_head_start: float = 0.3
     """For which the first pass of a blank disk waits for its anchor."""
+
+    def watching(self, seconds: float) -> Pace:
+        """The same, with looks and rounds at rest that are no further apart."""
+        return replace(self, servers_rest=min(self.servers_rest, seconds), census_rest=min(self.census_rest, seconds))
 
     def census_round(self, pods: int) -> float:
         """Between two rounds of asking all of so many pods, while anything is open."""

@@ -57,7 +57,7 @@ async def finish(node: Node, *, asks: bool = True, in_turn: bool = True) -> str:
             node.memory.stopping = False
             return f"staying a member: {stays if asks else 'stopping is not leaving'}{told}{_goes_with(node)}"
         if leaving.has_left(facts):
-            return f"this Pod's member is no longer listed: it has left{_goes_with(node)}"
+            return f"{leaving.left_text(facts)}{_goes_with(node)}"
 
 
 async def _ask_what_it_keeps(node: Node) -> None:
@@ -138,4 +138,4 @@ async def before_the_end(node: Node, seconds: float) -> str:
                 node.doors.log.info("Told to stop while this Pod leaves the cluster: that is finished first.")
             return await finish(node, in_turn=False)
     except TimeoutError:
-        return f"this Pod did not leave within {seconds:g} s; those that stay remove its member"
+        return f"within {seconds:g} s {leaving.not_left_text(node.facts)}"

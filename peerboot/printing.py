@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 REASON_LIMIT = 120
@@ -32,6 +32,11 @@ def one_line(text: str, limit: int = REASON_LIMIT) -> str:
         return flat
     head = limit * 2 // 3
     return f"{flat[:head]} … {flat[len(flat) - (limit - head - 3) :]}"
+
+
+def any_of(names: Sequence[str]) -> str:
+    """``etcd``, ``etcd or kafka``, ``etcd, kafka or postgres``."""
+    return " or ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def emit(args: argparse.Namespace, data: Mapping[str, Any], text: Printer) -> None:

@@ -348,10 +348,16 @@ def _server(view: ServerView) -> str:
     )
 
 
+def _writes(facts: Facts, member: Member) -> bool:
+    """Of a system in which one server takes the writes: that one's is this member."""
+    view = facts.cluster.view_of(member.pod)
+    return view is not None and view.part is not None and view.part.writes
+
+
 def _member(facts: Facts, member: Member) -> str:
     return _joined(
         f"member {member.id}",
-        role_of(facts, learner=member.learner),
+        role_of(facts, learner=member.learner, leads=_writes(facts, member)),
         "" if member.started else "never started",
         " ".join(member.peer_urls),
     )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from peerboot import __version__, act, assess, decide, finish
+from peerboot import __version__, act, asks, assess, decide, finish
 from peerboot.anchor import Keeper
 from peerboot.loops import Doors, Loops
-from peerboot.model import Call, Decision, Done, EndRemoval, Facts, MoveAside, Plan, Removal, Renew
+from peerboot.model import Call, Decision, Done, Facts, Plan, Removal
 from peerboot.outside import files
 from peerboot.pace import Pace
 from peerboot.report import Report, answers, sentence
@@ -36,6 +36,7 @@ BATCH = 0.02
 """Seconds for which news are taken together, so that no stream of them keeps the process from all else."""
 REREAD = 5.0
 """A stopped server's data is read again after so many seconds, and before anything is done to it."""
+NEVER_READY = ("two-primaries",)
 TRANSITION_RULES = ("first-permit", "first-start", "born", "claimed", "form", "join", "promote-learner")
 
 
@@ -100,6 +101,7 @@ class Node:
             now=(now := self.doors.clock.now()),
             decision=(self.decision.kind, self.decision.rule, self.decision.reason),
             stood=now - self.loops.decided_at,
+            **asks.words(self.facts, self.decision, self.doors.state.read()),
         )
 
     async def look(self) -> None:
@@ -109,7 +111,7 @@ class Node:
     def ready(self) -> bool:
         """This member is in the cluster and healthy, by the server's own word."""
         view = assess.fresh_view(self.memory.view, self.doors.clock.now())
-        return assess.is_ready(self.memory.disk, view, self.identity.pod)
+        return self.decision.rule not in NEVER_READY and assess.is_ready(self.memory.disk, view, self.identity.pod)
 
     def add_removal(self, pod: str, member: str, who: str) -> None:
         """A person's word that this member of a pod is gone for good."""
@@ -230,7 +232,7 @@ class Node:
         """Look at the own disk, decide, act, report. True when an action changed something."""
         facts, decision = self._decide()
         plan = self.doors.system.plan(facts, decision)
-        if _needs_fresh_look(plan):
+        if act.needs_fresh_look(plan):
             facts, decision, plan = await self._confirmed(decision)
         noted = self.mode != "plan" and self.report.note(decision, self.doors.clock.wall())
         done = await self._carry_out(plan)
@@ -244,6 +246,8 @@ class Node:
 
     def _decide(self, *, fresh: bool = False) -> tuple[Facts, Decision]:
         facts = self._observe(fresh=fresh)
+        if asks.confirm(self.memory, facts, self.doors.clock.token):
+            self.loops.ask_soon.set()
         decision = decide.decide(facts)
         self.facts = facts
         self.tally.changes += self.loops.follow(decision)
@@ -387,14 +391,9 @@ class Node:
             self.events.note(decision)
         wall = self.doors.clock.wall()
         # By the facts of this decision, so that the two lines of status.txt speak of the same moment.
-        ready = assess.is_ready(facts.disk, facts.cluster, self.identity.pod)
+        ready = decision.rule not in NEVER_READY and assess.is_ready(facts.disk, facts.cluster, self.identity.pod)
         changed = self.report.tell(facts, decision, ready=ready, wall=wall) or noted
         if changed and not self.observing:
             self.doors.state.append_decision(
                 {"wall": wall, "kind": decision.kind, "rule": decision.rule, "reason": decision.reason}
             )
-
-
-def _needs_fresh_look(plan: Plan) -> bool:
-    # A person's word is over only when a list of now shows it: at rest the last one is seconds old.
-    return any(isinstance(action, Call | MoveAside | Renew | EndRemoval) for action in plan.actions)

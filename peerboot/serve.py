@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from peerboot import roles
 from peerboot.errors import PeerbootError, SettingsError
 from peerboot.outside import http, listen
 from peerboot.settings import split_listen
@@ -61,6 +62,9 @@ class View(Protocol):
 
     def decision(self) -> bytes:
         """The decision with evidence and ledger, JSON."""
+
+    async def role(self) -> roles.Role:
+        """What the own server is, by a look of now."""
 
     async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """One admin request; raises ``PeerbootError`` to say no."""
@@ -190,13 +194,15 @@ class Serve:
         self._add(app, "/metrics", self._metrics)
         self._add(app, "/v1/peers", self._peers)
         self._add(app, "/v1/decision", self._decision)
+        for path in roles.PATHS:
+            self._add(app, path, self._role)
         return app
 
     def _for_people(self) -> web.Application:
         app = self._web.Application(client_max_size=ADMIN_BODY)
         for name in ("status", "explain", "plan"):
             app.router.add_route("GET", f"/{name}", self._admin)
-        for name in ("hold", "resume", "consent", "remove"):
+        for name in ("hold", "resume", "consent", "remove", "switchover"):
             app.router.add_route("POST", f"/{name}", self._admin)
         return app
 
@@ -250,6 +256,10 @@ class Serve:
 
     async def _decision(self, _request: web.Request) -> web.Response:
         return self._web.Response(body=self._view.decision(), content_type="application/json")
+
+    async def _role(self, request: web.Request) -> web.Response:
+        status, text = roles.answer(request.path, list(request.query.items()), await self._view.role())
+        return self._web.Response(status=status, text=text + "\n", content_type="application/json")
 
     async def _admin(self, request: web.Request) -> web.Response:
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peerboot.errors import SettingsError
+from peerboot.printing import any_of
 from peerboot.settings_table import CONFIG_FILE, GENERAL, MAX_ORDINAL
 from peerboot.values import Setting, parse, parse_duration, shown, split_address, split_listen
 
@@ -89,7 +90,7 @@ class Settings:
 
 NOTHING: dict[str, Any] = {"int": None, "addresses": (), "nameservers": ()}
 """The value of a setting without default that was not given, by kind; for the others the empty text."""
-LATER_SYSTEMS = ("postgres", "patroni")
+LATER_SYSTEMS = ("patroni",)
 OWN_PREFIXES = ("PEERBOOT_TEST_", "PEERBOOT_LAB_")
 """Names by which the project's own tests and lab steer themselves. No setting begins like this."""
 
@@ -110,7 +111,7 @@ def read(
     systems = systems or {}
     rows = {row.name: row for row in (*GENERAL, *(row for own in systems.values() for row in own))}
     texts = _texts(environ, file_values or {}, rows)
-    system, choice = texts.get("PEERBOOT_SYSTEM", ""), " or ".join(sorted(systems))
+    system, choice = texts.get("PEERBOOT_SYSTEM", ""), any_of(sorted(systems))
     if not system:
         raise SettingsError(f"PEERBOOT_SYSTEM is not set: set it to {choice}")
     if system not in systems:
@@ -162,7 +163,7 @@ def _texts(
             raise SettingsError("config_file stands in PEERBOOT_CONFIG_FILE: drop it, only one file is read")
         if key not in keys:
             close = nearest(key, keys)
-            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE {_not_a_setting(key, close)}")
+            raise SettingsError(f"{_name(key)} in PEERBOOT_CONFIG_FILE {_not_a_setting(close)}")
         texts[keys[key].name] = _plain(keys[key], file_values[key])
     for name in sorted(environ):
         if _is_link(name, environ[name]):
@@ -172,7 +173,7 @@ def _texts(
         elif name.startswith("PEERBOOT_") and not _is_others(name, environ[name]):
             # Compared without the prefix, which would make any two names alike.
             close = nearest(name.removeprefix("PEERBOOT_").lower(), keys)
-            raise SettingsError(f"{_name(name)} {_not_a_setting(name, keys[close].name if close else '')}")
+            raise SettingsError(f"{_name(name)} {_not_a_setting(keys[close].name if close else '')}")
     return {name: text for name, text in texts.items() if text}
 
 
@@ -211,9 +212,7 @@ def _plain(row: Setting, value: object) -> str:
     return str(value)
 
 
-def _not_a_setting(name: str, close: str) -> str:
-    if re.search(r"_(CLIENT|PEER)_TLS_DIR$", name.upper()):
-        return "comes with a later release: unset it"
+def _not_a_setting(close: str) -> str:
     return "is not a setting: " + (f"did you mean {close}?" if close else "`peerboot settings` lists them all")
 
 

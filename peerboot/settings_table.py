@@ -74,7 +74,7 @@ GENERAL: tuple[Setting, ...] = (
     _row("output_dir", "path", "/run/peerboot", "Files for the server; an in-memory emptyDir."),
     _row("base_config_file", "path", "", "Your own server settings, in its format; peerboot's keys are refused there."),
     _row("listen", "listen", "[::]:7070", "Census, probes and /prestop; falls back to IPv4 where IPv6 is off."),
-    _row("metrics_listen", "listen", "[::]:7072", "Metrics, /v1/peers, /v1/decision."),
+    _row("metrics_listen", "listen", "[::]:7072", "Metrics, /v1/peers, /v1/decision, and roles for load balancers."),
     _row("admin_socket", "path", "", "For status, hold, consent …; `admin.sock` in the output directory if not set."),
     _row(
         "secret_file",

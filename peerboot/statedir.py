@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from peerboot.model import SCHEMA, Birth, Claim, Hold, Identity, Record, Seal
+from peerboot.model import SCHEMA, Birth, Claim, Hold, Identity, Intent, Record, Seal
 from peerboot.outside.clock import Clock
 from peerboot.outside.files import FilesError, directory_lock, keep_copy, make_directory, read_small, write_whole
 
@@ -51,6 +51,9 @@ class _State(msgspec.Struct, kw_only=True):
     """Not empty: the rule for which this disk got a new nonce."""
     former: tuple[str, ...] = ()
     """Births of this volume that came to nothing, the last ones."""
+    crown: int = 0
+    let_go: int = 0
+    intent: Intent | None = None
 
 
 class _DamagedError(FilesError):
@@ -121,6 +124,9 @@ class StateDir:
             seal=state.seal,
             claim=state.claim,
             former=state.former,
+            crown=state.crown,
+            let_go=state.let_go,
+            intent=state.intent,
         )
 
     def _state(self) -> _State | None:
@@ -182,6 +188,19 @@ class StateDir:
         """A member id was added for this disk. It has not run, whatever ran before under another id."""
         with self._changed() as state:
             state.claim, state.permitted_wall = claim, None
+
+    def record_crown(self, term: int) -> None:
+        """On this timeline its server was last told to take writes; 0: another was let do so."""
+        with self._changed() as state:
+            state.let_go = max(state.let_go, state.crown) if term == 0 else state.let_go
+            state.crown = term
+
+    def record_intent(self, intent: Intent | None) -> None:
+        """This pod asks to have its server take writes, or does not any more. A new wish gets its token here."""
+        with self._changed() as state:
+            if intent is not None and not intent.token:
+                intent = msgspec.structs.replace(intent, token=self._clock.token())
+            state.intent = intent
 
     def renew(self, why: str) -> None:
         """A new nonce for this disk; what was remembered is kept aside as ``state.json.aside-<stamp>``.

@@ -19,6 +19,7 @@ from peerboot.model import (
     UseConsent,
     WithdrawPermit,
     WriteAnchor,
+    WriteFile,
 )
 from peerboot.rules.fixed import to_note
 from peerboot.rules.serving import is_first
@@ -34,6 +35,18 @@ def spend(facts: Facts, decision: Decision) -> tuple[Action, ...]:
 def withdraw(facts: Facts, permit_name: str) -> tuple[Action, ...]:
     """Take the permit back where there is one."""
     return (WithdrawPermit(name=permit_name),) if facts.permit != "absent" else ()
+
+
+def plan_id(*parts: str) -> str:
+    """Names one plan: another disk, another birth or another cluster is another plan."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def write(facts: Facts, name: str, content: str, *, secret: bool = False) -> tuple[Action, ...]:
+    """A file of the server's, where it does not stand there like this; ``secret``: for its own user alone."""
+    if facts.files.get(name) == content:
+        return ()
+    return (WriteFile(name=name, content=content, mode=0o600 if secret else 0o640),)
 
 
 def become_blank(

@@ -18,8 +18,18 @@ from peerboot.manifest.server import Server
 
 EXAMPLE = "Example: peerboot manifest etcd --namespace shop | kubectl apply -f -"
 EMPTY = (
-    *("namespace", "controller_storage", "tls_secret", "users_secret", "listener", "rack_label", "base_config"),
-    "quorum",
+    *(
+        "namespace",
+        "controller_storage",
+        "tls_secret",
+        "issuer",
+        "cluster_domain",
+        "users_secret",
+        "listener",
+        "rack_label",
+        "base_config",
+    ),
+    *("quorum", "promote"),
 )
 """Options whose value, when it is empty, would be taken for none, and a set made without what was meant: a shell
 variable that is not set.
@@ -48,6 +58,11 @@ def register(commands: Any, argv: Sequence[str]) -> None:
     add("--storage", default="8Gi", metavar="SIZE", help="of each volume (default 8Gi)")
     add("--controller-storage", metavar="SIZE", help="of each volume of --split's controllers (default 8Gi; kafka)")
     add("--storage-class", metavar="CLASS", help="of the volumes (default: the cluster's default)")
+    add(
+        "--access-mode",
+        choices=("ReadWriteOnce", "ReadWriteOncePod"),
+        help="of the volumes (default: the system's)",
+    )
     add("--no-rbac", action="store_true", help="no rights in the Kubernetes API; says what is lost")
     add("--events", action="store_true", help="tell each change of decision in the Pod's events")
     add("--guaranteed", action="store_true", help="limits equal requests: QoS class Guaranteed")
@@ -55,8 +70,15 @@ def register(commands: Any, argv: Sequence[str]) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--native-sidecar", action="store_true", help="for Kubernetes 1.29 and newer (default)")
     kind.add_argument("--plain-sidecar", action="store_true", help="for Kubernetes 1.25 to 1.28")
-    add("--tls-secret", metavar="SECRET", help="TLS, by a Secret as cert-manager makes it (kafka)")
-    add("--users-secret", metavar="SECRET", help="logins, a password under each user's name (kafka)")
+    add("--tls-secret", metavar="SECRET", help="TLS, by a Secret as cert-manager makes it")
+    add(
+        "--tls",
+        choices=("cert-manager",),
+        help="TLS, by a Certificate in the manifest (etcd; --tls-secret names its Secret)",
+    )
+    add("--issuer", metavar="NAME", help="of --tls cert-manager; KIND/NAME for another kind, as ClusterIssuer/ca")
+    add("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="in its names (cluster.local)")
+    add("--users-secret", metavar="SECRET", help="logins, a password under each user's name; etcd: root's alone")
     add(
         "--listener",
         action="append",
@@ -65,8 +87,10 @@ def register(commands: Any, argv: Sequence[str]) -> None:
         help="a further one for clients, for each once more (kafka)",
     )
     add("--rack-label", metavar="LABEL", help="the Pods' label that is the broker's rack (kafka)")
-    add("--base-config", metavar="CONFIGMAP", help="settings of your own for the server (kafka)")
+    add("--base-config", metavar="CONFIGMAP", help="settings of your own for the server (kafka, postgres)")
     add("--quorum", metavar="KIND", help="static, static-3.8 or dynamic, how the voters are kept (kafka)")
+    add("--promote", metavar="POLICY", help="last-primary, best-when-full or manual, who takes the writes (postgres)")
+    add("--synchronous", type=int, metavar="N", help="so many standbys confirm each commit (postgres)")
     add("--split", action="store_true", help="each role of the servers is a StatefulSet of its own (kafka)")
     add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
 
@@ -116,17 +140,23 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
         native=not args.plain_sidecar,
         ordered=args.ordered_ready,
         secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
-        tls_secret=args.tls_secret or "",
+        tls_secret=args.tls_secret or (f"{server.name if args.name is None else args.name}-tls" if args.tls else ""),
+        tls=args.tls or "",
+        issuer=args.issuer or "",
+        cluster_domain=args.cluster_domain,
         users_secret=args.users_secret or "",
         listeners=tuple(args.listener),
         rack_label=args.rack_label or "",
         base_config=args.base_config or "",
         quorum=args.quorum or "",
+        promote=args.promote or "",
+        synchronous=args.synchronous,
+        access=args.access_mode or "",
         made_by=made_by,
         split=args.split,
     )
-    if made.of_some and server.adapt is None:
-        raise SettingsError(f"{made.of_some[0]} is not for {server.name}: its manifest has no such choice: drop it")
+    if other := [option for option in made.of_some if option not in server.takes]:
+        raise SettingsError(f"{other[0]} is not for {server.name}: its manifest has no such choice: drop it")
     options.check(made)
     for part, _ in objects.parts(made, server):
         options.check(part)
@@ -175,6 +205,8 @@ def _numbers(o: Options, server: Server) -> Iterator[str]:
                     f"{each.name} has one Pod, because --replicas is 1: it survives no loss; from 2 on it has "
                     f"{part.number}"
                 )
+    elif not server.votes:
+        return
     elif o.replicas > MOST_VOTERS:
         yield (
             f"each of {o.replicas} Pods has a vote, and every change waits for {o.replicas // 2 + 1} of them: "

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, census, metrics, prestop
+from peerboot import assess, census, metrics, prestop, roles, status
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.model import Hold
 from peerboot.outside.files import FilesError
 from peerboot.printing import ago
 from peerboot.report import answers, sentence
+from peerboot.rules import handing, parts
 from peerboot.rules.words import consent_nonce, is_serving, role_of, stands_without
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 STUCK = 60.0
 """Seconds overdue after which a loop counts as stuck."""
 MAX_HOLD = 30 * 86400.0
+LOOK_EVERY = 1.0
+"""Seconds for which a look answers all who ask."""
 FRESH_LAG = 2.0
 """Seconds after which an index says little of how far a server is now."""
 SPREADS = 20
@@ -34,8 +38,8 @@ class NodeView:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._ready_at = -10.0
-        self._ready = (False, "not looked yet")
+        self._looking = asyncio.Lock()
+        self._looked_at = -LOOK_EVERY
 
     # -------------------------------------------------------------- probes
 
@@ -54,15 +58,33 @@ class NodeView:
         return ok, sentence(node.decision)
 
     async def readiness(self) -> tuple[bool, str]:
-        """Asks the own server anew, at most once a second: at rest the loop looks only every ten."""
-        node, now = self._node, self._node.doors.clock.now()
-        if now - self._ready_at >= 1.0:
-            self._ready_at = now
-            if now - node.memory.view.at > 1.0:
+        node = self._node
+        await self._look()
+        ok = node.ready()
+        return ok, sentence(node.decision) if ok else f"not serving: {sentence(node.decision)}"
+
+    async def role(self) -> roles.Role:
+        node = self._node
+        await self._look()
+        own = assess.fresh_view(node.memory.view, node.doors.clock.now()).view_of(node.identity.pod)
+        return roles.role_of(
+            node.identity.pod,
+            node.settings.system,
+            node.doors.system.traits,
+            own,
+            serves=node.ready(),
+            why=sentence(node.decision),
+        )
+
+    async def _look(self) -> None:
+        """The own server is asked anew, at most once a second: at rest the loop looks only every ten. Who asks while a
+        look is under way waits for that one.
+        """
+        node, clock = self._node, self._node.doors.clock
+        async with self._looking:
+            if clock.now() - max(node.memory.view.at, self._looked_at) > LOOK_EVERY:
                 await node.look()
-            ok = node.ready()
-            self._ready = ok, sentence(node.decision) if ok else f"not serving: {sentence(node.decision)}"
-        return self._ready
+                self._looked_at = clock.now()
 
     async def prestop(self) -> str:
         """Stopping is not leaving; only the live number of replicas says that this member should go."""
@@ -121,6 +143,7 @@ class NodeView:
     async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         match name:
             case "status":
+                await status.look_at_copies(self._node.loops)
                 return self._status()
             case "explain":
                 return self._explain()
@@ -136,6 +159,8 @@ class NodeView:
                 return self._consent(payload)
             case "remove":
                 return self._remove(payload)
+            case "switchover":
+                return await self._switchover(payload)
         raise SettingsError(f"{name!r} is not known here")
 
     def _status(self) -> Mapping[str, Any]:
@@ -154,6 +179,13 @@ class NodeView:
             role = "-"
             if member is not None and node.facts is not None:
                 role = role_of(node.facts, learner=member.learner, leads=member.id in leaders)
+            columns = [
+                member.id if member else "-",
+                role,
+                _lag(role, top - index, index, evidence.get("age") if at is None else 0.0) if member else "-",
+            ]
+            if node.doors.system.traits.has_primary:
+                columns = [*status.copy_columns(node.memory.view, pod)]
             heard = (
                 "self"
                 if own
@@ -167,22 +199,31 @@ class NodeView:
                     data["dns"][pod],
                     heard,
                     evidence.get("kind", "unknown"),
-                    member.id if member else "-",
-                    role,
-                    _lag(role, top - index, index, evidence.get("age") if at is None else 0.0) if member else "-",
+                    *columns,
                     node.decision.rule if own else (word.rule if word else "-"),
                     ago(data["wall"] - data["since"] if own else self._stood(pod)),
                 ]
             )
         notes = [*data.get("findings", ())]
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
+        notes += self._wish()
         notes += [] if node.memory.view.quorum else self._log_end()
         return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+
+    def _wish(self) -> list[str]:
+        """A switchover that was asked for here and has not come about yet."""
+        node = self._node
+        now = node.doors.clock.now()
+        pod, left = node.memory.hands_now(now), assess.HANDS_LAST - (now - node.memory.hands_at)
+        if not pod:
+            return []
+        return [f"a switchover from {pod} to this Pod is under way; what has not come about in {ago(left)} is dropped"]
 
     def _log_end(self) -> list[str]:
         """Where the log ends, read now; empty for a disk without data."""
         disk = self._node.doors.system.read_disk()
-        if disk.kind != "data" or not disk.index:
+        if disk.kind != "data" or not disk.index or self._node.doors.system.traits.has_primary:
+            # Of a server that copies it is known only once that runs: its own sentence says it.
             return []
         end = f"term {disk.term}, index {disk.index}"
         order = "the highest term counts first, then the highest index"
@@ -265,10 +306,37 @@ class NodeView:
         node.news.set()
         return {"say": f"Allowed, once, on this evidence: {decision.rule}.", "lines": list(decision.evidence)}
 
+    async def _switchover(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A person wants this Pod's server to take the writes of the one that does."""
+        node = self._node
+        # What was heard at rest may be of before a Pod came back.
+        await asyncio.gather(node.loops.hear(), node.look())
+        facts = await node.next_pass()
+        why, primary = handing.no_switchover(facts), parts.primary_of(facts)
+        if why or primary is None:
+            raise RefusedError(f"no switchover to {node.identity.pod} now: {why}")
+        plan = [
+            f"the server of {primary.pod} is stopped, which lets those that copy it have all that it has",
+            f"it starts again as one that copies, and that of {node.identity.pod} takes the writes when all let it",
+            "meanwhile, some seconds, nobody can write; readers are served",
+        ]
+        if not payload.get("yes"):
+            return {"say": "This would happen; --yes does it:", "lines": plan}
+        node.memory.hands_to, node.memory.hands_at = primary.pod, node.doors.clock.now()
+        node.memory.hands_by_itself = False
+        node.doors.log.warning(f"{who_of(payload)} wants the server of {node.identity.pod} to take the writes.")
+        node.news.set()
+        return {"say": f"{node.identity.pod} takes over from {primary.pod}:", "lines": plan}
+
     def _remove(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         node, pod, facts = self._node, str(payload.get("pod", "")), self._node.facts
         if facts is None or node.identity.ordinal_of(pod) is None:
             raise SettingsError(f"{pod!r} is no pod of StatefulSet {node.identity.statefulset}")
+        if facts.traits.has_primary:
+            raise SettingsError(
+                f"{pod} has no vote, so there is no member to remove: scale the StatefulSet down, and with "
+                "PEERBOOT_REPLICAS_FROM=statefulset what is kept for it is dropped"
+            )
         entry = facts.cluster.entry_of(pod)
         if not facts.cluster.quorum:
             raise RefusedError("the cluster has no quorum now, so no member can be removed: try again when it has")

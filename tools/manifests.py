@@ -1,4 +1,4 @@
-"""The manifests of examples/etcd, examples/kafka and examples/kafka-split, which ``make docs`` writes (tools/docs.py).
+"""The manifests of examples/, of each system, which ``make docs`` writes (tools/docs.py).
 
 The variants that are shown there, and every other that is worth a try on a real API server, each as a command line.
 """
@@ -38,6 +38,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
         ),
     ),
     "by-hand": ("--storage-class", ""),
+    "secured": ("--tls-secret", "etcd-tls", "--users-secret", "etcd-users", "--namespace", "shop"),
+    "secured-ordered": ("--tls-secret", "etcd-tls", "--ordered-ready", "--plain-sidecar"),
     "plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
     "plain-ordered-guaranteed-events": ("--plain-sidecar", "--ordered-ready", "--guaranteed", "--events"),
     "everything": (
@@ -76,6 +78,25 @@ KAFKA: dict[str, tuple[str, ...]] = KAFKA_SHOWN | {
 """Variants of Kafka's, by name."""
 
 
+POSTGRES_FOLDER = "examples/postgres"
+POSTGRES_SHOWN: dict[str, tuple[str, ...]] = {"postgres.yaml": ()}
+"""File in examples/postgres -> options."""
+POSTGRES: dict[str, tuple[str, ...]] = POSTGRES_SHOWN | {
+    "postgres-chosen": (
+        *("--tls-secret", "postgres-tls", "--users-secret", "pg-logins", "--base-config", "postgres-base"),
+        *("--promote", "best-when-full", "--synchronous", "1"),
+    ),
+    "postgres-18": ("--server-image", "registry.example/postgres:18.4-alpine3.23"),
+    "postgres-plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
+    "postgres-five-everything": (
+        *("--namespace", "shop", "--with-namespace", "--with-secret", "--guaranteed", "--events", "--name", "ledger"),
+        *("--replicas", "5", "--storage", "100Gi", "--storage-class", "fast", "--access-mode", "ReadWriteOnce"),
+        *("--server-image", "registry.example/team/postgis:17-3.5"),
+    ),
+}
+"""Variants of Postgres', by name."""
+
+
 def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
     """One variant as the command line makes it: what was chosen, what the system adds, the text."""
     argv = ["manifest", system, *options]
@@ -87,7 +108,8 @@ def make(*options: str, system: str = "etcd") -> tuple[Options, Server, str]:
 def variants() -> dict[str, str]:
     """Every variant as text, by name; for tests that apply them."""
     made = {name: _text(options) for name, options in (SHOWN | OTHERS).items()}
-    return made | {name: _text(options, "kafka") for name, options in (KAFKA | KAFKA_SPLIT).items()}
+    made |= {name: _text(options, "kafka") for name, options in (KAFKA | KAFKA_SPLIT).items()}
+    return made | {name: _text(options, "postgres") for name, options in POSTGRES.items()}
 
 
 def _text(options: tuple[str, ...], system: str = "etcd") -> str:
@@ -122,5 +144,7 @@ FILES: dict[str, Callable[[], str]] = {
     f"{KAFKA_FOLDER}/kustomization.yaml": partial(kustomization, "kafka"),
     **{f"{KAFKA_SPLIT_FOLDER}/{name}": partial(_text, options, "kafka") for name, options in KAFKA_SPLIT.items()},
     f"{KAFKA_SPLIT_FOLDER}/kustomization.yaml": partial(kustomization, "kafka", "kafka-split"),
+    **{f"{POSTGRES_FOLDER}/{name}": partial(_text, options, "postgres") for name, options in POSTGRES_SHOWN.items()},
+    f"{POSTGRES_FOLDER}/kustomization.yaml": partial(kustomization, "postgres"),
 }
 """Every generated file, by its path in the project; `make docs` writes them."""

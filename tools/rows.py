@@ -1,7 +1,7 @@
 """The rows of each system's decision table, and what proves them: cases as text, and tests on real servers.
 
 A new row is one line here, a file ``peerboot/systems/<system>/cases/row-NN-*.txt``, and ``@pytest.mark.row(NN)`` at the
-test on real servers that shows it. A test is Kafka's when its file's name has ``kafka`` in it, else etcd's.
+test on real servers that shows it. A test is Kafka's or Postgres' when its file's name has that in it, else etcd's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ class Table:
     title: str
     rows: Mapping[int, str]
     versions: tuple[str, ...]
-    """The releases that a test with the fixture ``every_<system>`` runs on; any other runs on the last."""
+    """The releases that a test with the fixture ``every_<system>`` runs on; one with ``either_<system>`` runs on the
+    oldest and the newest, any other on one of them.
+    """
+    one: str = ""
+    """The release of those that take no other; empty: the last."""
     notes: tuple[str, ...] = field(default=())
     """What the page says below its table."""
 
@@ -92,7 +96,26 @@ KAFKA = Table(
         19: "a static quorum: blank voters, data, lists that differ",
     },
 )
-TABLES = (ETCD, KAFKA)
+POSTGRES = Table(
+    system="postgres",
+    title="Postgres",
+    versions=("15", "16", "17", "18"),
+    one="17",
+    rows={
+        1: "blank; all say blank, or somebody is silent",
+        2: "half-made: an initdb or a copy that was cut off",
+        3: "data; its server took the writes last",
+        4: "data; its server copied another one",
+        5: "blank; the disk of a set that has data was lost",
+        6: "data of another cluster, or of another Pod",
+        7: "data beyond the place where the primary's timeline began",
+        8: "data on the primary's timeline that is no copy of it, or two servers that take writes",
+        9: "several ask to take the writes; who has most, and a person's word",
+        10: "the set becomes larger or smaller",
+        11: "a person moves the writes to another Pod",
+    },
+)
+TABLES = (ETCD, KAFKA, POSTGRES)
 
 
 @dataclass(frozen=True)
@@ -144,15 +167,27 @@ def real_tests(table: Table) -> dict[int, list[tuple[str, tuple[str, ...]]]]:
     """Row -> (test, versions), from the ``row`` marks of the tests on real servers."""
     found: dict[int, list[tuple[str, tuple[str, ...]]]] = {}
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("test_*.py")):
-        if ("kafka" in path.stem) != (table.system == "kafka"):
+        if _system_of(path) != table.system:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
-                every = any(arg.arg == f"every_{table.system}" for arg in node.args.args)
-                versions = table.versions if every else table.versions[-1:]
+                versions = _versions_of(node, table)
                 for row in _marked_rows(node):
                     found.setdefault(row, []).append((f"{path.stem}::{node.name}", versions))
     return found
+
+
+def _versions_of(node: ast.AsyncFunctionDef | ast.FunctionDef, table: Table) -> tuple[str, ...]:
+    fixtures = {arg.arg for arg in node.args.args}
+    if f"every_{table.system}" in fixtures:
+        return table.versions
+    if f"either_{table.system}" in fixtures:
+        return table.versions[0], table.versions[-1]
+    return (table.one or table.versions[-1],)
+
+
+def _system_of(path: Path) -> str:
+    return next((table.system for table in TABLES[1:] if table.system in path.stem), ETCD.system)
 
 
 def _marked_rows(node: ast.AsyncFunctionDef | ast.FunctionDef) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,14 +24,21 @@ def _coded(text: str) -> str:
 class Client:
     """One etcd server over its JSON gateway."""
 
-    def __init__(self, url: str, http: Http) -> None:
+    def __init__(self, url: str, http: Http, token: str = "") -> None:
+        """``token``: of who is logged in."""
         self._url = url
         self._http = http
+        self._headers = {"Authorization": token} if token else {}
 
     async def _post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         try:
             reply = await self._http.fetch(
-                "POST", f"{self._url}{path}", body=json.dumps(body).encode(), timeout=timeout, limit=16 << 20
+                "POST",
+                f"{self._url}{path}",
+                body=json.dumps(body).encode(),
+                headers=self._headers,
+                timeout=timeout,
+                limit=16 << 20,
             )
             data = json.loads(reply.body)
         except (HttpError, ValueError) as error:
@@ -74,10 +82,16 @@ class Writer:
     """The servers to try, asked anew before each write: addresses change."""
     prefix: str = "key/"
     pause: float = 0.01
+    trust: ssl.SSLContext | None = None
+    """How it sees TLS; None: there is none."""
+    token: str = ""
     acknowledged: dict[str, str] = field(default_factory=dict)
     failures: int = 0
     _task: asyncio.Task[None] | None = None
-    _http: Http = field(default_factory=Http)
+    _http: Http = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._http = Http(tls=self.trust)
 
     def start(self) -> None:
         """Write in the background until stopped."""
@@ -90,7 +104,7 @@ class Writer:
             urls = self.urls()
             if urls:
                 try:
-                    await Client(urls[turn % len(urls)], self._http).put(key, value, timeout=1.5)
+                    await Client(urls[turn % len(urls)], self._http, self.token).put(key, value, timeout=1.5)
                 except ClientError:
                     self.failures += 1
                     turn += 1
@@ -110,9 +124,9 @@ class Writer:
 
     async def missing(self, url: str, *, serializable: bool = False) -> list[str]:
         """Acknowledged keys that a server does not have, or has with another value."""
-        http = Http()
+        http = Http(tls=self.trust)
         try:
-            found = await Client(url, http).prefix(self.prefix, serializable=serializable)
+            found = await Client(url, http, self.token).prefix(self.prefix, serializable=serializable)
         finally:
             await http.close()
         return sorted(key for key, value in self.acknowledged.items() if found.get(key) != value)

@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import shutil
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -50,6 +51,8 @@ class LabSpec:
     """Further settings for every Pod's peerboot."""
     peerboot: Sequence[str] = (sys.executable, "-m", "peerboot")
     timing: Timing = field(default_factory=Timing)
+    trust: ssl.SSLContext | None = None
+    """How clients of the servers see TLS; None: they have none."""
     beside: Lab | None = None
     """Another StatefulSet of the same cluster and system: these Pods find its Pods by name. Both may have one root."""
 
@@ -65,6 +68,8 @@ class Lab:
         self.network = Network()
         self.pods: dict[int, Pod] = {}
         """The Pods that exist, by ordinal: of two with one name the newer one."""
+        self._ending: set[Pod] = set()
+        """Those that were taken away and are not gone yet: whoever took them away may be cancelled."""
         self.pod_env: dict[int, dict[str, str]] = {}
         """Settings for the peerboot of one ordinal's next Pods."""
         self.dns = LabDns(
@@ -147,8 +152,9 @@ class Lab:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(pod.crash() for pod in self.pods.values()))
+        await asyncio.gather(*(pod.crash() for pod in (*self.pods.values(), *self._ending)))
         self.pods.clear()
+        self._ending.clear()
         await self.dns.stop()
         self.network.close()
 
@@ -234,7 +240,7 @@ class Lab:
 
         ``force``: the next Pod starts while the old one still runs, on the same volume.
         """
-        pod, timing = self.pods.pop(ordinal), self.spec.timing
+        pod, timing = self._taken(ordinal), self.spec.timing
         seconds = timing.grace if grace is None else grace
         if force:
             await asyncio.sleep(timing.force_withdrawn)
@@ -243,32 +249,42 @@ class Lab:
             await asyncio.sleep(timing.force_next - timing.force_withdrawn)
         else:
             await pod.terminate(seconds)
+            self._ending.discard(pod)
             if recreate:
                 await asyncio.sleep(max(timing.recreate - timing.publish, 0.0))
         if recreate:
             await self.create(ordinal)
 
-    @staticmethod
-    async def _end_forced(pod: Pod, wait: float, grace: float) -> None:
-        try:
-            await asyncio.sleep(wait)
-            await pod.terminate(grace)
-        except asyncio.CancelledError:
-            await pod.crash()
-            raise
+    def _taken(self, ordinal: int) -> Pod:
+        pod = self.pods.pop(ordinal)
+        self._ending.add(pod)
+        return pod
+
+    async def _end_forced(self, pod: Pod, wait: float, grace: float) -> None:
+        await asyncio.sleep(wait)
+        await pod.terminate(grace)
+        self._ending.discard(pod)
+
+    async def _crash(self, ordinal: int) -> None:
+        pod = self._taken(ordinal)
+        await pod.crash()
+        self._ending.discard(pod)
 
     async def crash(self, ordinal: int, *, recreate: bool = True) -> None:
         """Kill everything in the Pod at once, as a node does that loses its power; then a new Pod, same volume."""
-        await self.pods.pop(ordinal).crash()
+        await self._crash(ordinal)
         if recreate:
             await self.create(ordinal)
 
     async def wipe(self, ordinal: int, *, recreate: bool = True) -> None:
         """The same, and the volume is lost: the new Pod gets an empty one."""
         if ordinal in self.pods:
-            await self.pods.pop(ordinal).crash()
+            await self._crash(ordinal)
         if self.volume(ordinal).exists():
-            shutil.rmtree(self.volume(ordinal))
+            # Processes that have yet to notice that their server was killed may still write there, by this name too.
+            lost = self.spec.root / f"lost-{self._made}"
+            self.volume(ordinal).rename(lost)
+            shutil.rmtree(lost, ignore_errors=True)
         if recreate:
             await self.create(ordinal)
 
@@ -308,7 +324,7 @@ class Lab:
 
     def client_url(self, ordinal: int) -> str:
         """The same for a server that speaks HTTP, as etcd does."""
-        return f"http://{self.client_address(ordinal)}"
+        return f"{'http' if self.spec.trust is None else 'https'}://{self.client_address(ordinal)}"
 
     async def until(self, what: str, true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> float:
         """Wait until something is so; returns the seconds it took. Raises ``LabError`` that tells what is instead."""

@@ -50,7 +50,7 @@ def register(commands: Any) -> None:
     sub = lab.add_subparsers(dest="lab_command", required=True, metavar="COMMAND")
 
     up = sub.add_parser("up", help="start a cluster and wait until it is healthy", epilog=EXAMPLE)
-    up.add_argument("system", choices=("etcd", "kafka"))
+    up.add_argument("system", choices=("etcd", "kafka", "postgres"))
     up.add_argument(
         "--replicas", type=int, default=3, choices=range(1, 10), metavar="N", help="how many Pods, 1 to 9 (3)"
     )
@@ -108,7 +108,7 @@ def register(commands: Any) -> None:
         "A story, checked as it is told: form, lose disks, heal, restart; kafka's also scales, while a producer writes."
     )
     demo = sub.add_parser("demo", help=text, description=text, epilog="Example: peerboot lab demo kafka --kafka 3.9.2")
-    demo.add_argument("system", choices=("etcd", "kafka"))
+    demo.add_argument("system", choices=("etcd", "kafka", "postgres"))
     _add_releases(demo)
 
 
@@ -116,6 +116,7 @@ def _add_releases(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--etcd", choices=("3.4", "3.5", "3.6"), default="", help="which release (default: the newest here)"
     )
+    command.add_argument("--postgres", choices=("15", "16", "17", "18"), default="", help="which release (default: 17)")
     command.add_argument(
         "--kafka", choices=KAFKAS, default="", help="which release (default: the newest); it needs a JDK and Maven"
     )
@@ -242,7 +243,7 @@ def _up(args: argparse.Namespace, root: Path) -> int:
 
 def release_of(args: argparse.Namespace) -> str:
     """The release that is asked for; empty when none is. Raises ``LabError`` for one of another system."""
-    releases: dict[str, str] = {"etcd": args.etcd, "kafka": args.kafka}
+    releases: dict[str, str] = {"etcd": args.etcd, "kafka": args.kafka, "postgres": args.postgres}
     release = releases.pop(args.system)
     if wrong := [f"--{name}" for name, other in releases.items() if other]:
         raise LabError(f"{wrong[0]} names no release of {args.system}: drop it")
@@ -254,9 +255,12 @@ def provided(args: argparse.Namespace) -> tuple[Server, str]:
 
     Raises ``LabError``.
     """
-    from peerboot.lab import jars, servers
+    from peerboot.lab import jars, postgres, servers
 
     release = release_of(args)
+    if args.system == "postgres":
+        release = release or postgres.OF_THE_LAB
+        return postgres.find(release, print), release
     if args.system == "kafka":
         release = release or jars.VERSIONS[-1]
         return jars.find(release, print), release

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from peerboot.errors import PeerbootError
-from peerboot.lab import jars, servers
+from peerboot.lab import jars, postgres, servers
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.errors import LabError
 from peerboot.lab.sets import two_sets
@@ -188,7 +188,7 @@ def _remove(root: Path, keep: Collection[str] = ()) -> None:
 
 async def main(root: Path, plan: Mapping[str, Any]) -> None:
     """Keep a lab until told to stop."""
-    find = jars.find if plan["system"] == "kafka" else servers.find
+    find = {"kafka": jars.find, "postgres": postgres.find}.get(plan["system"], servers.find)
     spec = LabSpec(
         root=root, server=find(plan["server"]), replicas=plan["replicas"], cache=plan["cache"],
         style="init" if plan["init"] else "native",

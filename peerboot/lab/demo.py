@@ -26,6 +26,7 @@ from peerboot.lab.errors import LabError
 from peerboot.lab.etcd_story import EtcdStory
 from peerboot.lab.kafka_story import KafkaStory
 from peerboot.lab.network import Network
+from peerboot.lab.postgres_story import PostgresStory
 from peerboot.lab.servers import Server
 from peerboot.lab.story import Outcome, Step, Story, Teller, Texts
 from peerboot.printing import printable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 NO_RICH = (
     "rich draws the demo and is not installed: pip install 'peerboot[lab]'; or read it: peerboot lab demo etcd | cat"
 )
-STORIES: Mapping[str, type[Story]] = {"etcd": EtcdStory, "kafka": KafkaStory}
+STORIES: Mapping[str, type[Story]] = {"etcd": EtcdStory, "kafka": KafkaStory, "postgres": PostgresStory}
 DRAWN = "etcd"
 """The system whose story the screen has room for."""
 LEAST_WIDTH = 40

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from peerboot.lab.classes import share
 from peerboot.lab.errors import LabError
 from peerboot.lab.servers import Server, cache_dir, making, run_tool
 
@@ -50,8 +51,10 @@ def find(
     """The Kafka of that release, made now when it is not there yet. Raises ``LabError``."""
     if version not in versions:
         raise LabError(f"the lab has no Kafka {version}: use one of {', '.join(versions)}")
-    _check_java()
-    return Server(version, _home(version, jars(version, say), _tools(version, say)), "from Maven Central", "kafka")
+    java = _check_java()
+    home = _home(version, java, jars(version, say), _tools(version, say))
+    share(home, lambda: say(f"Reading the classes of Kafka {version}, once: ten seconds …"))
+    return Server(version, home, "from Maven Central", "kafka")
 
 
 def jars(version: str, say: Callable[[str], None] = lambda _text: None) -> Path:
@@ -83,13 +86,17 @@ def _tools(version: str, say: Callable[[str], None]) -> Path:
     return target
 
 
-def _home(version: str, server: Path, tools: Path) -> Path:
-    """A directory whose name tells what is in it: never changed, so that another peerboot may use it meanwhile."""
+def _home(version: str, java: str, server: Path, tools: Path) -> Path:
+    """A directory whose name tells what is in it: never changed, so that another peerboot may use it meanwhile.
+
+    Another java has another one, for it cannot use the first one's classes.
+    """
     run_class = (FILES / RUN_CLASS).read_text(encoding="utf-8")
     files = {f"config/{name}": (FILES / name).read_text(encoding="utf-8") for name in CONFIG}
     files[f"bin/{RUN_CLASS}"] = run_class
     files |= {f"bin/{name}": _script(name) for name in CLASSES}
-    digest = hashlib.sha256("".join(f"{name}\n{text}\n" for name, text in files.items()).encode()).hexdigest()[:8]
+    parts = "".join(f"{name}\n{text}\n" for name, text in (*files.items(), ("java", java)))
+    digest = hashlib.sha256(parts.encode()).hexdigest()[:8]
     target = cache_dir() / f"kafka-home-{version}-{digest}"
     if target.is_dir():
         return target
@@ -121,21 +128,23 @@ def _maven(goal: str, *options: str) -> None:
     run_tool(["mvn", "-q", "-B", f"dependency:{goal}", *options], str(cache_dir()), None, MAVEN_SECONDS)
 
 
-def _check_java() -> None:
-    """Raises ``LabError`` when there is no java that is new enough."""
+def _check_java() -> str:
+    """What java says of its version. Raises ``LabError`` when there is none that is new enough."""
     if shutil.which("java") is None:
         raise LabError(f"{NEEDED}: there is no java here {REMEDY}")
     done = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S607
-    version = re.search(r'version "(\d+)', done.stdout + done.stderr)
+    said = done.stdout + done.stderr
+    version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA:
         raise LabError(f"{NEEDED}: java here is {version[1] if version else 'of an unknown version'} {REMEDY}")
+    return said
 
 
 def main() -> int:
     """Make the Kafkas of all releases and print them; one line and 1 when one cannot be had."""
-    for version in VERSIONS:
+    for version in (*OLDER, *VERSIONS):
         try:
-            server = find(version, lambda text: print(text, flush=True))
+            server = find(version, lambda text: print(text, flush=True), versions=(version,))
         except LabError as error:
             print(f"Kafka {version}: {error}", file=sys.stderr)
             return 1

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from peerboot.lab.errors import LabError
-from peerboot.lab.servers import Server, cache_dir, making, run_tool, unpack_debian
+from peerboot.lab.servers import Server, cache_dir, making, provide, run_tool, scripts_for, unpack_debian
 
 VERSIONS = ("15", "16", "17", "18")
 OF_THE_LAB = "17"
@@ -40,6 +40,12 @@ DEBIAN = (
     "libldap-2.5-0", "libreadline8", "libsasl2-2", "libssl3", "libxml2",
 )  # fmt: skip
 """The packages of 15, of Debian 12."""
+SUPERUSER_PASSWORD = "a superuser of the lab"  # noqa: S105 - its servers listen on loopback, and hold nothing
+NOBODY = 65534
+NEVER_ROOT = (
+    f'if [ "$(id -u)" = 0 ]; then exec unshare --user --map-user={NOBODY} --map-group={NOBODY} -- "$@"; fi; exec "$@"'
+)
+"""A script that runs its arguments as an ordinary user: also where a mount namespace made that one root."""
 REFUSED = "Postgres refuses root"
 ORDINARY = "run the lab as an ordinary user"
 TOOL_SECONDS = 20
@@ -115,13 +121,7 @@ def _keep(unpacked: Path, home: Path) -> None:
     programs = Path("usr/lib/postgresql/15")
     # Its compiler needs 100 MB of libraries; a server without this file does without it.
     (home / programs / "lib/llvmjit.so").unlink(missing_ok=True)
-    libraries = ":".join(f"$home/{path.relative_to(home)}" for path in sorted(home.glob("**/*-linux-gnu")))
-    (home / "bin").mkdir()
-    for program in sorted((home / programs / "bin").iterdir()):
-        script = home / "bin" / program.name
-        command = f'LD_LIBRARY_PATH="{libraries}" exec "$home/{programs}/bin/{program.name}" "$@"'
-        script.write_text(f"#!/bin/sh\nhome=${{0%/*}}/..\n{command}\n", encoding="utf-8")
-        script.chmod(0o755)
+    scripts_for(home, sorted((home / programs / "bin").iterdir()))
 
 
 # ------------------------------------------------------------------ helpers
@@ -143,16 +143,7 @@ def _version_of(home: Path, major: str, programs: Sequence[str] = ("postgres",))
 
 def main(argv: list[str]) -> int:
     """Provide the lab's Postgres and print it; ``--all``: every release, and exit 1 when one cannot be had."""
-    failed = False
-    for version in VERSIONS if "--all" in argv else (OF_THE_LAB,):
-        try:
-            server = find(version, lambda text: print(text, flush=True))
-        except LabError as error:
-            failed = True
-            print(f"Postgres {version}: {error}", flush=True)
-        else:
-            print(f"Postgres {server.version} {server.origin}", flush=True)
-    return int(failed)
+    return provide("Postgres", VERSIONS if "--all" in argv else (OF_THE_LAB,), find)
 
 
 if __name__ == "__main__":

@@ -157,6 +157,17 @@ def unpack_debian(what: str, packages: Sequence[str], directory: str) -> None:
         package.unlink()
 
 
+def scripts_for(home: Path, programs: Sequence[Path]) -> None:
+    """Scripts in ``home/bin`` that start these programs of an unpacked tree with the libraries of that tree."""
+    libraries = ":".join(f"$home/{path.relative_to(home)}" for path in sorted(home.glob("**/*-linux-gnu")))
+    (home / "bin").mkdir()
+    for program in programs:
+        script = home / "bin" / program.name
+        command = f'LD_LIBRARY_PATH="{libraries}" exec "$home/{program.relative_to(home)}" "$@"'
+        script.write_text(f"#!/bin/sh\nhome=${{0%/*}}/..\n{command}\n", encoding="utf-8")
+        script.chmod(0o755)
+
+
 # ------------------------------------------------------------------ helpers
 
 
@@ -209,18 +220,23 @@ def _version_of(binary: Path) -> str:
     return match[1]
 
 
-def main(argv: list[str]) -> int:
-    """Make the servers and print them; ``--all``: every release, and exit 1 when one cannot be had."""
+def provide(name: str, versions: Sequence[str], find_one: Callable[[str, Callable[[str], None]], Server]) -> int:
+    """Make these releases and print them; 1 when one cannot be had."""
     failed = False
-    for version in VERSIONS if "--all" in argv else VERSIONS[-1:]:
+    for version in versions:
         try:
-            server = find(version, lambda text: print(text, flush=True))
+            server = find_one(version, lambda text: print(text, flush=True))
         except LabError as error:
             failed = True
-            print(f"etcd {version}: {error}", flush=True)
+            print(f"{name} {version}: {error}", flush=True)
         else:
-            print(f"etcd {server.version} {server.origin}", flush=True)
+            print(f"{name} {server.version} {server.origin}", flush=True)
     return int(failed)
+
+
+def main(argv: list[str]) -> int:
+    """Make the servers and print them; ``--all``: every release, and exit 1 when one cannot be had."""
+    return provide("etcd", VERSIONS if "--all" in argv else VERSIONS[-1:], find)
 
 
 if __name__ == "__main__":

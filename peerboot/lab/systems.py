@@ -8,6 +8,7 @@ from typing import Protocol
 
 from peerboot.lab.errors import LabError
 from peerboot.lab.servers import Server
+from peerboot.outside.files import write_whole
 
 
 class LabSystem(Protocol):
@@ -89,4 +90,35 @@ class Kafka:
         }
 
 
-SYSTEMS: Mapping[str, LabSystem] = {"etcd": Etcd(), "kafka": Kafka()}
+class Postgres:
+    """A script waits for the permit. One of them takes the writes, the others copy it."""
+
+    name = "postgres"
+    data = "pgdata"
+    client_port = 5432
+    host_setting = "PEERBOOT_POSTGRES_HOST"
+    reads_hosts = False
+
+    def command(self, server: Server, output: Path) -> tuple[str, ...]:  # noqa: ARG002 - it is in the environment
+        from peerboot.lab.postgres import NEVER_ROOT
+
+        return "sh", "-c", NEVER_ROOT, "sh", "sh", f"{output}/launch.sh"
+
+    def server_env(self, server: Server, hosts: Path) -> Mapping[str, str]:  # noqa: ARG002 - hosts are mounted
+        from peerboot.lab.postgres import SUPERUSER_PASSWORD, as_user
+
+        as_user()
+        path = f"{server.path}/bin:/usr/local/bin:/usr/bin:/bin"
+        return {"PATH": path, "LANG": "C.UTF-8", "POSTGRES_PASSWORD": SUPERUSER_PASSWORD}
+
+    def env(self, volume: Path) -> Mapping[str, str]:
+        password = volume.parent.parent / "secrets" / "postgres"
+        if not password.exists():
+            write_whole(password, b"a password of the lab\n", 0o600)
+        return {
+            "PEERBOOT_POSTGRES_PASSWORD_FILE": str(password),
+            "PEERBOOT_BASE_CONFIG_FILE": str(Path(__file__).parent / "pg" / "base.conf"),
+        }
+
+
+SYSTEMS: Mapping[str, LabSystem] = {"etcd": Etcd(), "kafka": Kafka(), "postgres": Postgres()}

@@ -13,6 +13,7 @@ from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
 
 CENSUS_PORT = 7070
 METRICS_PORT = 7072
+NOT_FOR_CLIENTS = "the others find it. Not for clients"
 DNS_PORTS = (53, 5353, 8053)
 API_PORTS = (443, 6443)
 
@@ -87,6 +88,8 @@ def _of_one(options: Options, server: Server) -> Iterator[Tree]:
         yield from _events_role(options, server)
     yield _budget(options, server)
     yield _network_policy(options, server)
+    for tree in server.more:
+        yield {**tree, "metadata": _meta(options, server, tree["metadata"]["name"])}
     yield pods.stateful_set(options, server)
 
 
@@ -144,9 +147,13 @@ def _secret(o: Options, server: Server) -> Tree:
 
 
 def _peers_service(o: Options, server: Server) -> Tree:
-    peers = [Port("peerboot", CENSUS_PORT, "peers"), *(port for port in server.ports if port.reached_by == "peers")]
+    peers = [Port("peerboot", CENSUS_PORT, "peers")]
+    peers += [port for port in server.ports if port.reached_by == "peers" or port.named]
+    who = "clients and the others find it" if any(port.named for port in peers) else NOT_FOR_CLIENTS
+    if server.roles:
+        peers.append(Port("roles", METRICS_PORT, "clients"))
     return {
-        **why("The governing Service: it gives each Pod the name under which the others find it. Not for clients."),
+        **why(f"The governing Service: it gives each Pod the name under which {who}."),
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta(o, server, o.peers),
@@ -171,11 +178,12 @@ def _peers_service(o: Options, server: Server) -> Tree:
 
 def _client_service(o: Options, server: Server) -> Tree:
     clients = [port for port in server.ports if port.reached_by == "clients"]
+    name = f"{o.name}{server.client_suffix}"
     return {
-        **why(server.clients.format(name=o.name, port=clients[0].number)),
+        **why(server.clients.format(name=name, port=clients[0].number)),
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _meta(o, server, o.name),
+        "metadata": _meta(o, server, name),
         "spec": {"selector": pods.labels(o, server), "ports": [_service_port(port) for port in clients]},
     }
 
@@ -353,7 +361,7 @@ def _among_themselves(server: Server) -> str:
 def _from_clients(o: Options, server: Server, numbers: tuple[int, ...]) -> tuple[Any, ...]:
     return (
         Why(f'{server.from_clients}\n  from: [{{podSelector: {{matchLabels: {{{o.name}-client: "true"}}}}}}]'),
-        {"ports": _tcp(*numbers)},
+        {"ports": _tcp(*numbers, *((METRICS_PORT,) if server.roles else ()))},
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from peerboot.errors import SettingsError
 from peerboot.settings_table import MAX_REPLICAS
+from peerboot.values import is_domain
 
 NAME_LIMIT = 52
 """Characters of a StatefulSet's name: a Pod's label ``<name>-<10 characters>`` may have 63."""
@@ -15,8 +16,10 @@ LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 LABEL_KEY = re.compile(rf"({SUBDOMAIN.pattern}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
+ISSUER = re.compile(rf"([A-Za-z]{{1,63}}/)?{SUBDOMAIN.pattern}")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9_]*([.:/-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?")
-QUANTITY = re.compile(r"[1-9][0-9]{0,11}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])?")
+QUANTITY = re.compile(r"[1-9][0-9]{0,11}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])|[1-9][0-9]{6,14}")
+"""Without a unit it is bytes, and a short number of those is one whose unit was forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,12 @@ class Options:
     """The census key to embed."""
     tls_secret: str = ""
     """The Secret with certificate, key and CA."""
+    tls: str = ""
+    """Who makes that Secret: ``cert-manager``; empty: a person."""
+    issuer: str = ""
+    """cert-manager's Issuer, or KIND/NAME of another kind."""
+    cluster_domain: str = "cluster.local"
+    """In the names of a certificate."""
     users_secret: str = ""
     """The Secret with a password under each user's name."""
     listeners: tuple[str, ...] = ()
@@ -70,6 +79,12 @@ class Options:
     """The ConfigMap with a person's own settings of the server."""
     quorum: str = ""
     """How the voters are kept, as the system's setting has it."""
+    promote: str = ""
+    """Whose server may take the writes without a person's word, as the system's setting has it."""
+    synchronous: int | None = None
+    """How many standbys confirm each commit. None: not given."""
+    access: str = ""
+    """The volumes' access mode; empty: the system's."""
     made_by: str = ""
     """The command line, for the first comment."""
     split: bool = False
@@ -107,21 +122,28 @@ class Options:
         """The options given that not every system has."""
         given = (
             ("--tls-secret", self.tls_secret),
+            ("--tls", self.tls),
             ("--users-secret", self.users_secret),
             ("--listener", self.listeners),
             ("--rack-label", self.rack_label),
             ("--base-config", self.base_config),
             ("--quorum", self.quorum),
             ("--controller-storage", self.controller_storage),
+            ("--promote", self.promote),
+            ("--synchronous", self.synchronous is not None),
         )
         return tuple(option for option, value in given if value)
 
     @property
+    def in_namespace(self) -> str:
+        """Of a ``kubectl`` command, with a blank before it; empty for the namespace that it uses anyway."""
+        return f" --namespace {self.namespace}" if self.namespace else ""
+
+    @property
     def secret_command(self) -> str:
         """What makes the Secret; the key is on no command line."""
-        where = f" --namespace {self.namespace}" if self.namespace else ""
         return (
-            f"head -c 32 /dev/urandom | base64 | kubectl create secret generic {self.secret_name}{where} "
+            f"head -c 32 /dev/urandom | base64 | kubectl create secret generic {self.secret_name}{self.in_namespace} "
             "--from-file=census=/dev/stdin"
         )
 
@@ -165,6 +187,10 @@ def check(options: Options) -> Options:
         if name:
             kind = "ConfigMap" if option == "--base-config" else "Secret"
             _fits(option, name, SUBDOMAIN, f"a name of a {kind}", limit=253)
+    if o.issuer:
+        _fits("--issuer", o.issuer, ISSUER, "an issuer: write its NAME, or KIND/NAME as ClusterIssuer/ca", limit=317)
+    if not is_domain(o.cluster_domain):
+        raise SettingsError(f"--cluster-domain={o.cluster_domain[:60]!r} is not a domain: write it like cluster.local")
     if o.rack_label:
         _fits("--rack-label", o.rack_label, LABEL_KEY, "a label: write it like topology.kubernetes.io/zone", limit=317)
     _together(o)
@@ -173,6 +199,12 @@ def check(options: Options) -> Options:
 
 
 def _together(o: Options) -> None:
+    if o.tls and not o.namespace:
+        raise SettingsError("--tls makes a certificate, whose names have the namespace in them: add --namespace NAME")
+    if o.tls and not o.issuer:
+        raise SettingsError("--tls makes a certificate and needs who issues it: add --issuer NAME, or KIND/NAME")
+    if o.issuer and not o.tls:
+        raise SettingsError("--issuer is for --tls cert-manager: add that, or drop it")
     if o.with_namespace and not o.namespace:
         raise SettingsError("--with-namespace prints a Namespace and needs its name: add --namespace NAME")
     if not o.pod_security and not o.with_namespace:

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerboot.manifest import volumes
 from peerboot.manifest.options import Options
-from peerboot.manifest.server import FILES_DIR, Server, Use
+from peerboot.manifest.server import FILES_DIR, Mount, Server, Use
 from peerboot.manifest.writer import Row, Tree, Why, why
 
 OUTPUT_DIR = "/run/peerboot"
@@ -235,9 +235,15 @@ def _needs(o: Options, server: Server) -> Tree:
             Row(name="output", mountPath=OUTPUT_DIR),
             Row(name="census", mountPath="/secret", readOnly=True),
             *([Row(name="token", mountPath=ACCOUNT, readOnly=True)] if o.rbac else []),
-            *(Row(name=mount.name, mountPath=mount.path, readOnly=True) for mount in server.mounts),
+            *_mounted(server.mounts),
         ],
     }
+
+
+def _mounted(mounts: tuple[Mount, ...]) -> list[Row]:
+    return [
+        Row(name=mount.name, mountPath=mount.path, **({} if mount.written else {"readOnly": True})) for mount in mounts
+    ]
 
 
 def _environment(o: Options, server: Server) -> list[Any]:
@@ -333,6 +339,7 @@ def _server(o: Options, server: Server) -> Tree:
             Row(name="output", mountPath=OUTPUT_DIR, **({} if server.writes_output else {"readOnly": True})),
             *([Row(name="files", mountPath=FILES_DIR, readOnly=True)] if server.files else []),
             *([Row(name="tmp", mountPath="/tmp")] if server.tmp else []),  # noqa: S108 - of the container
+            *_mounted(server.own_mounts),
         ],
     }
 

@@ -22,6 +22,8 @@ class Port:
     number: int
     reached_by: Literal["clients", "peers", "scrapers"]
     """``clients``: anybody, through the client Service. ``peers``: the set's own Pods. ``scrapers``: monitoring."""
+    named: bool = False
+    """The governing Service has it too: DNS then tells it to clients that ask for each Pod of its own (SRV)."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,15 @@ class Use:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume that peerboot's containers have besides, read only; the server's has it not."""
+    """A volume that containers have besides, read only."""
 
     name: str
     path: str
     source: Tree
     """Where it comes from, as a volume of the Pod has it."""
     why: str
+    written: bool = False
+    """Not read only."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,18 @@ class Server:
     """The comment on the readiness probe, which asks peerboot."""
     clients: str = "For clients: http://{name}:{port} leads to Pods that are ready."
     """The comment on the client Service. Fields: name and port of the Service."""
+    client_suffix: str = ""
+    """Of the client Service's name."""
+    roles: bool = False
+    """Clients' routers ask peerboot which server is which, at the port that the metrics have too."""
     from_clients: str = "Clients from anywhere. The server asks nobody for a password, so name yours where you can:"
     """The comment on the ingress rule for clients; what would name them stands below it."""
     storage_why: str = ""
     """The comment on the volume's size: what it is for, and how to choose it."""
+    access: str = "ReadWriteOnce"
+    """The volume's access mode, from Kubernetes 1.29 on; before it is always this one."""
+    access_why: str = ""
+    """The comment on it, where it is another one."""
     leave: int = 20
     """Seconds; PEERBOOT_LEAVE_TIMEOUT."""
     leave_why: str = ""
@@ -109,22 +121,31 @@ class Server:
     the whole.
     """
     mounts: tuple[Mount, ...] = ()
+    """Of peerboot's containers; the server's has them not."""
+    own_mounts: tuple[Mount, ...] = ()
+    """Of the server's container. One that peerboot's have too is named in both."""
     needs: tuple[Need, ...] = ()
     """Told on stderr, and in the head of the file, which is read when stderr is long gone."""
+    takes: tuple[str, ...] = ()
+    """The options that not every system has (``Options.of_some``) and that this one has; any other one is refused."""
     adapt: Callable[[Server, Options], Server] | None = None
     """What is added by what a person chose for this StatefulSet, and by the release in the image's tag; raises
-    ``SettingsError``. None: the choices that only some systems have are refused.
+    ``SettingsError``. None: nothing is.
     """
     notes: tuple[str, ...] = ()
     """What a person has to know or to do besides, one line each, told on stderr."""
     container: Tree = field(default_factory=dict)
     """Whatever else stands in its container."""
+    more: tuple[Tree, ...] = ()
+    """Further objects, with the labels of all others, made before the StatefulSet."""
     split: tuple[Part, ...] = ()
     """The StatefulSets of ``--split``, in the order in which they are made; empty: there is no such option."""
     example: str = ""
     """The command that ``peerboot manifest NAME --help`` shows; empty: the general one."""
     help: str = ""
     """What it says there of the choices that not every system has, in lines of at most 100 characters."""
+    votes: bool = True
+    """A majority of the servers decides, so that an odd number of Pods is better than the next one."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
 from peerboot.manifest.writer import Row, Tree, Why, why
 
+ONCE = "ReadWriteOnce"
+
 
 def volumes(o: Options, server: Server) -> list[Any]:
     """Of the Pod, beside the one for data."""
@@ -32,7 +34,11 @@ def volumes(o: Options, server: Server) -> list[Any]:
         Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
         {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
         *(token if o.rbac else []),
-        *(each for mount in server.mounts for each in (Why(mount.why), {"name": mount.name, **mount.source})),
+        *(
+            each
+            for mount in {mount.name: mount for mount in (*server.mounts, *server.own_mounts)}.values()
+            for each in (Why(mount.why), {"name": mount.name, **mount.source})
+        ),
     ]
 
 
@@ -51,9 +57,15 @@ def claim(o: Options, server: Server) -> Tree:
     return {
         "metadata": {"name": "data"},
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            **_access(o, server),
             **named,
             **(why(server.storage_why) if server.storage_why else {}),
             "resources": {"requests": {"storage": o.storage}},
         },
     }
+
+
+def _access(o: Options, server: Server) -> Tree:
+    """Native sidecars and ReadWriteOncePod both came with Kubernetes 1.29."""
+    mode = o.access or (server.access if o.native else ONCE)
+    return {**(why(server.access_why) if mode == server.access and server.access_why else {}), "accessModes": [mode]}

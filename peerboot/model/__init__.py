@@ -16,6 +16,8 @@ from peerboot.model.actions import (
     Plan,
     RecordBirth,
     RecordClaim,
+    RecordCrown,
+    RecordIntent,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -33,7 +35,7 @@ from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
 from peerboot.model.facts import Anchor, Facts, Limits, Removal
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
-from peerboot.model.primary import Intent, Standing
+from peerboot.model.primary import Fork, Intent, Part, Standing
 from peerboot.model.traits import Traits
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "Live",
     "Standing",
     "Intent",
+    "Fork",
+    "Part",
     "Outcome",
     "Target",
     "Answer",
@@ -78,6 +82,8 @@ __all__ = [
     "RecordBirth",
     "RecordPermit",
     "RecordClaim",
+    "RecordCrown",
+    "RecordIntent",
     "RecordSeal",
     "Renew",
     "MoveAside",

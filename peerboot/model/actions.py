@@ -6,6 +6,7 @@ from typing import Literal
 
 from peerboot.model.base import Value
 from peerboot.model.disk import Birth, Claim, Seal
+from peerboot.model.primary import Intent
 
 
 class WriteFile(Value, frozen=True, kw_only=True, tag="write"):
@@ -44,6 +45,18 @@ class RecordClaim(Value, frozen=True, kw_only=True, tag="claim"):
     """Make it durable that this blank disk is to join a cluster. Where a call has to add it first, ``Call.claim``."""
 
     claim: Claim
+
+
+class RecordCrown(Value, frozen=True, kw_only=True, tag="crown"):
+    """Remember on which timeline this volume's server was last told to take writes; 0: another is let do so now."""
+
+    term: int
+
+
+class RecordIntent(Value, frozen=True, kw_only=True, tag="intent"):
+    """Make durable that this pod asks to have its server take writes; None: that it does not, or no more."""
+
+    intent: Intent | None
 
 
 class Renew(Value, frozen=True, kw_only=True, tag="renew"):
@@ -99,6 +112,8 @@ Action = (
     | RecordPermit
     | RecordSeal
     | RecordClaim
+    | RecordCrown
+    | RecordIntent
     | Renew
     | MoveAside
     | WriteAnchor

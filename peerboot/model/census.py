@@ -6,7 +6,7 @@ from typing import Literal
 
 from peerboot.model.base import SCHEMA, Value
 from peerboot.model.disk import DiskKind
-from peerboot.model.primary import Intent
+from peerboot.model.primary import Intent, Standing
 
 
 class Hold(Value, frozen=True, kw_only=True):
@@ -58,10 +58,21 @@ class Statement(Value, frozen=True, kw_only=True):
     """The server's applied index (or its equal), 0 when unknown: shows that a learner moves."""
     writes: bool = False
     """Where one server takes the writes: this pod's does, by its own word."""
+    standing: Standing | None = None
+    """How far its disk is, where that is known and stays so; of a blank disk None, for ``disk`` says it."""
+    crown: int = 0
+    """The timeline on which its server was last told to take writes, if nobody was let do so since."""
     intent: Intent | None = None
     """This pod asks to have its server take the writes."""
+    confirm: str = ""
+    """Not empty: all have yielded to that, and are to say so once more, to this word."""
     yields: str = ""
-    """The token of another pod's intent that this one has nothing against."""
+    """The ask of another pod that this one has nothing against: its token, and behind a slash its ``confirm``."""
+    heir: str = ""
+    """This pod's server takes the writes and is scaled away: whose is to take over."""
+    hands_to: str = ""
+    """This pod's server is to take the writes of the pod whose server does now, because a person wants it or that one
+    is scaled away. That pod's name."""
     decision: str = ""
     rule: str = ""
     reason: str = ""
@@ -70,6 +81,13 @@ class Statement(Value, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
     """Holds of the whole set that this pod knows of."""
     version: str = ""
+
+    @property
+    def ask(self) -> str:
+        """What it asks the others to yield to now, empty when it asks for nothing."""
+        if self.intent is None:
+            return ""
+        return f"{self.intent.token}/{self.confirm}" if self.confirm else self.intent.token
 
 
 class Evidence(Value, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peerboot.model.base import Value
 from peerboot.model.discovery import Finding
+from peerboot.model.primary import Part
 
 
 class Member(Value, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class ServerView(Value, frozen=True, kw_only=True):
     """False for the own server: it is in the cluster, but is not ready for clients now."""
     why: str = ""
     """Why it is not, in words; empty: it does not serve them at all."""
+    part: Part | None = None
+    """Of a system in which one server takes the writes."""
     complete: bool = False
     """Of fixed voters, by the leader's word: it runs, and holds all that this Pod's disk may have helped to commit."""
 
@@ -105,7 +108,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     """The cluster by its servers' own words."""
 
     quorum: bool = False
-    """A linearizable member list was obtained; ``members`` is that list."""
+    """A linearizable member list was obtained; ``members`` is that list. Where one server takes the writes: exactly one
+    says that it does, and ``members`` are it and those that copy it now."""
     cluster: str = ""
     members: tuple[Member, ...] = ()
     views: tuple[ServerView, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from peerboot.model.base import Value
-from peerboot.model.primary import Intent
+from peerboot.model.primary import Fork, Intent, Standing
 
 DiskKind = Literal["blank", "interrupted", "partial", "bootstrap", "data", "corrupt", "unknown"]
 """What the system's own reader says of the data directory.
@@ -64,6 +64,9 @@ class Record(Value, frozen=True, kw_only=True):
     crown: int = 0
     """The timeline on which this volume's server was last told to take writes; 0: never, or another was let do so
     since."""
+    let_go: int = 0
+    """The last timeline of which it was told that another one may go on from it: it is not this volume's any more,
+    whatever its data looks like."""
     intent: Intent | None = None
     """The wish to have it take writes, while it lasts."""
     foreign: str = ""
@@ -93,6 +96,14 @@ class Disk(Value, frozen=True, kw_only=True):
     """Where the log of a disk with data ended when it was read; for a person who has to compare disks."""
     logged: bool = True
     """What makes it a member holds entries. False: it was only formatted, or its log was lost."""
+    led: bool = False
+    """Where one server takes the writes: it was this disk's, and started as it is it would take them again."""
+    end: Standing | None = None
+    """How far it is, known without its server: that took the writes until it was shut down in order. None else."""
+    making: bool = False
+    """Of a blank one: what is to be its data is being written beside it, and gets its name when it is whole."""
+    forks: tuple[Fork, ...] = ()
+    """The history of its timeline (``term``) as the disk has it, oldest first."""
     lost: tuple[str, ...] = ()
     """Directories that hold nothing of what a server keeps there for clients: it would start without that."""
     voters: tuple[str, ...] | None = None

@@ -71,9 +71,13 @@ class Facts(Value, frozen=True, kw_only=True):
     standing: Standing | None = None
     """How far the own disk is; None while that is not known."""
     writes: bool = False
-    """Where one server takes the writes: the own one does, or it cannot be known that it does not."""
-    yielded_at: float | None = None
-    """When every other pod had yielded to the own intent, if all have since; their words have to be heard once more."""
+    """Where one server takes the writes: the own one does, by its own word."""
+    confirm: str = ""
+    """Not empty: all others had yielded to the own intent, and are to say so once more, to this word."""
+    asks: Mapping[str, float] = {}
+    """By ask of another pod (``Statement.yields``): when it was first heard. Only what was looked at since counts."""
+    hands_to: str = ""
+    """This pod's server is to take the writes of that pod's: a person wants it, or that one is scaled away."""
     anchor: Anchor = Anchor()
     live: Live = Live()
     """What the API says of this StatefulSet; state ``none`` when nobody asks it."""

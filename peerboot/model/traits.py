@@ -26,6 +26,22 @@ class Traits(Value, frozen=True, kw_only=True):
     """Not empty: these servers have no vote, as Kafka's brokers that are a set of their own. The quorum is that of the
     servers behind the headless Service of this name; this set forms nothing, joins it, and its members are those of it
     that are there now."""
+    writes: Literal["quorum", "primary"] = "quorum"
+    """``primary``: nobody votes. One server takes the writes, the others copy it, and only what the pods agree on makes
+    another one take them (ADR 15). The quorum of a ``ClusterView`` is then that exactly one server says so."""
+    promotes: Literal["last-primary", "best-when-full", "manual"] = "last-primary"
+    """Of those: whose server may come to take writes without a person's word, once all have agreed: the last one that
+    did, the one that has most, or nobody's."""
+    by_seed: bool = False
+    """A cluster is made by the lowest expected ordinal alone, and copied by the others, which are born all the same."""
+    watch: float = 10.0
+    """Seconds between looks at the servers and rounds of the census at rest. Where the servers elect nobody it takes a
+    look to notice that one is gone."""
     in_turn: bool = False
     """Servers stop one after the other: ``/prestop`` waits, within its time, while the stop would leave no majority of
     the voters in sync, or some data with fewer copies than it needs (ADR 12)."""
+
+    @property
+    def has_primary(self) -> bool:
+        """Whether one server takes the writes and the others copy it, so that nobody votes."""
+        return self.writes == "primary"

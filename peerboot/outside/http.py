@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peerboot.printing import one_line
 
@@ -101,15 +101,22 @@ class Http:
         headers: Mapping[str, str] | None = None,
         timeout: float,
         limit: int = 65536,
+        tls: ssl.SSLContext | None = None,
+        tls_name: str = "",
     ) -> Reply:
-        """One request and its whole reply within ``timeout`` seconds and ``limit`` bytes; raises ``HttpError``."""
+        """One request and its whole reply within ``timeout`` seconds and ``limit`` bytes; raises ``HttpError``.
+
+        ``tls``: whom to trust behind ``https`` for this one request, and ``tls_name`` the name that its certificate
+        has to have where the URL has an address.
+        """
         import aiohttp
 
         session = self._open()
+        secured: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": tls_name or None}
         try:
             async with asyncio.timeout(timeout):
                 async with session.request(
-                    method, url, data=body, headers=dict(headers or {}), allow_redirects=False
+                    method, url, data=body, headers=dict(headers or {}), allow_redirects=False, **secured
                 ) as response:
                     content = bytearray()
                     async for chunk in response.content.iter_any():
@@ -124,7 +131,7 @@ class Http:
         except aiohttp.ClientConnectorError as error:
             raise HttpError(_reason(error.os_error)) from None
         except aiohttp.ServerDisconnectedError:
-            raise HttpError("it closed the connection without an answer") from None
+            raise _closed("it closed the connection without an answer", secured) from None
         except aiohttp.ClientPayloadError:
             raise HttpError("its body broke off") from None
         except aiohttp.ClientResponseError as error:
@@ -133,6 +140,8 @@ class Http:
                 raise HttpError("its headers are too many or too long") from None
             raise HttpError("it answered something that is not HTTP") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and not isinstance(error, ConnectionRefusedError):
+                raise _closed(_reason(error), secured) from None
             raise HttpError(_reason(error)) from None
 
     async def close(self) -> None:
@@ -140,6 +149,15 @@ class Http:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _closed(text: str, secured: Mapping[str, object]) -> HttpError:
+    """With TLS 1.3 a server sees a client's certificate when the client takes itself for connected, and one that does
+    not accept it closes, with an alert or without.
+    """
+    if not secured:
+        return HttpError(text)
+    return TlsError(f"{text} after the TLS handshake: it does not accept this Pod's certificate, or was about to stop")
 
 
 def _reason(error: BaseException) -> str:

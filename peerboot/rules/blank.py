@@ -5,6 +5,7 @@ from __future__ import annotations
 from peerboot import birth
 from peerboot.model import Decision, Facts
 from peerboot.rules.beyond import more_pods, say_silent, silent_pods, unclear_pods, wanted_pods
+from peerboot.rules.parts import all_of, writers
 from peerboot.rules.words import (
     allowed,
     clusters_seen,
@@ -222,13 +223,21 @@ def cluster_exists(facts: Facts) -> Decision | None:
     parts += [f"{pod}: {verdict.why[pod]}" for pod in blocked if pod not in named]
     beyond = [] if facts.live.state == "known" else [pod for pod in blocked if pod not in facts.identity.expected]
     silent = unheard(facts)
+    primary = facts.traits.has_primary
+    lacks = "none of its servers takes writes" if primary else "none of its servers has shown a quorum yet"
+    if primary and (taking := writers(facts)):
+        # Not a server that could be copied: it does not answer, or there are two.
+        lacks = f"{all_of(taking)} takes the writes by its peerboot's word, and its server does not answer here"
+        lacks = "more than one of its servers takes writes" if len(taking) > 1 else lacks
     reason = (
-        f"A cluster exists or was begun ({'; '.join(parts)}), and none of its servers has shown a quorum yet: this "
-        f"Pod, whose disk is {facts.disk.kind}, neither forms nor joins."
+        f"A cluster exists or was begun ({'; '.join(parts)}), and {lacks}: this Pod, whose disk is {facts.disk.kind}, "
+        "neither forms nor joins."
     )
-    waits_for = ("the cluster's quorum",)
+    waits_for = ("a server that takes writes",) if primary else ("the cluster's quorum",)
     if silent:
         reason += f" Not heard: {why_unheard(facts, silent)}."
+    elif primary and not writers(facts):
+        reason += " A Pod with data says, in its own words, which server may take the writes."
     elif hopeless := _too_few_have_data(facts):
         # What it waits for is another thing now, so the log tells it too.
         reason, waits_for = f"{reason} {hopeless}", ("a lost volume, a backup, or a person",)

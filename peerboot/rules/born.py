@@ -63,9 +63,11 @@ def first_permit(facts: Facts) -> Decision | None:
             facts, "form", "first-permit", "The cluster forms: the permit is given, the server starts.", may_run=True
         )
     if _claimed(facts) and _claim_stands(facts):
-        return say(
-            facts, "join", "first-permit", "This Pod joins: the permit is given, the server starts.", may_run=True
-        )
+        starts = "the server starts"
+        if facts.traits.has_primary:
+            none = "" if facts.cluster.quorum else ", and none does now"
+            starts = f"its server starts once it has copied the one that takes the writes{none}"
+        return say(facts, "join", "first-permit", f"This Pod joins: the permit is given, {starts}.", may_run=True)
     return None
 
 
@@ -92,13 +94,26 @@ def _claim_unstarted(facts: Facts) -> bool:
 
 
 def may_hold_nothing(facts: Facts) -> bool:
-    """A born disk that holds nothing beyond the bootstrap although a server may have run on it."""
+    """A born disk that holds nothing beyond the bootstrap although a server may have run on it, or although another
+    pod's was to make the cluster for it.
+    """
     record, disk = facts.record, facts.disk
     if record.birth is None or disk.running:
         return False
     if disk.kind in ("interrupted", "bootstrap"):
         return True
-    return disk.kind == "blank" and record.permitted_wall is not None and facts.permit != "first"
+    ran = record.permitted_wall is not None or record.claim is not None or copies_the_seed(facts)
+    return disk.kind == "blank" and ran and facts.permit != "first"
+
+
+def copies_the_seed(facts: Facts) -> bool:
+    """Where one pod alone makes the cluster that all are born into: this is another one."""
+    return facts.traits.by_seed and facts.identity.expected[:1] != (facts.identity.pod,)
+
+
+def _others_have_data(facts: Facts) -> bool:
+    words = (statement_of(facts, pod) for pod in facts.identity.others)
+    return any(word is not None and word.disk == "data" for word in words)
 
 
 def birth_lost(facts: Facts) -> Decision | None:
@@ -113,7 +128,7 @@ def birth_lost(facts: Facts) -> Decision | None:
         why = f"was a member of cluster {record.seal.cluster}, and its data is gone"
     elif record.permitted_wall is not None or kind == "partial":
         why = "was born, but its server may have run before"
-    elif lost_to_another(facts) or formed_without(facts):
+    elif not copies_the_seed(facts) and (lost_to_another(facts) or formed_without(facts)):
         why = "was born, but that birth cannot enter it"
     else:
         return None
@@ -174,7 +189,11 @@ def lost_waits(facts: Facts) -> Decision | None:
         + (f" Not heard: {why_unheard(facts, silent)}." if silent else ""),
         would="take this volume as a new, blank disk",
     )
-    return say(facts, "wait", "lost-waits", decision.reason, waits_for=("the cluster's quorum",))
+    return say(facts, "wait", "lost-waits", decision.reason, waits_for=(_for_quorum(facts),))
+
+
+def _for_quorum(facts: Facts) -> str:
+    return "a server that takes writes" if facts.traits.has_primary else "the cluster's quorum"
 
 
 def _as_new(facts: Facts, rule: str) -> Decision:
@@ -188,13 +207,16 @@ def _named(facts: Facts, missing: tuple[str, ...]) -> str:
 
 
 def born(facts: Facts) -> Decision | None:
-    """When: the disk is born, blank, and no permit was ever given.
+    """When: the disk is born, blank, and no permit was ever given. One that makes the cluster alone has to be the one
+    that does, and nobody else has data.
     Then: form, as all pods agreed.
     """
     record = facts.record
     if facts.disk.kind != "blank" or record.birth is None or record.permitted_wall is not None:
         return None
     if lost_to_another(facts) or formed_without(facts):
+        return None
+    if facts.traits.by_seed and (copies_the_seed(facts) or record.claim is not None or _others_have_data(facts)):
         return None
     return say(
         facts,
@@ -230,6 +252,8 @@ def claimed(facts: Facts) -> Decision | None:
         what = f"This disk joins cluster {claim.cluster}: its server starts."
     elif claim.voters:
         what = f"This disk takes its place among the voters of cluster {claim.cluster}: its server starts without data."
+    elif facts.traits.has_primary:
+        what = f"This disk joins cluster {claim.cluster}: it becomes a copy of the server that takes the writes."
     elif not claim.member:
         what = f"This disk joins cluster {claim.cluster}: its server starts as an observer and is added once in sync."
     return say(

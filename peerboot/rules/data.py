@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts
+from peerboot.rules import following
 from peerboot.rules.unwanted import goes_with, unwanted_pods
 from peerboot.rules.words import (
     DATA_KINDS,
     allowed,
     another_service,
     clusters_seen,
+    have_votes,
     in_range,
     own_cluster_holders,
     quorum_of,
@@ -191,8 +193,7 @@ def peers_disagree(facts: Facts) -> Decision | None:
         return None
     if _has_data(facts) and own_cluster_holders(facts) >= quorum_of(max(len(facts.identity.expected), 1)):
         return None
-    seen = clusters_seen(facts)
-    told = "; ".join(f"{cluster}: {', '.join(pods)}" for cluster, pods in seen.items())
+    told = "; ".join(f"{cluster}: {', '.join(pods)}" for cluster, pods in clusters_seen(facts).items())
     return refuse(
         facts,
         "peers-disagree",
@@ -231,7 +232,7 @@ def scaled_down(facts: Facts) -> Decision | None:
     """When: the disk's member was removed and this Pod is not one of the expected.
     Then: refuse: this Pod is scaled down.
     """
-    if in_range(facts) or facts.traits.quorum_of or not (_removed(facts) or _observes(facts)):
+    if in_range(facts) or not have_votes(facts) or not (_removed(facts) or _observes(facts)):
         return None
     if facts.live.state == "known":
         return refuse(
@@ -278,7 +279,9 @@ def own_data(facts: Facts) -> Decision | None:
         return None
     where = f"member {facts.disk.member} of cluster {facts.disk.cluster}" if facts.disk.member else "its own data"
     listed = facts.cluster.fixed or any(m.id == facts.disk.member for m in facts.cluster.members)
-    if facts.cluster.quorum and facts.traits.quorum_of:
+    if facts.traits.has_primary:
+        reason = following.own_text(facts)
+    elif facts.cluster.quorum and facts.traits.quorum_of:
         reason = f"This disk is {where}, which serves: the server starts with its data."
     elif facts.cluster.quorum and _starts_first(facts) and not listed:
         reason = f"This disk is {where}, which does not list it now: the server starts with its data, as an observer."
@@ -300,80 +303,6 @@ def own_data(facts: Facts) -> Decision | None:
     if facts.disk.warning:
         reason += f" Note: {facts.disk.warning}."
     return say(facts, "resume", "own-data", reason, may_run=True)
-
-
-def corrupt_replaced(facts: Facts) -> Decision | None:
-    """When: the data cannot be read, it stayed so for a while, and the cluster has quorum without this member.
-    Then: the data goes aside (it is kept) and this Pod joins as a new member.
-    """
-    if facts.disk.kind != "corrupt":
-        return None
-    if not (facts.cluster.quorum and in_range(facts) and stands_without(facts, _own_id(facts))):
-        return None
-    if _of_cluster(facts) not in ("", facts.cluster.cluster):
-        return None
-    age = facts.now - facts.disk.since
-    if age < facts.limits.corrupt_recheck:
-        return say(
-            facts,
-            "wait",
-            "corrupt-replaced",
-            f"The data does not read ({facts.disk.reason}). It is read again for {facts.limits.corrupt_recheck:g} s, "
-            "for a slow mount looks the same; then it goes aside and this Pod joins as a new member.",
-            waits_for=("a second look at the data",),
-        )
-    if facts.disk.running:
-        return say(
-            facts,
-            "wait",
-            "corrupt-replaced",
-            "The data does not read but its server runs: waiting for it to stop.",
-            waits_for=("this Pod's server to stop",),
-        )
-    return say(
-        facts,
-        "replace",
-        "corrupt-replaced",
-        f"The data does not read ({facts.disk.reason}) and the cluster has quorum without it: it goes aside, kept, and "
-        "this Pod joins as a new member.",
-    )
-
-
-def corrupt_kept(facts: Facts) -> Decision | None:
-    """When: the data cannot be read, and its cluster has no quorum without it, or another one serves.
-    Then: refuse: this may be the best copy that is left.
-    """
-    if facts.disk.kind != "corrupt":
-        return None
-    theirs = facts.cluster
-    if theirs.quorum and _of_cluster(facts) not in ("", theirs.cluster):
-        return refuse(
-            facts,
-            "corrupt-kept",
-            f"The data does not read ({facts.disk.reason}), and it is of cluster {_of_cluster(facts)}, while the one "
-            f"that serves is {theirs.cluster}: it may be the best copy that is left, so nothing is touched. Mount the "
-            "right volume, or restore from a snapshot.",
-        )
-    return refuse(
-        facts,
-        "corrupt-kept",
-        f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that "
-        "is left, so nothing is touched. Bring the other members back, or restore from a snapshot.",
-    )
-
-
-def _of_cluster(facts: Facts) -> str:
-    """The cluster that this volume belongs to, as far as the disk or peerboot's own state tells."""
-    return facts.disk.cluster or (facts.record.seal.cluster if facts.record.seal else "") or facts.predicted_cluster
-
-
-def _own_id(facts: Facts) -> str:
-    if facts.disk.member:
-        return facts.disk.member
-    if facts.record.seal:
-        return facts.record.seal.member
-    entry = facts.cluster.entry_of(facts.identity.pod)
-    return entry.id if entry else ""
 
 
 def _starts_first(facts: Facts) -> bool:

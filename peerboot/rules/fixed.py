@@ -9,7 +9,7 @@ helped to commit. From then on nobody without all of it can win an election (ADR
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
-from peerboot.rules.words import DATA_KINDS, allowed, empty, own_entry, quorum_of, refuse, say, statement_of
+from peerboot.rules.words import DATA_KINDS, allowed, empty, own_entry, quorum_of, refuse, say, statement_of, word_now
 
 BLANK_FOR = 10.0
 """Seconds for which a disk must have been blank. What the leader then knows of this voter's last fetch, and a
@@ -219,10 +219,9 @@ def _incomplete(facts: Facts, member: Member) -> str:
 
 def _takes_place(facts: Facts) -> str:
     """Another pod whose disk is about to take its place back: with a permit, or with a lower ordinal."""
-    for pod, evidence in sorted(facts.evidence.items()):
-        word, ordinal = evidence.statement, facts.identity.ordinal_of(pod)
-        recent = evidence.fresh and facts.now - evidence.at <= facts.limits.fresh
-        if word is None or ordinal is None or not recent or word.decision != "join":
+    for pod in sorted(facts.evidence):
+        word, ordinal = word_now(facts, pod), facts.identity.ordinal_of(pod)
+        if word is None or ordinal is None or word.decision != "join":
             continue
         if word.permitted or ordinal < facts.identity.ordinal:
             return pod

@@ -5,11 +5,13 @@ from __future__ import annotations
 from peerboot.model import Decision, Facts, Member
 from peerboot.rules.words import (
     empty,
+    is_wanted,
     listed_without_quorum,
     own_entry,
     refuse,
     say,
     stands_without,
+    word_now,
 )
 
 
@@ -19,7 +21,8 @@ def join_waits(facts: Facts) -> Decision | None:
     Then: wait: one joins at a time, the lowest ordinal first, when every listed name resolves.
     """
     entry = own_entry(facts)
-    if not empty(facts) or not facts.cluster.quorum or facts.traits.quorum_of:
+    no_turns = facts.traits.quorum_of or facts.traits.has_primary
+    if not empty(facts) or not facts.cluster.quorum or no_turns:
         return None
     learner = _joiner(facts)
     if entry is None and learner is not None:
@@ -57,7 +60,7 @@ def _joiner(facts: Facts) -> Member | None:
     others = [m for m in facts.cluster.members if m.learner and m.pod != facts.identity.pod]
     if facts.traits.admits == "started-first":
         # An observer blocks nobody for long: one that is not added in time, or has left, is waited for no longer.
-        others = [m for m in others if _is_recent(facts, m) and _is_wanted(facts, m)]
+        others = [m for m in others if _is_recent(facts, m) and is_wanted(facts, m.pod)]
     return next(iter(others), None)
 
 
@@ -66,24 +69,14 @@ def _is_recent(facts: Facts, member: Member) -> bool:
     return track is None or facts.now - track.since < facts.limits.learner_stall
 
 
-def _is_wanted(facts: Facts, member: Member) -> bool:
-    ordinal = facts.identity.ordinal_of(member.pod)
-    return facts.live.state != "known" or ordinal is None or facts.live.wants(ordinal)
-
-
 def _before(facts: Facts) -> str:
     """The pod with a lower ordinal that is joining too, by its own fresh word; empty when there is none."""
     # Pods beyond PEERBOOT_REPLICAS take their turn as well: the set may have grown since it formed.
     for pod in sorted(facts.evidence):
-        ordinal, evidence = facts.identity.ordinal_of(pod), facts.evidence.get(pod)
-        if ordinal is None or ordinal >= facts.identity.ordinal or evidence is None or evidence.statement is None:
+        ordinal, word = facts.identity.ordinal_of(pod), word_now(facts, pod)
+        if ordinal is None or ordinal >= facts.identity.ordinal or word is None:
             continue
-        recent = evidence.fresh and facts.now - evidence.at <= facts.limits.fresh
-        if (
-            recent
-            and evidence.statement.disk == "blank"
-            and evidence.statement.decision in ("join", "replace", "renew")
-        ):
+        if word.disk == "blank" and word.decision in ("join", "replace", "renew"):
             return pod
     return ""
 
@@ -98,6 +91,8 @@ def join(facts: Facts) -> Decision | None:
     how = "it starts as an observer and is added once it has caught up" if starts_first else "it is added as a learner"
     if facts.traits.quorum_of:
         how = "it starts as one of its servers"
+    if facts.traits.has_primary:
+        how = "it becomes a copy of the server that takes the writes"
     return say(
         facts,
         "join",

@@ -7,9 +7,11 @@ its pod; when that number is not known, or the whole set goes, it stays.
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
+from peerboot.rules import candidates, promoting
+from peerboot.rules.parts import has_writes_to_give, primary_of
 from peerboot.rules.serving import is_first, own_member
 from peerboot.rules.unwanted import FRESH, goes_with, is_there, may_leave, ordinal_of, shrinks, uncounted, unwanted
-from peerboot.rules.words import healthy_voters, in_range, replicas, say, stands_without, with_remark
+from peerboot.rules.words import healthy_voters, in_range, is_wanted, replicas, say, stands_without, with_remark
 
 
 def leaves(facts: Facts) -> bool:
@@ -24,14 +26,17 @@ def stays(facts: Facts) -> str:
         return "PEERBOOT_MODE=observe changes nothing"
     if facts.traits.quorum_of:
         return "its server has no vote, so there is none to give up"
+    if promoting.ended_for_good(facts) and live.state == "known":
+        # Its server is down, so what was begun is not left half-way because somebody is silent.
+        return _wanted_again(facts)
+    if facts.traits.has_primary and not (has_writes_to_give(facts) or _has_to_let(facts)):
+        return "a server that copies another one has no vote, so there is none to give up"
     if live.state != "known":
         return f"the Kubernetes API has not said how many replicas there are ({live.reason or 'not asked'})"
     if facts.now - live.at > FRESH:
         return f"the Kubernetes API has not said lately how many replicas there are ({live.reason})"
-    if live.deleting or live.replicas == 0:
-        return "the whole set goes, and the data stays on the volumes"
-    if in_range(facts):
-        return f"it is one of the {replicas(facts)} that the StatefulSet has"
+    if again := _wanted_again(facts):
+        return again
     if facts.holds:
         return f"{facts.holds[0].who} holds automatic changes"
     if facts.cluster.fixed:
@@ -39,8 +44,32 @@ def stays(facts: Facts) -> str:
     return ""
 
 
+def _wanted_again(facts: Facts) -> str:
+    if facts.live.deleting or facts.live.replicas == 0:
+        return "the whole set goes, and the data stays on the volumes"
+    return f"it is one of the {replicas(facts)} that the StatefulSet has" if in_range(facts) else ""
+
+
+def _has_to_let(facts: Facts) -> bool:
+    """Whether this pod's server copies one that is scaled away too: who takes over from that needs this pod's word.
+    With OrderedReady the lower ordinal is not stopped before this one is gone.
+    """
+    primary = primary_of(facts)
+    # Between the two nobody does.
+    leaver = primary.pod if primary is not None else candidates.heard_leaver(facts)
+    ordinal = facts.identity.ordinal_of(leaver)
+    if ordinal is None or is_wanted(facts, leaver):
+        return False
+    return not facts.live.ordered or ordinal > facts.identity.ordinal
+
+
 def has_left(facts: Facts) -> bool:
-    """Whether a linearizable list of the cluster shows that no member of this Pod is left."""
+    """Whether a linearizable list of the cluster shows that no member of this Pod is left; where one server takes the
+    writes, whether that is another one now.
+    """
+    if facts.traits.has_primary:
+        primary = primary_of(facts)
+        return primary is not None and is_wanted(facts, primary.pod)
     theirs, observers = facts.cluster, facts.traits.admits == "started-first"
     if not theirs.quorum or (facts.disk.cluster and theirs.cluster != facts.disk.cluster):
         return False
@@ -49,11 +78,29 @@ def has_left(facts: Facts) -> bool:
     return all(m.id != facts.disk.member and m.pod != facts.identity.pod for m in members)
 
 
+def left_text(facts: Facts) -> str:
+    """What has become of it, once ``has_left``."""
+    primary = primary_of(facts) if facts.traits.has_primary else None
+    if primary is not None:
+        return f"{primary.pod} takes the writes"
+    return "this Pod's member is no longer listed: it has left"
+
+
+def not_left_text(facts: Facts) -> str:
+    """What follows where it has not."""
+    if facts.traits.has_primary:
+        return "no other server took the writes; a person may say at another Pod which one does"
+    return "this Pod did not leave; those that stay remove its member"
+
+
 def leave_waits(facts: Facts) -> Decision | None:
     """When: this Pod is stopped and the live number of replicas no longer wants it, but no quorum is seen, a Pod with a
-    higher ordinal that is alive has yet to leave, or quorum would not stand without this one.
+    higher ordinal that is alive has yet to leave, quorum would not stand without this one, or the one that takes the
+    writes is scaled away too, and who takes over needs this Pod's word.
     Then: wait, within the time of ``/prestop``.
     """
+    if facts.traits.has_primary:
+        return _lets_another(facts)
     if leaves(facts) and not facts.cluster.quorum and facts.disk.member:
         # It may have left a moment ago, while the others elect a leader: nothing is given back meanwhile.
         return _waits(facts, "no quorum is seen now", "the cluster's quorum")
@@ -69,6 +116,24 @@ def leave_waits(facts: Facts) -> Decision | None:
     else:
         return None
     return _waits(facts, why, waits_for)
+
+
+def _lets_another(facts: Facts) -> Decision | None:
+    """What a Pod waits for that copies one which is scaled away, too."""
+    if not leaves(facts) or has_writes_to_give(facts) or has_left(facts):
+        return None
+    primary = primary_of(facts)
+    whose = f"{primary.pod}, which takes" if primary is not None else f"{candidates.heard_leaver(facts)}, which took"
+    return say(
+        facts,
+        "wait",
+        "leave-waits",
+        f"The StatefulSet has {replicas(facts)} now, and this Pod is not one of them, but neither is {whose} "
+        "the writes: another server is to take them first, and needs this Pod's word. When the time of /prestop "
+        "is over it stops as it is.",
+        waits_for=("another server to take the writes",),
+        may_run=True,
+    )
 
 
 def _waits(facts: Facts, why: str, waits_for: str) -> Decision:
@@ -128,7 +193,7 @@ def _leaver(facts: Facts) -> Member | None:
     """This Pod's entry in the linearizable list, if it is to leave: its disk's member, or the learner that was added
     for it.
     """
-    if not leaves(facts) or not facts.cluster.quorum:
+    if not leaves(facts) or not facts.cluster.quorum or facts.traits.has_primary:
         return None
     if facts.disk.member:
         return next((m for m in facts.cluster.members if m.id == facts.disk.member), None)
@@ -142,7 +207,7 @@ def clean_up(facts: Facts) -> Decision | None:
     Then: it is removed while quorum stands without it, the highest ordinal first.
     """
     live = facts.live
-    stays_listed = facts.traits.quorum_of or facts.cluster.fixed
+    stays_listed = facts.traits.quorum_of or facts.cluster.fixed or facts.traits.has_primary
     if stays_listed or not shrinks(facts) or not live.settled or own_member(facts) is None:
         return None
     gone = [member for member in unwanted(facts) if not is_there(facts, member)]

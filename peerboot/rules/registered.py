@@ -24,12 +24,14 @@ def unregister(facts: Facts) -> Decision | None:
     if not able or uncounted(facts) or not is_first(facts):
         return None
     one = max(able, key=lambda one: facts.identity.ordinal_of(one.pod) or 0)
+    what = f"its server {one.id} is registered still and holds nothing: the cluster forgets it"
+    if facts.traits.has_primary:
+        what = f"its slot {one.id} still keeps log for it: the slot is dropped"
     return say(
         facts,
         "idle",
         "unregister",
-        f"The StatefulSet has {replicas(facts)} now and the Pod {one.pod} is gone, but its server {one.id} is "
-        "registered still and holds nothing: the cluster forgets it.",
+        f"The StatefulSet has {replicas(facts)} now and the Pod {one.pod} is gone, but {what}.",
         may_run=True,
         target=one.id,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts, Member
-from peerboot.rules import fixed
+from peerboot.rules import fixed, following
 from peerboot.rules.unwanted import goes_with, holds_still, left_behind
 from peerboot.rules.words import (
     DATA_KINDS,
@@ -38,16 +38,29 @@ def is_first(facts: Facts) -> bool:
     return all(o is None or o >= facts.identity.ordinal for o in ordinals)
 
 
+def _runs_as(facts: Facts) -> Member | None:
+    """The same entry, also while the own server does not serve yet: it may not be reached for the very entry."""
+    own = own_member(facts)
+    if own is not None or not facts.disk.running or facts.disk.kind not in DATA_KINDS:
+        return own
+    if not facts.cluster.quorum or facts.cluster.cluster != facts.disk.cluster:
+        return None
+    view = facts.cluster.view_of(facts.identity.pod)
+    if view is not None and view.member not in ("", facts.disk.member):
+        return None
+    return next((member for member in facts.cluster.members if member.id == facts.disk.member), None)
+
+
 def peer_url_differs(facts: Facts) -> Decision | None:
-    """When: this Pod's own voter is listed with other peer URLs than this Pod has now.
+    """When: this Pod's own voter is listed with other peer URLs than this Pod has now, and its server runs.
     Then: update the entry; ids and data stay.
     """
-    own = own_member(facts)
+    own = _runs_as(facts)
     if own is None or own.learner or not facts.own_urls or set(own.peer_urls) == set(facts.own_urls):
         return None
     return say(
         facts,
-        "idle",
+        "idle" if own_member(facts) is not None else "resume",
         "peer-url-differs",
         f"Member {own.id} is listed as {', '.join(own.peer_urls)}, but this Pod is {', '.join(facts.own_urls)}: "
         "the entry is updated.",
@@ -60,7 +73,9 @@ def remove_by_word(facts: Facts) -> Decision | None:
     """When: a person said that a pod is gone for good, and quorum stands without its member.
     Then: its member is removed.
     """
-    if own_member(facts) is None or not facts.removals or facts.cluster.fixed:
+    primary = facts.traits.has_primary
+    if own_member(facts) is None or not facts.removals or facts.cluster.fixed or primary:
+        # A static quorum, and servers that copy one, have no list that somebody could be taken out of.
         return None
     for removal in facts.removals:
         entry = facts.cluster.entry_of(removal.pod)
@@ -182,6 +197,8 @@ def serving(facts: Facts) -> Decision | None:
     voters = sum(1 for m in facts.cluster.members if not m.learner)
     role = "a learner" if own.learner else ("the leader" if view.leader == own.id else "a voter")
     reason = f"Member {own.id} serves in cluster {facts.cluster.cluster} as {role}, one of {voters} voters."
+    if facts.traits.has_primary:
+        reason = following.serving_text(facts)
     if facts.traits.quorum_of:
         servers = "1 server" if voters == 1 else f"{voters} servers"
         reason = (

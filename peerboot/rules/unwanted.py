@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from peerboot.model import Facts, Member
-from peerboot.rules.words import in_range, is_serving, list_of, replicas, stands_without, statement_of
+from peerboot.rules.words import have_votes, in_range, is_serving, list_of, replicas, stands_without, statement_of
 
 FRESH = 30.0
 """Seconds for which an answer of the API is good enough to remove a member by."""
@@ -69,7 +69,7 @@ def uncounted(facts: Facts) -> int:
 def left_behind(facts: Facts) -> str:
     """Who is listed although its pod is not wanted, and what keeps it so, for a person; empty when nobody is."""
     live, listed = facts.live, unwanted(facts)
-    if facts.traits.quorum_of:
+    if not have_votes(facts):
         # What is listed of such a set is what is there now: it ends with its server.
         return ""
     if live.state != "known" or live.deleting or live.replicas == 0 or not listed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from peerboot.model import Decision, Facts, Kind, Member, Statement
+from peerboot.model import Decision, Evidence, Facts, Kind, Member, Standing, Statement
 
 DATA_KINDS = ("data", "bootstrap")
 """Disks with which a server starts by itself."""
@@ -15,6 +15,24 @@ def statement_of(facts: Facts, pod: str) -> Statement | None:
     """The first-hand word of one other pod, None when it has not been heard in this process."""
     evidence = facts.evidence.get(pod)
     return evidence.statement if evidence else None
+
+
+def word_now(facts: Facts, pod: str) -> Statement | None:
+    """What it said within the time for which a word counts, None else: an older one may be of before a restart."""
+    evidence = facts.evidence.get(pod)
+    if evidence is None or not evidence.fresh or facts.now - evidence.at > facts.limits.fresh:
+        return None
+    return evidence.statement
+
+
+def is_wanted(facts: Facts, pod: str) -> bool:
+    """Whether the StatefulSet wants a pod, as far as the API has said it. While the whole set goes nobody is scaled
+    away.
+    """
+    live, ordinal = facts.live, facts.identity.ordinal_of(pod)
+    if live.state != "known" or live.deleting or live.replicas == 0 or ordinal is None:
+        return True
+    return live.wants(ordinal)
 
 
 def unheard(facts: Facts) -> tuple[str, ...]:
@@ -61,8 +79,15 @@ def another_service(facts: Facts) -> str:
     return f"another Service than that of its controllers ({theirs}), " if theirs else ""
 
 
+def have_votes(facts: Facts) -> bool:
+    """Whether the servers of this set vote, so that who is to go has to be taken out of a list."""
+    return not facts.traits.quorum_of and not facts.traits.has_primary
+
+
 def role_of(facts: Facts, *, learner: bool, leads: bool = False) -> str:
     """What a server of this set is, in one word."""
+    if facts.traits.has_primary:
+        return "primary" if leads else "standby"
     return "server" if facts.traits.quorum_of else "learner" if learner else "leader" if leads else "voter"
 
 
@@ -151,6 +176,9 @@ def stands_without(facts: Facts, member_id: str) -> bool:
     """Whether the voters that serve keep a majority after this member is removed."""
     if facts.traits.quorum_of:
         return facts.cluster.quorum
+    if facts.traits.has_primary:
+        own = facts.cluster.view_of(facts.identity.pod)
+        return facts.cluster.quorum and not (own is not None and own.part is not None and own.part.writes)
     others = [m for m in facts.cluster.members if not m.learner and m.id != member_id]
     return bool(others) and len(healthy_voters(facts, without=member_id)) >= quorum_of(len(others))
 
@@ -183,7 +211,7 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     if disk.kind == "blank" and facts.record.nonce and not asked:
         # What may be lost is what a person consents to then, whichever nonce the disk takes next.
         own += f", nonce {facts.record.nonce}"
-    lines = [own]
+    lines = [own + _standing_line(facts, facts.standing)]
     if disk.lost:
         lines.append(f"{facts.identity.pod}: lost {', '.join(disk.lost)}")
         lines += [f"only there: {name}" for name in facts.cluster.only_here]
@@ -195,8 +223,12 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
             lines.append(f"{pod}: unknown")
             continue
         text = f"{pod}: disk {word.disk}" + (f" of cluster {word.cluster}" if word.cluster else "")
-        lines.append(text + (f", born {word.token}" if word.token else "") + (", serving" if word.serving else ""))
-    if facts.cluster.quorum:
+        text += (f", born {word.token}" if word.token else "") + (", serving" if word.serving else "")
+        lines.append(text + _standing_line(facts, word.standing) + _silence_line(facts, facts.evidence[pod]))
+    if facts.traits.has_primary:
+        writing = [v.pod for v in facts.cluster.views if v.part is not None and v.part.writes]
+        lines.append(f"servers that take writes: {', '.join(sorted(writing)) or 'none'}")
+    elif facts.cluster.quorum:
         lines.append(f"cluster {facts.cluster.cluster} has quorum with {len(facts.cluster.members)} members")
         lines += [
             f"member {m.id} {m.name or '(never started)'} {'learner' if m.learner else 'voter'} {','.join(m.peer_urls)}"
@@ -207,6 +239,20 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     else:
         lines.append("no server answers")
     return tuple(lines)
+
+
+def _standing_line(facts: Facts, standing: Standing | None) -> str:
+    """How far a disk is, where nobody takes writes: else it moves all the time, and no consent would last."""
+    if standing is None or facts.cluster.quorum or not facts.traits.has_primary:
+        return ""
+    return f", timeline {standing.term} at {standing.position}"
+
+
+def _silence_line(facts: Facts, evidence: Evidence) -> str:
+    """Where a word counts for a while only: that this one does not. Who goes past a silent pod has to know it."""
+    if facts.cluster.quorum or not facts.traits.has_primary:
+        return ""
+    return "" if evidence.fresh and facts.now - evidence.at <= facts.limits.fresh else ", silent now"
 
 
 def consent_nonce(facts: Facts, rule: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from peerboot.errors import SettingsError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
+from peerboot.printing import any_of
 from peerboot.settings import Setting, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from peerboot.manifest.server import Server
 
-BUILT_IN = ("etcd", "kafka")
+BUILT_IN = ("etcd", "kafka", "postgres")
 
 
 class Prepared(Protocol):
@@ -141,7 +142,7 @@ def find(name: str) -> System:
     for entry in entry_points(group="peerboot.systems"):
         if entry.name == name:
             return _load(entry)
-    raise SettingsError(f"the system {name!r} is not known: use {' or '.join(names())}")
+    raise SettingsError(f"the system {name!r} is not known: use {any_of(names())}")
 
 
 def settings_of(name: str) -> tuple[Setting, ...]:

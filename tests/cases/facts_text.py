@@ -28,6 +28,8 @@ Facts, one a line (order does not matter, what is not said is absent):
     copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
     copies-untold "…"                   why that is not known
     fixed                               PEERBOOT_KAFKA_QUORUM=static
+
+``primary_text.py`` has what is about who takes the writes.
 """
 
 from __future__ import annotations
@@ -67,9 +69,11 @@ from peerboot.model import (
 )
 from peerboot.systems.etcd.spec import Etcd
 from peerboot.systems.kafka.prepared import Kafka
+from peerboot.systems.postgres.prepared import Postgres
+from tests.cases import primary_text
 
 NOW = 1000.0
-TRAITS = {"etcd": Etcd.traits, "kafka": Kafka.traits}
+TRAITS = {"etcd": Etcd.traits, "kafka": Kafka.traits, "postgres": Postgres.traits}
 
 
 def _words(parts: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -117,9 +121,9 @@ def parse(text: str, system: str = "etcd") -> Facts:
     values |= _rest(identity, by_word)
     values["mode"] = "manage" if by_word.pop("observe", None) is None else "observe"
     allowed = by_word.pop("allowed", None) is not None
+    facts = primary_text.add_to(Facts(**values), by_word)
     if by_word:
         raise ValueError(f"unknown lines: {sorted(by_word)}")
-    facts = Facts(**values)
     if allowed:
         refused = decide(facts)
         facts = msgspec.structs.replace(facts, consents=frozenset({refused.consent or _nonce_in(refused.reason)}))
@@ -162,6 +166,11 @@ def _disk(parts: list[str]) -> Disk:
         reason=keys.get("reason", ""),
         warning=keys.get("warning", ""),
         logged="unlogged" not in plain,
+        led="led" in plain,
+        end=primary_text.standing(keys["end"]) if "end" in keys else None,
+        forks=primary_text.forks(keys),
+        making="making" in plain,
+        term=int(keys.get("tl", 0)),
         lost=tuple(keys["lost"].split(",")) if "lost" in keys else (),
         voters=_pods(keys["voters"]) if "voters" in keys else None,
         since=NOW - float(keys.get("for", 100)),
@@ -194,6 +203,9 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         elsewhere=keys.get("elsewhere", ""),
         problem=keys.get("problem", ""),
         torn="torn" in plain,
+        crown=int(keys.get("crown", 0)),
+        let_go=int(keys.get("let-go", 0)),
+        intent=primary_text.intent(keys, plain),
     )
 
 
@@ -228,6 +240,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             turn=int(keys.get("turn", 0)),
             decision=keys.get("decision", ""),
             fingerprint=keys.get("settings", ""),
+            **primary_text.of_a_word(keys, plain),
         )
         evidence[pod] = Evidence(pod=pod, at=at, statement=word, fresh="silent" not in plain)
     return sightings, evidence
@@ -268,6 +281,7 @@ def _cluster(identity: Identity, by_word: dict[str, list[list[str]]]) -> Cluster
                 complete="complete" in plain,
                 applied=int(keys.get("applied", 0)),
                 members=tuple(members),
+                part=primary_text.part(keys, plain),
             )
         )
     return ClusterView(

@@ -11,11 +11,11 @@ from tests.cli.rig import KEY, Pod, Result
 Changes = Mapping[str, str | None]
 
 BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
-    "no system": ({"PEERBOOT_SYSTEM": None}, "PEERBOOT_SYSTEM is not set: set it to etcd or kafka"),
-    "unknown system": ({"PEERBOOT_SYSTEM": "etdc"}, "PEERBOOT_SYSTEM='etdc' is not known: use etcd or kafka"),
+    "no system": ({"PEERBOOT_SYSTEM": None}, "PEERBOOT_SYSTEM is not set: set it to etcd, kafka or postgres"),
+    "unknown system": ({"PEERBOOT_SYSTEM": "etdc"}, "PEERBOOT_SYSTEM='etdc' is not known: use etcd, kafka or postgres"),
     "system of a later release": (
-        {"PEERBOOT_SYSTEM": "postgres"},
-        "PEERBOOT_SYSTEM='postgres' comes with a later release: use etcd or kafka",
+        {"PEERBOOT_SYSTEM": "patroni"},
+        "PEERBOOT_SYSTEM='patroni' comes with a later release: use etcd, kafka or postgres",
     ),
     "unknown mode": ({"PEERBOOT_MODE": "watch"}, "PEERBOOT_MODE='watch' is not known: use manage or observe"),
     "no pods": (
@@ -190,9 +190,26 @@ BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
         {"PEERBOOT_ANCHOR": "configmap:"},
         "PEERBOOT_ANCHOR='configmap:' names no ConfigMap: write configmap:NAME, one in this Pod's namespace",
     ),
-    "TLS of a later release": (
-        {"PEERBOOT_ETCD_PEER_TLS_DIR": "/tls"},
-        "PEERBOOT_ETCD_PEER_TLS_DIR comes with a later release: unset it",
+    "TLS without its files": (
+        {"PEERBOOT_ETCD_PEER_TLS_DIR": "/nowhere/tls"},
+        (
+            "PEERBOOT_ETCD_PEER_TLS_DIR: /nowhere/tls/tls.crt is not there: the Secret has to have tls.crt, tls.key "
+            "and ca.crt, as cert-manager makes it with an issuer that has a CA"
+        ),
+    ),
+    "Postgres without a password": (
+        {"PEERBOOT_SYSTEM": "postgres"},
+        (
+            "PEERBOOT_POSTGRES_PASSWORD_FILE is not set: "
+            "mount a Secret with the password of the role peerboot, and name its file"
+        ),
+    ),
+    "Postgres' password missing": (
+        {"PEERBOOT_SYSTEM": "postgres", "PEERBOOT_POSTGRES_PASSWORD_FILE": "{root}/none"},
+        (
+            "PEERBOOT_POSTGRES_PASSWORD_FILE: {root}/none is not there: "
+            "mount a Secret with the password of the role peerboot"
+        ),
     ),
     "duration without a unit": (
         {"PEERBOOT_DEADLINE": "60"},

@@ -55,9 +55,9 @@ def _given(pod: Pod, **changes: str | None) -> dict[str, Any]:
 
 def test_a_system_of_others_is_found(store: Pod) -> None:
     """It stands in `peerboot systems`, its settings in `peerboot settings`, and a wrong one of them is one line."""
-    assert Result(0, "broken\netcd\nkafka\nstore\n", "") == store.run("systems")
+    assert Result(0, "broken\netcd\nkafka\npostgres\nstore\n", "") == store.run("systems")
     found = json.loads(store.run("systems", "--json").out)
-    assert found[3] == {"name": "store", "settings": ["PEERBOOT_STORE_PORT"]}
+    assert found[4] == {"name": "store", "settings": ["PEERBOOT_STORE_PORT"]}
     assert "cannot be loaded" in found[0]["error"]
     last = store.run("settings", "--system", "store").out.splitlines()[-1]
     assert last.split()[:2] == ["PEERBOOT_STORE_PORT", "9000"]

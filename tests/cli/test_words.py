@@ -14,6 +14,7 @@ from peerboot import __version__
 from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.settings import SETTINGS
 from peerboot.systems.kafka.settings import SETTINGS as KAFKA_SETTINGS
+from peerboot.systems.postgres.settings import SETTINGS as POSTGRES_SETTINGS
 from tests.cli.rig import BOUND, Pod, Result, Zygote, command
 
 COMMANDS = (
@@ -31,6 +32,7 @@ COMMANDS = (
     "systems",
     "manifest",
     "kafka",
+    "postgres",
     "lab",
 )
 ESCAPE = re.compile(r"\x1b|\r")
@@ -63,14 +65,14 @@ def test_help_of_each_command_shows_an_example(zygote: Zygote, name: str) -> Non
     [
         (["stauts"], "peerboot: argument COMMAND: invalid choice: 'stauts'"),
         ([], "peerboot: the following arguments are required: COMMAND: see `peerboot --help`"),
-        (["settings", "--jsno"], "peerboot: unrecognized arguments: --jsno: see `peerboot --help`"),
+        (["settings", "--jsno"], "peerboot settings: unrecognized arguments: --jsno: see `peerboot settings --help`"),
         (
             ["explain", "-n", "0"],
             "peerboot explain: argument -n: '0' is not a number from 1 to 200: see `peerboot explain --help`",
         ),
         (["explain", "-n", "x"], "peerboot explain: argument -n: 'x' is not a number from 1 to 200: see"),
         (["remove"], "peerboot remove: the following arguments are required: POD: see `peerboot remove --help`"),
-        (["settings", "--system", "etdc"], "peerboot: the system 'etdc' is not known: use etcd or kafka"),
+        (["settings", "--system", "etdc"], "peerboot: the system 'etdc' is not known: use etcd, kafka or postgres"),
         (
             ["hold", "--for", "2"],
             "peerboot: --for='2' is not a duration: write it like 500ms, 10s, 2m or 1h",
@@ -120,9 +122,9 @@ def test_schema_knows_every_key_and_no_other(zygote: Zygote) -> None:
 
 def test_systems_are_listed(zygote: Zygote) -> None:
     """``peerboot systems``: a name a line; as JSON with the settings that are its own."""
-    assert Result(0, "etcd\nkafka\n", "") == zygote.run(["systems"], {})
+    assert Result(0, "etcd\nkafka\npostgres\n", "") == zygote.run(["systems"], {})
     found = json.loads(zygote.run(["systems", "--json"], {}).out)
-    listed = {"etcd": SETTINGS, "kafka": KAFKA_SETTINGS}
+    listed = {"etcd": SETTINGS, "kafka": KAFKA_SETTINGS, "postgres": POSTGRES_SETTINGS}
     assert [{"name": name, "settings": [row.name for row in rows]} for name, rows in listed.items()] == found
 
 

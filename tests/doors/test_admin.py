@@ -23,19 +23,24 @@ from peerboot.model import (
     EndRemoval,
     Facts,
     Identity,
+    Intent,
     MoveAside,
     Record,
     RecordBirth,
     RecordClaim,
+    RecordCrown,
+    RecordIntent,
     RecordPermit,
     RecordSeal,
     Renew,
     Seal,
+    Standing,
     UseConsent,
     WithdrawPermit,
     WriteAnchor,
     WriteFile,
 )
+from peerboot.outside import adminsocket
 from tests.doors.hostile import Misbehaviour, reply, unix_server
 from tests.doors.test_serve import Rig
 
@@ -148,7 +153,7 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    assert admin._user() == f"uid {os.getuid()}"
+    assert adminsocket.person({}) == f"uid {os.getuid()}"
 
 
 # ---------------------------------------------------------------- what is printed
@@ -253,6 +258,10 @@ WORDS: list[tuple[Action, str]] = [
     (RecordPermit(), "record that the server may run"),
     (RecordClaim(claim=Claim(cluster="c1", member="", nonce="n")), "record that this disk joins cluster c1"),
     (RecordSeal(seal=Seal(cluster="c1", member="m1")), "remember cluster c1, member m1"),
+    (RecordCrown(term=3), "remember that its server takes the writes, on timeline 3"),
+    (RecordCrown(term=0), "remember that another may take them"),
+    (RecordIntent(intent=Intent(standing=Standing())), "ask all others to let this Pod's server take the writes"),
+    (RecordIntent(intent=None), "ask no more"),
     (Renew(why="it came to nothing"), "give the disk a new nonce: it came to nothing"),
     (MoveAside(why="it was removed"), "rename the data aside: it was removed"),
     (WriteAnchor(token="t1"), "write t1 to the anchor"),

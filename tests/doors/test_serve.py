@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import logging
 import os
 import socket
@@ -20,6 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.outside import listen
 from peerboot.outside.http import Http, Reply
+from peerboot.roles import PATHS as ROLE_PATHS
+from peerboot.roles import Role
 from peerboot.serve import EXPOSITION, Bounds, Metric, Serve, exposition
 
 METRICS: list[Metric] = [
@@ -44,6 +47,7 @@ class FakeView:
         self.heard: list[Mapping[str, str]] = []
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
         self.error: PeerbootError | None = None
+        self.is_now = Role(pod="pg-1", system="postgres", up=True, serves=True)
 
     def alive(self) -> tuple[bool, str]:
         return self.live, "last pass 0.1 s ago"
@@ -71,6 +75,9 @@ class FakeView:
 
     def decision(self) -> bytes:
         return b'{"kind":"wait"}'
+
+    async def role(self) -> Role:
+        return self.is_now
 
     async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         self.asked.append((name, payload))
@@ -159,6 +166,7 @@ async def test_a_probe_gives_the_verdict_as_status_with_its_sentence(
 PATHS = {
     "/livez": "pods", "/startupz": "pods", "/readyz": "pods", "/prestop": "pods", "/v1/node": "pods",
     "/metrics": "machines", "/v1/peers": "machines", "/v1/decision": "machines",
+    **dict.fromkeys(ROLE_PATHS, "machines"),
 }  # fmt: skip
 
 
@@ -252,6 +260,35 @@ async def test_peers_and_decision_are_json(rig: Rig) -> None:
     found = [await rig.ask(path, port=rig.machines) for path in ("/v1/peers", "/v1/decision")]
     assert [reply.body for reply in found] == [b'{"outcome": "found"}', b'{"kind":"wait"}']
     assert [reply.headers["content-type"].split(";")[0] for reply in found] == ["application/json"] * 2
+
+
+# ------------------------------------------------------------------------ roles
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/primary", 503), ("/replica", 200), ("/replica?lag=1MB", 200), ("/replica?lag=1%20kB", 503),
+        ("/replica?lag=much", 400), ("/replica?lag=1&lag=1", 400),
+    ],
+)  # fmt: skip
+async def test_a_role_is_a_status(rig: Rig, path: str, status: int) -> None:
+    """With GET there is a line of JSON that says why; HEAD and OPTIONS give the same status without a body."""
+    rig.view.is_now = Role(pod="pg-1", system="postgres", up=True, serves=True, streams=True, lag=2000)
+    replies = [await rig.ask(path, method, rig.machines) for method in ("GET", "HEAD", "OPTIONS")]
+    assert [reply.status for reply in replies] == [status] * 3
+    assert [reply.body.count(b"\n") for reply in replies] == [1, 0, 0]
+    assert set(json.loads(replies[0].body)) == {"pod", "role", "say"}
+    assert replies[0].headers["content-type"].split(";")[0] == "application/json"
+
+
+async def test_a_name_that_means_nothing_in_the_system_is_not_found(rig: Rig) -> None:
+    """The line says which names do."""
+    rig.view.is_now = Role(pod="db-0", system="etcd", style="leader", up=True, serves=True)
+    found = await rig.ask("/primary", port=rig.machines)
+    assert (found.status, json.loads(found.body)["say"]) == (
+        404, "/primary means nothing here: etcd has no primary; ask /leader or /health",
+    )  # fmt: skip
 
 
 # ----------------------------------------------------------------- admin socket

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import pytest
 
 from peerboot.lab.network import Network
 from peerboot.lab.servers import Server
-from peerboot.model import Identity, Limits
+from peerboot.model import ClusterView, Identity, Limits
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import assess, calls, ids
 from peerboot.systems.etcd.calls import CallError
@@ -90,7 +90,7 @@ async def test_membership_in_every_word(
     assert (status.cluster, status.member, status.version) == (listed.cluster, planned["db-0"], every_etcd.version)
     assert status.leader in planned.values()
     addresses = {pod: (hosts[pod],) for pod in pods}
-    view = await assess.look(config, http, addresses, rest=False, timeout=TIMEOUT, now=1.0, prefer="")
+    view = await look(config, http, addresses, rest=False, timeout=TIMEOUT, now=1.0)
     assert (view.quorum, view.cluster, view.members, view.unreachable) == (True, listed.cluster, listed.members, ())
     assert {v.pod: v.healthy for v in view.views} == dict.fromkeys(pods, True)
 
@@ -127,9 +127,17 @@ async def test_membership_in_every_word(
     )
     status = await calls.status(http, url, TIMEOUT)
     assert (status.member, status.leader) == (planned["db-0"], "")
-    view = await assess.look(config, http, addresses, rest=True, timeout=TIMEOUT, now=2.0, prefer="")
+    view = await look(config, http, addresses, rest=True, timeout=TIMEOUT, now=2.0)
     assert (view.quorum, view.members, view.unreachable) == (False, (), ("db-1", "db-2"))
     assert [(v.pod, v.cluster, v.healthy) for v in view.views] == [("db-0", listed.cluster, False)]
+
+
+async def look(
+    config: EtcdConfig, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+) -> ClusterView:
+    """What all servers say, without TLS."""
+    doors = assess.Doors(config, http)
+    return await assess.look(doors, addresses, rest=rest, timeout=timeout, now=now, prefer="")
 
 
 async def test_a_lone_one_of_three_is_seen_by_its_peer_port(
@@ -145,7 +153,7 @@ async def test_a_lone_one_of_three_is_seen_by_its_peer_port(
     expected = ids.static_cluster([config.peer_url(pod) for pod in pods], TOKEN)
 
     async def seen() -> None:
-        view = await assess.look(config, http, addresses, rest=False, timeout=1.0, now=1.0, prefer="")
+        view = await look(config, http, addresses, rest=False, timeout=1.0, now=1.0)
         if [(v.cluster, v.healthy, v.leader) for v in view.views] != [(expected, False, "")] or view.quorum:
             raise CallError("other", "not yet")
 

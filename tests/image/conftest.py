@@ -78,7 +78,12 @@ class Built:
 def build_again() -> Callable[[str], str]:
     """A function that builds the image once more under another tag."""
     script("build")
-    return lambda tag: image.build("local", "", image.LOCAL_PYTHON, tag)
+
+    def build(tag: str) -> str:
+        with image.alone():
+            return image.build("local", "", image.LOCAL_PYTHON, tag)
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -1,239 +1,27 @@
 """The script that starts Kafka, run for real by every shell that is here; only Kafka's two programs are stand-ins.
 
-The stand-ins write what the real ones write: ``meta.properties`` in each directory that has none, and the server's
-``quorum-state``. The real ones are in a module of their own.
+The real ones are in a module of their own.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from peerboot import launchscript
 from peerboot.systems.kafka import launch
 from peerboot.systems.kafka.launch import Form, Permit, marker_name, permit_text, read_permit, script
-
-PATIENCE = 10.0
-CANDIDATES = (("sh",), ("dash",), ("bash", "--posix"), ("busybox", "sh"))
-FOUND = {
-    os.path.realpath(shutil.which(shell[0]) or ""): shell for shell in reversed(CANDIDATES) if shutil.which(shell[0])
-}
-SHELLS = tuple(reversed(FOUND.values()))
-"""Those that are here, each program once: sh is another name of one of them, nearly everywhere."""
-
-PLAN = "0123456789abcdef"
-CLUSTER = "-L7vmpYoRcSTJpf6jO-LDQ"
-DIRECTORY = "UC8UpY3eTKS2i-38xb17jg"
-OTHER = "AC8UpY3eTKS2i-38xb17jg"
-VOTERS = f"1@kafka-1.kafka:9093:{DIRECTORY},2@kafka-2.kafka:9093:{OTHER}"
-
-# Without a process of their own for anything, or killing the script at every line would take minutes.
-READ = r"""
-metadata='' dirs=''
-while IFS='=' read -r key value; do
-    case $key in
-        node.id) node=$value ;;
-        log.dirs) dirs=$value ;;
-        metadata.log.dir) metadata=$value ;;
-    esac
-done <"$file"
-"""
-STORAGE = (
-    r"""#!/bin/sh
-# Stand-in for kafka-storage format: formats each directory that has no meta.properties.
-printf '%s\n' "$*" >>"$LOG"
-printf '%s\n' 'Formatting, says the tool' 'A warning, says the tool' >&2
-cluster='' voters='' file=''
-while [ $# -gt 0 ]; do
-    case $1 in
-        --cluster-id=*) cluster=${1#*=} ;;
-        --initial-controllers=*) voters=,${1#*=}, ;;
-        -c) file=$2 ;;
-    esac
-    shift
-done
-[ -z "${STORAGE_FAILS:-}" ] || exit 3
-"""
-    + READ
-    + r"""
-IFS=,
-count=0
-# The real tool's order is that of a hash table; here the metadata directory is the last.
-for dir in $dirs "$metadata"; do
-    [ ! -e "$dir/meta.properties" ] || continue
-    count=$((count + 1))
-    id=by-chance-$$-$count
-    case $dir$voters in
-        "$metadata"*",$node@"*)
-            id=${voters#*",$node@"}
-            id=${id%%,*}
-            id=${id##*:}
-            ;;
-    esac
-    [ -d "$dir" ] || mkdir "$dir"
-    printf '%s\n' '#' '#Tue Nov 24 19:00:00 UTC 2026' "cluster.id=${STORAGE_CLUSTER:-$cluster}" "directory.id=$id" \
-        "node.id=$node" version=1 >"$dir/meta.properties"
-    [ "$count" != "${STORAGE_DIES_AFTER:-}" ] || kill -9 "$PPID" $$
-done
-[ -z "${STORAGE_WITHDRAWS:-}" ] || mv "$STORAGE_WITHDRAWS" "$STORAGE_WITHDRAWS.withdrawn"
-"""
-)
-SERVER = (
-    r"""#!/bin/sh
-# Stand-in for kafka-server-start: leaves what a server leaves.
-printf '%s\n' "start $*" "heap ${KAFKA_HEAP_OPTS:-}" "pid $$" >>"$LOG"
-file=$1
-"""
-    + READ
-    + r"""
-mkdir -p "$metadata/__cluster_metadata-0"
-: >"$metadata/__cluster_metadata-0/quorum-state"
-"""
-)
-
-
-@dataclass
-class Run:
-    """One run of the script in the background, its output read as it comes."""
-
-    process: subprocess.Popen[bytes]
-    output: Path
-
-    def says(self) -> list[str]:
-        """The lines so far."""
-        return self.output.read_text().splitlines()
-
-    def wait_for(self, part: str) -> None:
-        """Until that was said; fails when it is not, or when the script has ended without."""
-        end = time.monotonic() + PATIENCE
-        while part not in self.output.read_text():
-            assert time.monotonic() < end, f"{part!r} was not said: {self.says()}"
-            assert self.process.poll() is None or part in self.output.read_text(), f"it ended: {self.says()}"
-            time.sleep(0.01)
-
-    def ends(self) -> int:
-        """Its exit code. Woken by the end itself: ``Popen.wait`` with a time-out looks only now and then."""
-        fd = os.pidfd_open(self.process.pid)
-        try:
-            assert select.select([fd], [], [], PATIENCE)[0], f"it does not end: {self.says()}"
-        finally:
-            os.close(fd)
-        return self.process.wait()
-
-    def stop(self) -> None:
-        """End it, whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(PATIENCE)
-
-
-@dataclass
-class Pod:
-    """A server's container: its directories, the output directory, and Kafka's programs."""
-
-    root: Path
-    shell: tuple[str, ...]
-    runs: list[Run] = field(default_factory=list)
-    extra: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # Names with blanks: nothing may be split at one.
-        self.run_dir, self.home = self.root / "run dir", self.root / "kafka home"
-        self.metadata, self.logs = self.root / "metadata", (self.root / "logs-0", self.root / "logs-1")
-        self.log = self.root / "calls"
-        (self.home / "bin").mkdir(parents=True)
-        self.run_dir.mkdir()
-        for name, text in (("kafka-storage.sh", STORAGE), ("kafka-server-start.sh", SERVER)):
-            self.program(self.home / "bin" / name, text)
-        self.launch = self.write(launch.LAUNCH_NAME, script())
-        self.properties = self.write(
-            launch.PROPERTIES_NAME,
-            f"# by peerboot\nnode.id=1\nmetadata.log.dir={self.metadata}\nlog.dirs={','.join(map(str, self.logs))}\n",
-        )
-
-    def program(self, path: Path, text: str) -> None:
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def write(self, name: str, text: str) -> Path:
-        """A file of peerboot's, replaced atomically as peerboot does."""
-        temp = self.run_dir / f".{name}.tmp"
-        temp.write_text(text)
-        return temp.rename(self.run_dir / name)
-
-    def permit(self, permit: Permit) -> None:
-        self.write(launch.PERMIT_NAME, permit_text(permit, "because = it is so"))
-
-    def first(self, form: Form = "initial", directory: str | None = None, plan: str = PLAN) -> Permit:
-        return Permit(
-            kind="first",
-            plan=plan,
-            cluster=CLUSTER,
-            node=1,
-            directory=(DIRECTORY if form == "initial" else "") if directory is None else directory,
-            form=form,
-            voters=VOTERS if form == "initial" else "",
-            metadata=str(self.metadata),
-            logs=tuple(map(str, self.logs)),
-        )
-
-    def resume(self, directory: str = DIRECTORY, form: Form = "join", *, repair: bool = True) -> Permit:
-        given = self.first("join", directory)
-        return msgspec.structs.replace(given, kind="resume", form=form, repair=repair)
-
-    def formatted(self, where: Path, cluster: str = CLUSTER, node: int = 1, directory: str = OTHER) -> None:
-        """Write the directory's ``meta.properties`` as an earlier format did."""
-        where.mkdir(exist_ok=True)
-        (where / "meta.properties").write_text(
-            f"#\n#Tue Nov 24\ncluster.id={cluster}\ndirectory.id={directory}\nnode.id={node}\nversion=1\n"
-        )
-
-    def start(self, text_file: Path | None = None) -> Run:
-        output = self.root / f"output-{len(self.runs)}"
-        env = {"PATH": os.environ["PATH"], "LOG": str(self.log), "KAFKA_HOME": str(self.home), **self.extra}
-        with output.open("wb") as file:
-            process = subprocess.Popen(  # noqa: S603 - the script under test
-                [*self.shell, str(text_file or self.launch)],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd="/",
-            )
-        self.runs.append(Run(process, output))
-        return self.runs[-1]
-
-    def run(self, text_file: Path | None = None) -> int:
-        """Run it to its end; the exit code."""
-        return self.start(text_file).ends()
-
-    def calls(self, word: str) -> list[str]:
-        """The arguments of each call: of ``format`` or ``start``, or the ``heap`` or ``pid`` of a start."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")]
-
-    def meta(self, where: Path) -> dict[str, str]:
-        path = where / "meta.properties"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return dict(line.split("=", 1) for line in lines if "=" in line)
-
-    def format_args(self, *flags: str) -> str:
-        return " ".join(("--ignore-formatted", f"--cluster-id={CLUSTER}", *flags, "-c", str(self.properties)))
-
-    def wipe(self) -> None:
-        for path in (self.metadata, *self.logs):
-            shutil.rmtree(path, ignore_errors=True)
+from tests.kafka.container import CLUSTER, DIRECTORY, OTHER, VOTERS, Pod
+from tests.launch.container import PATIENCE, PLAN, SHELLS
+from tests.launch.lines import parse, passed, variant
 
 
 @pytest.fixture(params=SHELLS, ids=" ".join)
@@ -315,7 +103,7 @@ BAD_TEXTS: dict[str, Callable[[str], str]] = {
     "logs is no key": lambda text: text + "logs=/a\n",
     "a key twice": lambda text: text + "node=1\n",
     "a line that is no pair": lambda text: text + "and so on\n",
-    "cut off": lambda text: text[: text.index("repair=")],
+    "cut off": lambda text: text[: text.index("end=")],
     "cut off in its last word": lambda text: text[:-3],
     "no node": lambda text: text.replace("node=1", "node="),
     "a node that is no number": lambda text: text.replace("node=1", "node=1a"),
@@ -454,6 +242,24 @@ def test_waiting_says_what_for_and_each_thing_once(pod: Pod) -> None:
     ]
 
 
+def test_peerboot_reads_the_last_words(pod: Pod) -> None:
+    """Of what failed and of what it waits for; they are gone once a server starts."""
+    path = pod.run_dir / launchscript.STATUS_NAME
+    pod.extra = {"STORAGE_FAILS": "yes"}
+    pod.permit(pod.first())
+    assert pod.run() == 1
+    assert path.read_text() == f"{pod.said()[-1]}\n"
+    pod.permit(pod.resume())
+    pod.extra = {}
+    run = pod.start()
+    run.wait_for("waiting for another permit")
+    run.keeps(path, f"{pod.said()[0]}\n")
+    pod.permit(pod.first())
+
+    assert run.ends() == 0
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_wait_at_once(pod: Pod, number: signal.Signals, code: int) -> None:
     """Process 1 has no default actions: without a trap the kubelet would wait for its whole grace period."""
@@ -469,10 +275,9 @@ def test_a_sleep_without_fractions_is_asked_for_whole_seconds(pod: Pod) -> None:
     """It would fail at once, and the wait would be a busy loop; a signal still ends it at once."""
     if pod.shell[0] == "busybox":
         return  # some have a sleep built in, which takes fractions or does not
-    (pod.root / "bin").mkdir()
     text = f'#!/bin/sh\necho "sleep $1" >>"$LOG"\ncase $1 in *.*) exit 1 ;; esac\nexec {shutil.which("sleep")} "$1"\n'
-    pod.program(pod.root / "bin" / "sleep", text)
-    pod.extra = {"PATH": f"{pod.root / 'bin'}:{os.environ['PATH']}"}
+    pod.program("sleep", text)
+    pod.extra = {"PATH": f"{pod.bin}:{os.environ['PATH']}"}
     run = pod.start()
     end = time.monotonic() + PATIENCE
     while "1" not in pod.calls("sleep") and time.monotonic() < end:
@@ -881,36 +686,6 @@ def prepare(pod: Pod, scene: str) -> tuple[str, ...]:
     return JOIN
 
 
-def parse(shell: tuple[str, ...], text: str) -> tuple[int, bytes]:
-    """Exit code and words of the shell that only looks whether it is a script."""
-    done = subprocess.run([*shell, "-n"], input=text.encode(), capture_output=True, check=False)  # noqa: S603 - as above
-    return done.returncode, done.stdout + done.stderr
-
-
-@cache
-def variants(shell: tuple[str, ...]) -> dict[int, str]:
-    """The script with a kill after line k, for each k where the shell takes it for a script."""
-    lines = script().splitlines()
-    found = {}
-    for k, line in enumerate(lines, 1):
-        text = "\n".join((*lines[:k], "kill -9 $$", *lines[k:])) + "\n"
-        if line.strip() and not line.lstrip().startswith("#") and parse(shell, text) == (0, b""):
-            found[k] = text
-    return found
-
-
-def passed(pod: Pod, places: dict[int, str]) -> list[int]:
-    """Those lines that a run gets to, told by one run that notes each."""
-    lines = script().splitlines()
-    noted = ['at_line() { at_status=$?; printf \'%s\\n\' "line $1" >>"$LOG"; return $at_status; }']
-    for k, line in enumerate(lines, 1):
-        noted += [line, f"at_line {k}"] if k in places else [line]
-    trace = pod.run_dir / "trace.sh"
-    trace.write_text("\n".join(noted) + "\n")
-    assert pod.run(trace) == 0, pod.runs[-1].says()
-    return sorted({int(k) for k in pod.calls("line")})
-
-
 def left(pod: Pod) -> str:
     """All that a run left for the next one; an id by chance is any."""
     paths = [
@@ -928,16 +703,13 @@ def test_killed_at_any_line_it_can_be_run_again(tmp_path: Path, scene: str, shel
     It is killed at every line, and run again once for each different state that this left.
     """
     pod = Pod(tmp_path, shell)
-    places = variants(pod.shell)
     prepare(pod, scene)
-    killed_at = passed(pod, places)
+    killed_at = passed(pod, script())
     seen: dict[str, int] = {}
     for k in killed_at:
         flags = prepare(pod, scene)
         where = f"killed after line {k}: {script().splitlines()[k - 1].strip()}"
-        variant = pod.run_dir / "variant.sh"
-        variant.write_text(places[k])
-        assert pod.run(variant) == -signal.SIGKILL, where
+        assert pod.run(variant(pod, script(), k, "kill -9 $$")) == -signal.SIGKILL, where
         assert pod.calls("start") == [], where
         state = left(pod)
         if state in seen:

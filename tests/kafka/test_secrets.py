@@ -8,19 +8,23 @@ from pathlib import Path
 import pytest
 
 from peerboot import settings
+from peerboot.errors import SettingsError
 from peerboot.look import diff
 from peerboot.model import Decision, Finding, Plan, WriteFile
 from peerboot.outside.http import Http
 from peerboot.systems.kafka import assess, launch
+from peerboot.systems.kafka.config import KafkaConfig
 from peerboot.systems.kafka.prepared import Kafka
 from peerboot.systems.kafka.spec import SYSTEM
 from tests.doors.api_server import Certificates, make_certificates
+from tests.kafka.container import Pod
 from tests.kafka.fake import fake
 from tests.kafka.fake_login import Doorman
 from tests.kafka.test_config import identity
-from tests.kafka.test_launch import INITIAL, JOIN, PLAN, Pod, pod
+from tests.kafka.test_launch import INITIAL, JOIN, pod
 from tests.kafka.test_listeners import made
 from tests.kafka.test_prepared import facts
+from tests.launch.container import PLAN
 
 __all__ = ["pod"]
 WAIT = Decision(kind="wait", rule="wait-for-all", reason="why")
@@ -142,6 +146,11 @@ async def test_a_server_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -
     assert (view.quorum, view.unreachable, view.views) == (False, ("kafka-0",), ())
 
 
+def broken() -> KafkaConfig:
+    """What a changed Secret is, once it is read."""
+    raise SettingsError("the key does not fit")
+
+
 async def test_a_broker_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -> None:
     """The own broker too: what it keeps, and what its stop would cost, is not known for that reason. Secrets of this
     Pod that cannot be used are told before it, for they may be why.
@@ -153,13 +162,15 @@ async def test_a_broker_that_does_not_let_peerboot_in_is_named(tmp_path: Path) -
             identity("kafka-0"), SECURITY="SASL_PLAINTEXT", USERS_DIR=tmp_path / "users",
             BROKER_PORT=there.address.port, CONTROLLER_PORT=1,
         )  # fmt: skip
-        system = Kafka(config, tmp_path)
-        system._trouble = "the key does not fit"
+        stamps = iter((1, 2))
+        system = Kafka(config, tmp_path, broken, lambda: next(stamps))
+        system._made.renew()
         http = Http()
         view = await system.look(http, {"kafka-0": (there.address.host,)}, rest=False, timeout=5.0, now=1.0)
         await http.close()
     secrets, found = view.findings
     assert (secrets.name, found.name, found.pod) == ("secrets-unusable", "not-let-in", "kafka-0")
+    assert secrets.say.endswith("cannot be used, and what was read before counts: the key does not fit.")
     assert found.say.startswith("The broker of kafka-0 does not let peerboot in: ")
     assert ("Invalid username or password" in found.say, "hidden" in found.say) == (True, False)
     why = "its broker does not let peerboot in"

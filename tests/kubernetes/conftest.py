@@ -57,13 +57,14 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(None, names["PEERBOOT_TEST_IMAGE"], names["PEERBOOT_TEST_ETCD_IMAGE"])
         return
     script("build")
-    built = image.build("local", "", image.LOCAL_PYTHON, TAG), image.build_etcd("scratch", TAG)
     try:
         node = Node.running() if KEEP else Node()
     except NodeError:
         node = Node()
-    for name in built:
-        script("image", str(image.export(name)))
+    with image.alone():
+        built = image.build("local", "", image.LOCAL_PYTHON, TAG), image.build_etcd("scratch", TAG)
+        for name in built:
+            script("image", str(image.export(name)))
     made = Cluster(node, *built)
     Kube(made, "default").apply([STORAGE_CLASS])
     yield made
@@ -75,8 +76,19 @@ def cluster() -> Iterator[Cluster]:
 def kafka_cluster(cluster: Cluster) -> Cluster:
     """The same, with the image of Kafka too; its tests look at disks, so they need the test node."""
     if not cluster.kafka_image:
-        cluster.kafka_image = image.build_kafka("local", TAG)
-        script("image", str(image.export(cluster.kafka_image)))
+        with image.alone():
+            cluster.kafka_image = image.build_kafka("local", TAG)
+            script("image", str(image.export(cluster.kafka_image)))
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(cluster: Cluster) -> Cluster:
+    """The same, with the image of Postgres too."""
+    if not cluster.postgres_image:
+        with image.alone():
+            cluster.postgres_image = image.build_postgres("local", TAG)
+            script("image", str(image.export(cluster.postgres_image)))
     return cluster
 
 
@@ -94,14 +106,18 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 _count = iter(range(1000))
 
 
+def _namespace(name: str) -> str:
+    """A name that no other run has on this cluster, though it began in the same second."""
+    return f"{name}-{time.monotonic_ns() % 100_000_000}"
+
+
 @pytest.fixture
 def new_set(cluster: Cluster) -> Iterator[Callable[..., EtcdSet]]:
     """Sets in namespaces of their own, deleted at the end; the arguments are those of ``make_set``."""
     made: list[EtcdSet] = []
 
     def make(*options: str, **more: object) -> EtcdSet:
-        namespace = f"t{next(_count)}-{int(time.time()) % 100000}"
-        made.append(make_set(cluster, namespace, *options, **more))  # type: ignore[arg-type]
+        made.append(make_set(cluster, _namespace(f"t{next(_count)}"), *options, **more))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
@@ -128,7 +144,7 @@ class Shared:
             else:
                 return self._set
         self._count += 1
-        self._set = make_set(self._cluster, f"shared{self._count}-{int(time.time()) % 100000}")
+        self._set = make_set(self._cluster, _namespace(f"shared{self._count}"))
         self._set.apply()
         self._set.wait_ready()
         self._set.wait_voters()

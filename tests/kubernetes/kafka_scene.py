@@ -90,9 +90,9 @@ def shown_in(example: Path) -> list[Object]:
     return _bare([each for each in yaml.safe_load_all(example.read_text()) if each])
 
 
-def made_for(cluster: Cluster, *options: str) -> list[Object]:
+def made_for(cluster: Cluster, *options: str, system: str = "kafka") -> list[Object]:
     """The objects of the manifest that these tests apply, but for the same."""
-    return _bare(manifest(cluster, *options, system="kafka"))
+    return _bare(manifest(cluster, *options, system=system))
 
 
 def _bare(objects: list[Object]) -> list[Object]:

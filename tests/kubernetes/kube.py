@@ -39,6 +39,8 @@ class Cluster:
     etcd_image: str
     kafka_image: str = ""
     """Made when it is first asked for, by the fixture ``kafka_cluster``."""
+    postgres_image: str = ""
+    """The same, by ``postgres_cluster``."""
     volumes: int = 0
     """Made so far; each has a name of its own."""
     namespaces: list[str] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Cluster:
 
     def server_image(self, system: str) -> str:
         """The image of a system's server."""
-        return {"etcd": self.etcd_image, "kafka": self.kafka_image}[system]
+        return {"etcd": self.etcd_image, "kafka": self.kafka_image, "postgres": self.postgres_image}[system]
 
     @property
     def pull_policy(self) -> str:
@@ -126,7 +128,7 @@ class Kube:
         parts = [self.run("get", "pods,pvc,sts", "-o", "wide", check=False).stdout]
         pods = self.run("get", "pods", "-o", "name", check=False).stdout.split()
         for pod in pods[:9]:
-            for container in ("peerboot", "etcd", "kafka"):
+            for container in ("peerboot", "etcd", "kafka", "postgres"):
                 log = self.run("logs", pod, "-c", container, "--tail=8", check=False)
                 if f"container {container} is not valid" not in log.stderr:
                     parts.append(f"--- {pod} {container}\n{log.stdout or log.stderr}")
@@ -144,14 +146,14 @@ class Kube:
         """``kubectl describe pod``."""
         return self.run("describe", "pod", pod, check=False).stdout
 
-    def volume(self, claim: str) -> None:
+    def volume(self, claim: str, access: str = "ReadWriteOnce") -> None:
         """A new, empty PersistentVolume for one claim; nothing where the cluster makes volumes itself."""
         if self.cluster.node is None:
             return
         self.cluster.volumes += 1
         name = f"{self.namespace}-{claim}-{self.cluster.volumes}"
         self.node.make_folder(name)
-        self.apply([_volume(name, self.namespace, claim)])
+        self.apply([_volume(name, self.namespace, claim, access)])
 
     def volume_folder(self, claim: str) -> str:
         """The name of the folder behind a bound claim."""
@@ -160,14 +162,14 @@ class Kube:
         return str(found["spec"]["volumeName"])
 
 
-def _volume(name: str, namespace: str, claim: str) -> Object:
+def _volume(name: str, namespace: str, claim: str, access: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
         "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": "8Gi"},
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [access],
             "storageClassName": "standard",
             "persistentVolumeReclaimPolicy": "Retain",
             # Unlike hostPath, a local volume is given to the Pod's fsGroup, as storage in a real cluster is.

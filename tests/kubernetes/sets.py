@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -85,7 +86,7 @@ class PodSet:
     def apply(self, *, volumes: int | None = None) -> None:
         """As a user does: the Secret, then everything else."""
         for ordinal in range(self.replicas if volumes is None else volumes):
-            self.kube.volume(self.claim(ordinal))
+            self.kube.volume(self.claim(ordinal), self.access)
         self.write_secret(self.keys)
         self.kube.apply(self.objects)
 
@@ -118,8 +119,17 @@ class PodSet:
 
     def claim(self, ordinal: int) -> str:
         """The PersistentVolumeClaim of a Pod's data."""
-        template = find(self.objects, "StatefulSet")["spec"]["volumeClaimTemplates"][0]
-        return f"{template['metadata']['name']}-{self.pod(ordinal)}"
+        return f"{self._template['metadata']['name']}-{self.pod(ordinal)}"
+
+    @property
+    def access(self) -> str:
+        """The access mode of the claims."""
+        (mode,) = self._template["spec"]["accessModes"]
+        return str(mode)
+
+    @property
+    def _template(self) -> Object:
+        return dict_of(find(self.objects, "StatefulSet")["spec"]["volumeClaimTemplates"][0])
 
     # ---------------------------------------------------------------- seen
 
@@ -177,7 +187,7 @@ class PodSet:
         """``kubectl scale``; volumes for the claims that there were not yet."""
         for ordinal in range(self.replicas, replicas):
             if self.kube.get("pvc", self.claim(ordinal)) is None:
-                self.kube.volume(self.claim(ordinal))
+                self.kube.volume(self.claim(ordinal), self.access)
         beyond = [self.pod(ordinal) for ordinal in range(replicas, self.replicas)]
         self.replicas = replicas
         self.kube.run("scale", "statefulset", self.name, f"--replicas={replicas}")
@@ -209,22 +219,25 @@ class PodSet:
                 return True if now is None or now["metadata"]["uid"] != old else None
 
             self.kube.until(f"{claim} is gone", 60, gone)
-        self.kube.volume(claim)
+        self.kube.volume(claim, self.access)
 
 
 @dataclass
 class EtcdSet(PodSet):
     """etcd, and what is known of its members."""
 
+    trust: ssl.SSLContext | None = None
+    """How clients see TLS, once it has some."""
+
     def gateway(self, pod: str = "") -> Gateway:
         """The client Service, or one Pod's own client port."""
         if pod:
             state = self.state(pod)
             assert state is not None
-            return Gateway(self.kube, self.client, str(state["status"]["podIP"]))
+            return Gateway(self.kube, self.client, str(state["status"]["podIP"]), self.trust)
         service = self.kube.get("service", self.client)
         assert service is not None
-        return Gateway(self.kube, self.client, str(service["spec"]["clusterIP"]))
+        return Gateway(self.kube, self.client, str(service["spec"]["clusterIP"]), self.trust)
 
     def writer(self, label: str) -> Writer:
         """A client that writes all the while."""

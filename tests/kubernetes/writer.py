@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,8 @@ class Gateway:
     service: str
     address: str = ""
     """Of the Service or Pod, in the node's network; without a node the API server's proxy is used."""
+    trust: ssl.SSLContext | None = None
+    """Not None: by TLS, and where a server has none, because it was not restarted with it yet, without."""
 
     def post(self, path: str, body: Mapping[str, Any], seconds: float = 2.0) -> dict[str, Any]:
         """One request. Raises ``UnansweredError``."""
@@ -50,11 +53,19 @@ class Gateway:
 
     def post_here(self, path: str, body: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """The same from a thread that is in the node's network already; each on a connection of its own."""
-        connection = http.client.HTTPConnection(self.address, CLIENT_PORT, timeout=seconds)
+        if self.trust is not None:
+            with suppress(ssl.SSLError):
+                secured = http.client.HTTPSConnection(self.address, CLIENT_PORT, timeout=seconds, context=self.trust)
+                return self._post_by(secured, path, body)
+        return self._post_by(http.client.HTTPConnection(self.address, CLIENT_PORT, timeout=seconds), path, body)
+
+    def _post_by(self, connection: http.client.HTTPConnection, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:
             connection.request("POST", path, json.dumps(body))
             reply = connection.getresponse()
             text = reply.read(32 << 20)
+        except ssl.SSLError:
+            raise
         except (OSError, http.client.HTTPException) as error:
             raise UnansweredError(f"{type(error).__name__}: {error}") from None
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from peerboot.lab import jars
 from peerboot.lab.errors import LabError
-from peerboot.lab.jars import CLASSES, VERSIONS, find
+from peerboot.lab.jars import CLASSES, OLDER, VERSIONS, find
 
 JAVA = """#!/bin/sh
 if [ "$1" = -version ]; then
@@ -32,6 +34,25 @@ done
 mkdir -p "$directory"
 : >"$directory/kafka-tools-${version:-0}.jar"
 """
+SHARES = """#!/bin/sh
+if [ "$1" = -version ]; then
+    echo 'openjdk version "17.0.15" BUILD' >&2
+    exit 0
+fi
+printf '%s\\n' "$@" >>"$0.log"
+for word; do
+    case $word in
+        -XX:ArchiveClassesAtExit=*) archive=${word#*=} ;;
+        kafka.Kafka) server=yes ;;
+    esac
+done
+[ -n "${server:-}" ] || exit 0
+# Only what was told to stop writes them.
+trap 'echo classes >"$archive"; exit 143' TERM
+echo 'INFO [KafkaRaftServer nodeId=1] Kafka Server started (KafkaRaftServer)'
+while :; do /bin/sleep 0.02; done
+"""
+"""A server that serves, and writes its classes at its end."""
 BROKEN = """#!/bin/sh
 echo '[ERROR] Could not transfer artifact: no route to host'
 echo '[ERROR] Re-run Maven using the -X switch'
@@ -91,10 +112,17 @@ def test_a_home_is_made_once(machine: Machine, version: str) -> None:
         "dependency:copy-dependencies", f"-Dkafka.version={version}", *log4j
     ]  # fmt: skip
     assert f"-Dartifact=org.apache.kafka:kafka-tools:{version}" in tools
-    assert (find(version, said.append), len(machine.asked()), len(said)) == (first, 2, 2)
+    assert (find(version, said.append), len(machine.asked()), len(said)) == (first, 2, 3)
     assert (first.version, first.system, first.path.parent) == (version, "kafka", machine.cache)
     assert [path.name for path in machine.cache.iterdir() if path.suffix == ".part"] == []
     assert [path for path in first.path.rglob("*") if not path.exists()] == []
+
+
+def test_make_jars_provides_every_release(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those with static quorums only as well, which no lab is made of but by a test."""
+    assert jars.main() == 0
+    assert re.findall(r"^Kafka (\S+) from Maven Central$", capsys.readouterr().out, re.MULTILINE) == [*OLDER, *VERSIONS]
+    assert sorted(path.name.split("-")[2] for path in machine.cache.glob("kafka-home-*.jsa")) == [*OLDER, *VERSIONS]
 
 
 def test_what_lies_in_the_cache_is_enough(machine: Machine) -> None:
@@ -174,6 +202,41 @@ def test_a_script_obeys_the_variables_of_the_image(machine: Machine) -> None:
     assert words[:2] == ["-Xmx1G", "-XX:+UseG1GC"]
     assert words[words.index("-cp") - 2 : words.index("-cp")] == ["-Da=1", "-Db=2"]
     assert [word for word in words if "256m" in word or "Serial" in word] == []
+
+
+def test_classes_are_read_once_for_all_that_start_later(machine: Machine) -> None:
+    """A server is formatted and started at an address of its own, told to stop when it serves, and what it wrote is
+    given to every later java. It is not started a second time, and nothing of it is left.
+    """
+    machine.program("java", SHARES.replace("BUILD", "1"))
+    home = find().path
+    archive = home.with_name(f"{home.name}.jsa")
+    words = (machine.bin / "java.log").read_text()
+    assert archive.read_text() == "classes\n"
+    assert (words.count("kafka.tools.StorageTool\n"), words.count("kafka.Kafka\n")) == (1, 1)
+    config = Path(words.split()[-1])
+    assert (config.name, config.parent.exists()) == ("server.properties", False)
+    assert (find().path, (machine.bin / "java.log").read_text()) == (home, words)
+    machine.program("java", JAVA)
+    _, given = machine.run(home / "bin" / "kafka-topics.sh", "--list", env={})
+    assert {f"-XX:SharedArchiveFile={archive}", "-Xlog:cds*=off"} <= set(given)
+
+
+def test_without_classes_everything_works(machine: Machine) -> None:
+    """A java that writes none is asked once; no option names what is not there."""
+    home = find().path
+    assert home.with_name(f"{home.name}.jsa").read_bytes() == b""
+    _, given = machine.run(home / "bin" / "kafka-topics.sh", "--list", env={})
+    assert [word for word in given if "Shared" in word or "Xlog" in word] == []
+
+
+def test_another_java_reads_them_anew(machine: Machine) -> None:
+    """A java that was renewed cannot use what its predecessor wrote."""
+    machine.program("java", SHARES.replace("BUILD", "1"))
+    first = find().path
+    machine.program("java", SHARES.replace("BUILD", "2"))
+    second = find().path
+    assert (first == second, second.with_name(f"{second.name}.jsa").read_text()) == (False, "classes\n")
 
 
 def test_a_changed_script_makes_another_home(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

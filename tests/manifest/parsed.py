@@ -15,7 +15,7 @@ from tools import manifests
 
 Object = dict[str, Any]
 ETCD = manifests.SHOWN | manifests.OTHERS
-VARIANTS = ETCD | manifests.KAFKA
+VARIANTS = ETCD | manifests.KAFKA | manifests.POSTGRES
 PARTS = {
     f"{kind}:{part}": (options, part)
     for kind, options, whole in (
@@ -30,7 +30,8 @@ PARTS = {
 """Each StatefulSet of --split as a variant of its own: options, and the name of the set."""
 VARIANTS |= {name: options for name, (options, _) in PARTS.items()}
 NAMES, ETCD_NAMES = sorted(VARIANTS), sorted(ETCD)
-KAFKA_NAMES = sorted(set(NAMES) - set(ETCD))
+POSTGRES_NAMES = sorted(manifests.POSTGRES)
+KAFKA_NAMES = sorted(set(NAMES) - set(ETCD) - set(POSTGRES_NAMES))
 NATIVE = sorted(name for name, options in VARIANTS.items() if "--plain-sidecar" not in options)
 PLAIN = sorted(set(NAMES) - set(NATIVE))
 ORDERED = sorted(name for name, options in VARIANTS.items() if "--ordered-ready" in options)
@@ -91,6 +92,11 @@ class Variant:
         """The server's container."""
         return self.container(self.adds.name)
 
+    @property
+    def client_service(self) -> str:
+        """The name of the Service for clients."""
+        return f"{self.options.name}{self.adds.client_suffix}"
+
     def ports(self, who: str) -> list[tuple[str, int]]:
         """Name and number of the server's ports that these reach."""
         return [(port.name, port.number) for port in self.adds.ports if port.reached_by == who]
@@ -104,7 +110,8 @@ class Variant:
 @cache
 def variant(name: str) -> Variant:
     """One variant, parsed by a loader that refuses a key given twice."""
-    options, adds, text = manifests.make(*VARIANTS[name], system="etcd" if name in ETCD else "kafka")
+    system = "etcd" if name in ETCD else "postgres" if name in POSTGRES_NAMES else "kafka"
+    options, adds, text = manifests.make(*VARIANTS[name], system=system)
     made, which = parse(text), PARTS[name][1] if name in PARTS else options.name
     [(options, adds)] = [(o, each) for o, each in objects.parts(options, adds) if o.name == which]
     if name in PARTS:

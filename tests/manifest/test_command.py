@@ -92,6 +92,7 @@ WRONG = {
         "--server-image='-' is not an image: write it like registry.example/team/name:tag",
     ),
     "storage": (["--storage", "8GB"], "--storage='8GB' is not a size: write it like 8Gi or 500Mi"),
+    "storage in bytes": (["--storage", "8"], "--storage='8' is not a size: write it like 8Gi or 500Mi"),
     "no storage": (["--storage", "0"], "--storage='0' is not a size: write it like 8Gi or 500Mi"),
     "storage class": (["--storage-class", "Fast!"], "--storage-class='Fast!' is not a name of a StorageClass"),
     "namespace to print without its name": (
@@ -170,7 +171,7 @@ def test_kafka_refuses_to_form_one_by_one(capsys: pytest.CaptureFixture[str]) ->
     ("args", "say"),
     [
         ([], "the following arguments are required: SYSTEM"),
-        (["kafka", "--tls", "x"], "unrecognized arguments: --tls x"),
+        (["kafka", "--rack", "x"], "unrecognized arguments: --rack x"),
         (["etcd", "--replicas", "three"], "argument --replicas: invalid int value: 'three'"),
         (["etcd", "--pod-security", "loose"], "argument --pod-security: invalid choice: 'loose'"),
         (
@@ -194,7 +195,7 @@ def test_what_cannot_be_parsed_is_one_line(capsys: pytest.CaptureFixture[str], a
 def test_a_system_that_is_not_known_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The systems that there are, exit 2."""
     assert cli.main(["manifest", "etdc"]) == 2
-    assert capsys.readouterr() == ("", "peerboot: the system 'etdc' is not known: use etcd or kafka\n")
+    assert capsys.readouterr() == ("", "peerboot: the system 'etdc' is not known: use etcd, kafka or postgres\n")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_system_of_others_may_bring_none(tmp_path: Path, name: str, say: str) 
     (dist / "entry_points.txt").write_text(f"[peerboot.systems]\nstore = store_for_peerboot:SYSTEM\n{entries}")
     env = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     listed = command("-m", "peerboot", "systems", env=env)
-    assert (listed.code, listed.out.split()) == (0, ["etcd", "kafka", "odd", "raising", "store"])
+    assert (listed.code, listed.out.split()) == (0, ["etcd", "kafka", "odd", "postgres", "raising", "store"])
     asked = command("-m", "peerboot", "manifest", name, env=env)
     assert (asked.code, asked.out, asked.err) == (2, "", f"peerboot: {say}\n")
     helped = command("-m", "peerboot", "manifest", name, "--help", env=env)
@@ -240,4 +241,5 @@ def test_the_variants_are_one_text_each() -> None:
     assert set(manifests.SHOWN) | set(manifests.KAFKA_SHOWN) <= set(made)
     for name, text in made.items():
         system = "kafka" if name in manifests.KAFKA | manifests.KAFKA_SPLIT else "etcd"
+        system = "postgres" if name in manifests.POSTGRES else system
         assert text.startswith(f"# Made by `peerboot manifest {system}"), name

@@ -226,7 +226,7 @@ def test_a_wrong_choice_is_one_line(capsys: pytest.CaptureFixture[str], args: li
     assert capsys.readouterr() == ("", f"peerboot: {say}\n")
 
 
-CHOICES = ("--tls-secret", "--users-secret", "--listener", "--rack-label", "--base-config", "--quorum")
+CHOICES = ("--listener", "--rack-label", "--base-config", "--quorum")
 
 
 @pytest.mark.parametrize("option", [*CHOICES, "--controller-storage"])

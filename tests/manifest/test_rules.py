@@ -14,7 +14,18 @@ from peerboot.settings_table import GENERAL
 from peerboot.systems.etcd.settings import SETTINGS
 from peerboot.systems.kafka.settings import SETTINGS as KAFKA_SETTINGS
 from tests.manifest import pod_security
-from tests.manifest.parsed import ETCD_NAMES, KAFKA_NAMES, NAMES, Object, Variant, env, mounts, probes, variant
+from tests.manifest.parsed import (
+    ETCD_NAMES,
+    KAFKA_NAMES,
+    NAMES,
+    VARIANTS,
+    Object,
+    Variant,
+    env,
+    mounts,
+    probes,
+    variant,
+)  # fmt: skip
 from tools import manifests
 
 every_variant = pytest.mark.parametrize("name", NAMES)
@@ -38,12 +49,16 @@ def test_every_object_is_of_a_stable_api(name: str) -> None:
 
 @every_variant
 def test_the_governing_service_shows_pods_that_are_not_ready(name: str) -> None:
-    """Headless, publishNotReadyAddresses, ports peerboot 7070 and the server's for peers, whose targets are numbers."""
+    """Headless, publishNotReadyAddresses, ports peerboot 7070 and the server's for peers, whose targets are numbers;
+    where clients ask for each Pod, the server's for them and that of the roles, too.
+    """
     found = variant(name)
     spec = found.one("Service", found.options.peers)["spec"]
     assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
+    each = [*found.ports("clients"), ("roles", 7072)] if found.adds.name == "postgres" else []
     assert spec["ports"] == [
-        {"name": name, "port": port, "targetPort": port} for name, port in [("peerboot", 7070), *found.ports("peers")]
+        {"name": name, "port": port, "targetPort": port}
+        for name, port in [("peerboot", 7070), *found.ports("peers"), *each]
     ]
     assert found.set["serviceName"] == found.options.peers
 
@@ -55,7 +70,7 @@ def test_the_client_service_shows_only_pods_that_are_ready(name: str) -> None:
     if not found.ports("clients"):
         assert [o["metadata"]["name"] for o in found.of("Service")] == [found.options.peers]
         return
-    spec = found.one("Service", found.options.name)["spec"]
+    spec = found.one("Service", found.client_service)["spec"]
     assert spec["ports"] == [{"name": name, "port": port, "targetPort": port} for name, port in found.ports("clients")]
     assert ("clusterIP" in spec, "publishNotReadyAddresses" in spec) == (False, False)
 
@@ -126,7 +141,7 @@ def test_one_user_for_both(name: str) -> None:
 
 @every_variant
 def test_the_output_dir_is_in_memory_and_bounded(name: str) -> None:
-    """An emptyDir in memory with a limit, written by peerboot; the server only reads it, but for Kafka's script."""
+    """An emptyDir in memory with a limit, written by peerboot; the server only reads it, but for a script of it."""
     found = variant(name)
     [output] = [v["emptyDir"] for v in found.pod["volumes"] if v["name"] == "output"]
     assert output == {"medium": "Memory", "sizeLimit": "8Mi"}
@@ -135,11 +150,8 @@ def test_the_output_dir_is_in_memory_and_bounded(name: str) -> None:
         c["name"] for c in found.containers for m in c["volumeMounts"] if m["name"] == "output" and m.get("readOnly")
     ]
     assert readers == [] if found.adds.writes_output else ["etcd"]
-    kafka = ["sh", "/run/peerboot/launch.sh"]
-    assert (
-        found.server["command"]
-        == {"etcd": ["etcd", "--config-file=/run/peerboot/etcd.yaml"], "kafka": kafka}[found.adds.name]
-    )
+    etcd, script = ["etcd", "--config-file=/run/peerboot/etcd.yaml"], ["sh", "/run/peerboot/launch.sh"]
+    assert found.server["command"] == (etcd if found.adds.name == "etcd" else script)
 
 
 @every_variant
@@ -147,12 +159,18 @@ def test_the_data_dir_is_below_the_volume(name: str) -> None:
     """Both mount the volume in one place, and the data lies in a directory of it, so that it can be renamed aside."""
     found = variant(name)
     volume, data_dir = {
-        "etcd": ("/data", "/data/etcd"), "kafka": ("/var/lib/kafka/data", "/var/lib/kafka/data/metadata")
-    }[found.adds.name]  # fmt: skip
+        "etcd": ("/data", "/data/etcd"),
+        "kafka": ("/var/lib/kafka/data", "/var/lib/kafka/data/metadata"),
+        "postgres": ("/var/lib/postgresql/data", "/var/lib/postgresql/data/pgdata"),
+    }[found.adds.name]
+    if name == "postgres-18":
+        volume, data_dir = "/var/lib/postgresql", "/var/lib/postgresql/18/docker"
     assert {mounts(c)["data"] for c in found.containers} == {volume}
     assert {env(c)["PEERBOOT_DATA_DIR"] for c in found.programs} == {data_dir}
     [claim] = found.set["volumeClaimTemplates"]
-    assert (claim["metadata"]["name"], claim["spec"]["accessModes"]) == ("data", ["ReadWriteOnce"])
+    alone = found.adds.name == "postgres" and not {"--plain-sidecar", "--access-mode"} & set(VARIANTS[name])
+    mode = "ReadWriteOncePod" if alone else "ReadWriteOnce"
+    assert (claim["metadata"]["name"], claim["spec"]["accessModes"]) == ("data", [mode])
     assert claim["spec"]["resources"]["requests"]["storage"] == found.options.storage
     assert claim["spec"].get("storageClassName") == found.options.storage_class
 
@@ -180,7 +198,8 @@ def test_no_variables_of_services_and_no_token_for_the_server(name: str) -> None
     """enableServiceLinks and automount are off."""
     found = variant(name)
     assert (found.pod["enableServiceLinks"], found.pod["automountServiceAccountToken"]) == (False, False)
-    assert set(mounts(found.server)) - {"files", "tmp"} == {"data", "output"}
+    own = {mount.name for mount in found.adds.own_mounts}
+    assert set(mounts(found.server)) - {"files", "tmp"} - own == {"data", "output"}
 
 
 @every_variant
@@ -205,13 +224,21 @@ def test_the_server_asks_before_it_stops(name: str) -> None:
 
 @pytest.mark.parametrize("name", ETCD_NAMES)
 def test_what_kills_etcd_is_generous_and_needs_no_quorum(name: str) -> None:
-    """No probe that kills asks etcd's /health or /readyz; one that asks the client port gives half an hour."""
+    """No probe that kills a member that has served asks etcd's /health or /readyz. What waits for the first quorum
+    gives half an hour: the client port, or /health where the kubelet would need a certificate there.
+    """
     for probe, spec in probes(variant(name).server).items():
         if probe == "readinessProbe":
             continue
         path, seconds = spec["httpGet"]["path"], spec["failureThreshold"] * spec["periodSeconds"]
         if spec["httpGet"]["port"] == "client":
             assert (path, seconds) == ("/version", 1800)
+        elif probe == "startupProbe":
+            assert (path, seconds, "tls" in mounts(variant(name).server)) == (
+                "/health?exclude=NOSPACE&exclude=CORRUPT",
+                1800,
+                True,
+            )
         else:
             assert (path, spec["httpGet"]["port"], seconds) == ("/metrics", "metrics", 120)
 
@@ -283,7 +310,8 @@ def test_every_name_in_the_environment_is_a_setting(name: str) -> None:
         plain = {key: value for key, value in env(container).items() if not key.startswith("POD_")}
         pod = {"POD_NAME": "etcd-0", "POD_NAMESPACE": "shop", "POD_UID": "1", "POD_IPS": "10.0.0.1"}
         settings = read(plain | pod, systems={system.name: system.settings})
-        assert (settings.system, settings.data_dir) == (system.name, system.default_data_dir)
+        data_dir = "/var/lib/postgresql/18/docker" if name == "postgres-18" else system.default_data_dir
+        assert (settings.system, settings.data_dir) == (system.name, data_dir)
 
 
 @every_variant
@@ -340,7 +368,9 @@ def _ports(rule: Object) -> set[tuple[str, int]]:
 
 @every_variant
 def test_the_network_policy_lets_in_what_is_needed(name: str) -> None:
-    """Census and peer port from the set's own Pods alone; clients from anywhere; metrics from monitoring."""
+    """Census and peer port from the set's own Pods alone; clients from anywhere, where one server takes the writes at
+    the port of the roles too; metrics from monitoring.
+    """
     found = variant(name)
     spec = found.one("NetworkPolicy")["spec"]
     own = [{"podSelector": {"matchLabels": found.template["metadata"]["labels"]}}]
@@ -349,7 +379,8 @@ def test_the_network_policy_lets_in_what_is_needed(name: str) -> None:
     assert (peers["from"], _ports(peers)) == (own, _tcp(found, "peers", "clients") | {("TCP", 7070)})
     if found.ports("clients"):
         clients = others.pop()
-        assert ("from" in clients, _ports(clients)) == (False, _tcp(found, "clients"))
+        roles = {("TCP", 7072)} if found.adds.name == "postgres" else set()
+        assert ("from" in clients, _ports(clients)) == (False, _tcp(found, "clients") | roles)
     if others:
         [brokers] = others
         [whole] = brokers["from"]

@@ -54,11 +54,14 @@ def test_pods_that_start_together(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(PARALLEL) & set(ETCD_NAMES)))
 def test_probes_of_etcds_that_start_together(name: str) -> None:
-    """A first quorum within half an hour, by the client port; alive by a page that needs none."""
+    """A first quorum within half an hour, by the client port, or with TLS by the listener that needs no certificate;
+    alive by a page that needs no quorum.
+    """
     found = variant(name)
     asked = {probe: spec["httpGet"] for probe, spec in probes(found.server).items()}
+    secured = {"path": "/health?exclude=NOSPACE&exclude=CORRUPT", "port": "metrics"}
     assert asked == {
-        "startupProbe": {"path": "/version", "port": "client"},
+        "startupProbe": secured if found.options.tls_secret else {"path": "/version", "port": "client"},
         "livenessProbe": {"path": "/metrics", "port": "metrics"},
         "readinessProbe": {"path": "/readyz", "port": 7070},
     }
@@ -74,9 +77,10 @@ def test_pods_that_start_one_after_the_other(name: str) -> None:
         assert (given["PEERBOOT_REPLICAS"], given["PEERBOOT_REPLICAS_FROM"]) == ("1", "statefulset")
         assert given["PEERBOOT_ANCHOR"] == f"configmap:{found.options.anchor}"
     asked = {probe: spec["httpGet"] for probe, spec in probes(found.server).items()}
+    page = {"path": "/metrics", "port": "metrics"}
     assert asked == {
-        "livenessProbe": {"path": "/version", "port": "client"},
-        "readinessProbe": {"path": "/metrics", "port": "metrics"},
+        "livenessProbe": page if found.options.tls_secret else {"path": "/version", "port": "client"},
+        "readinessProbe": page,
     }
     said = " ".join(found.text.replace("#", " ").split())
     assert "after an outage of all in which the disk of ordinal 0 is lost nobody comes up by itself" in said

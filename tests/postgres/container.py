@@ -6,41 +6,40 @@ The server writes down what it was started on.
 
 from __future__ import annotations
 
-import os
-import select
 import shutil
-import subprocess
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from peerboot.systems.postgres import launch
 from peerboot.systems.postgres.launch import Permit, permit_text, script
+from tests.launch.container import PLAN, Container
 
-PATIENCE = 60.0
-"""Only what has failed takes so long: a machine that is busy is no failure."""
-CANDIDATES = (("sh",), ("dash",), ("bash", "--posix"), ("busybox", "sh"))
-FOUND = {
-    os.path.realpath(shutil.which(shell[0]) or ""): shell for shell in reversed(CANDIDATES) if shutil.which(shell[0])
-}
-SHELLS = tuple(reversed(FOUND.values()))
-"""Those that are here, each program once: sh is another name of one of them, nearly everywhere."""
-
-PLAN, NEXT, THIRD = "0123456789abcdef", "fedcba9876543210", "a" * 64
 SYSTEM, FOREIGN = "7001", "7999"
 SOURCE = "host=pg-1.pg,pg-2.pg user=peerboot passfile='/run dir/it\\'s' connect_timeout=3"
 PIECES = 4
 """What is left by halves is left after each of so many steps."""
 
+HANG = r"""
+hang() { # $1: this program, if it is the one that is to hang; until the file GOES is there.
+    [ "$1" = "${HANGS:-}" ] || return 0
+    printf 'hangs %s\n' "$$" >>"$LOG"
+    while [ ! -e "$GOES" ]; do sleep 0.02; done
+}
+"""
 # What a directory gets, in the order in which the real programs write it; killed after the step that is asked for.
-MADE = r"""
+NAME = r"""
+printf 'preload %s %s %s\n' "${0##*/}" "${LD_PRELOAD:-none}" "${NSS_WRAPPER_PASSWD:-none}" >>"$LOG"
+"""
+MADE = (
+    HANG
+    + r"""
 step() { # $1: of which program
     count=$((${count:-0} + 1))
     [ "$1$count" != "${DIES:-}" ] || kill -9 "$PPID" $$
 }
 make() { # $1: which program, $2: the directory, $3: system identifier
     [ -d "$2" ] || mkdir "$2" || exit 1
-    printf '17\n' >"$2/PG_VERSION"
+    printf '%s\n' "${MADE_RELEASE:-17}" >"$2/PG_VERSION"
     mkdir "$2/global" "$2/pg_wal" || exit 1
     step "$1"
     printf 'log\n' >"$2/pg_wal/000000010000000000000001"
@@ -54,12 +53,15 @@ make() { # $1: which program, $2: the directory, $3: system identifier
     step "$1"
 }
 """
+)
 INITDB = (
     "#!/bin/sh\n"
     + MADE
+    + NAME
     + r"""
 printf 'initdb %s\n' "$*" >>"$LOG"
 printf 'initdb: it works\n'
+hang initdb
 directory=$2
 [ ! -d "$directory" ] || [ -z "$(ls -A "$directory")" ] ||
     { echo 'initdb: error: it exists and is not empty' >&2; exit 1; }
@@ -68,11 +70,17 @@ case $*/${NO_UTF8:-} in *--locale=C.UTF-8*/yes) echo 'initdb: error: invalid loc
 make initdb "$directory" "${MAKES:-7001}"
 """
 )
-POSTGRES = r"""#!/bin/sh
+POSTGRES = (
+    "#!/bin/sh\n"
+    + HANG
+    + NAME
+    + r"""
+if [ "$1" = -V ]; then echo 'postgres (PostgreSQL) 17.10 (Debian 17.10-1)'; exit 0; fi
 has() { if [ -e "$1" ]; then printf 'yes\n'; else printf 'no\n'; fi; }
 if [ "$1" = --single ]; then
     printf 'single %s\n' "$*" >>"$LOG"
-    [ -z "${SINGLE_FAILS:-}" ] || { echo 'FATAL:  it has its reason' >&2; exit 1; }
+    hang single
+    [ -z "${SINGLE_FAILS:-}" ] || { echo '2026-11-30 09:57:30.604 UTC [45] ERROR:  it has its reason' >&2; exit 1; }
     cat >"$3/roles"
     [ -z "${SINGLE_LEAVES:-}" ] || : >"$3/postmaster.pid"
     exit 0
@@ -81,13 +89,15 @@ printf 'start %s\n' "$*" >>"$LOG"
 printf 'pid %s\n' "$$" >>"$LOG"
 printf 'locale %s %s\n' "${LC_ALL-none}" "${LANGUAGE-none}" >>"$LOG"
 IFS= read -r system <"$2/global/pg_control"
-printf 'on standby=%s whole=%s rewinding=%s ' "$(has "$2/standby.signal")" "$(has "$2/whole")" \
-    "$(has "$2.rewinding")" >>"$LOG"
-printf 'permit=%s waiting=%s system=%s\n' "$(has "$RUN_DIR/run.ok")" "$(has "$RUN_DIR/waiting")" "$system" >>"$LOG"
+# By one write, for the watcher's stand-ins write there too.
+printf 'on standby=%s whole=%s rewinding=%s permit=%s waiting=%s system=%s\n' "$(has "$2/standby.signal")" \
+    "$(has "$2/whole")" "$(has "$2.rewinding")" "$(has "$RUN_DIR/run.ok")" "$(has "$RUN_DIR/waiting")" "$system" \
+    >>"$LOG"
 [ -n "${SERVER_STAYS:-}" ] || exit 0
 trap 'exit 0' INT
 while :; do sleep 0.05; done
 """
+)
 CONTROLDATA = r"""#!/bin/sh
 # In the user's language but for LC_ALL=C.
 [ -s "$2/global/pg_control" ] || { echo 'pg_controldata: error: could not open file' >&2; exit 1; }
@@ -103,9 +113,10 @@ BASEBACKUP = (
     + MADE
     + r"""
 printf 'basebackup %s\n' "$*" >>"$LOG"
+hang basebackup
 printf 'passwords %s\n' "$PGPASSFILE" >>"$LOG"
 directory=$4
-[ -z "${BACKUP_FAILS:-}" ] || { echo 'pg_basebackup: error: it has its reason' >&2; exit 1; }
+[ -z "${BACKUP_FAILS:-}" ] || { printf '%s\n' "$BACKUP_FAILS" >&2; exit 1; }
 make basebackup "$directory" "${MAKES:-7001}"
 : >"$directory/backup_label"
 cat "$PRIMARY/postgresql.conf" >"$directory/postgresql.conf"
@@ -116,9 +127,11 @@ cat "$PRIMARY/pg_hba.conf" >"$directory/pg_hba.conf"
 REWIND = (
     "#!/bin/sh\n"
     + MADE
+    + NAME
     + r"""
 case $* in *--dry-run*) dry=yes word=asked ;; *) dry='' word=rewind ;; esac
 printf '%s %s\n' "$word" "$*" >>"$LOG"
+hang "$word"
 printf 'passwords %s\n' "$PGPASSFILE" >>"$LOG"
 while [ "$1" != -D ]; do shift; done
 directory=$2
@@ -149,78 +162,31 @@ printf 'sync %s\n' "$*" >>"$LOG"
 [ -z "${SYNC_REPLACES:-}" ] || [ ! -e "$SYNC_REPLACES" ] || mv "$SYNC_REPLACES" "$RUN_DIR/run.ok"
 [ -z "${SYNC_FAILS:-}" ]
 """
+ID = r"""#!/bin/sh
+# Whoever runs the tests.
+case $1 in -un) [ -z "${NO_NAME:-}" ] && echo postgres ;; *) echo "${USER_ID:-999}" ;; esac
+"""
 PROGRAMS = {
     "initdb": INITDB, "postgres": POSTGRES, "pg_controldata": CONTROLDATA, "pg_basebackup": BASEBACKUP,
-    "pg_rewind": REWIND, "sync": SYNC,
+    "pg_rewind": REWIND, "sync": SYNC, "id": ID,
 }  # fmt: skip
 
 
-@dataclass
-class Run:
-    """One run of the script in the background, its output read as it comes."""
-
-    process: subprocess.Popen[bytes]
-    output: Path
-
-    def says(self) -> list[str]:
-        """The lines so far."""
-        return self.output.read_text().splitlines()
-
-    def wait_for(self, part: str) -> None:
-        """Until that was said; fails when it is not, or when the script has ended without."""
-        end = time.monotonic() + PATIENCE
-        while part not in self.output.read_text():
-            assert time.monotonic() < end, f"{part!r} was not said: {self.says()}"
-            assert self.process.poll() is None or part in self.output.read_text(), f"it ended: {self.says()}"
-            time.sleep(0.005)
-
-    def settles(self) -> int | None:
-        """Its exit code, or None once it waits for another permit."""
-        end = time.monotonic() + PATIENCE
-        while self.process.poll() is None:
-            if "waiting for " in self.output.read_text():
-                return None
-            assert time.monotonic() < end, f"it neither ends nor waits: {self.says()}"
-            time.sleep(0.005)
-        return self.process.returncode
-
-    def ends(self) -> int:
-        """Its exit code. Woken by the end itself: ``Popen.wait`` with a time-out looks only now and then."""
-        fd = os.pidfd_open(self.process.pid)
-        try:
-            assert select.select([fd], [], [], PATIENCE)[0], f"it does not end: {self.says()}"
-        finally:
-            os.close(fd)
-        return self.process.wait()
-
-    def stop(self) -> None:
-        """End it, whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(PATIENCE)
+MADE_BY_SCRIPT = ("begun.", "used.", "cut-off.", "waiting", "run.ok", "stop", "launch.status", "errors")
 
 
 @dataclass
-class Pod:
+class Pod(Container):
     """A server's container: its volume, the output directory, and Postgres' programs."""
 
-    root: Path
-    shell: tuple[str, ...]
-    runs: list[Run] = field(default_factory=list)
-    extra: dict[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
-
     def __post_init__(self) -> None:
-        # Names with blanks, quotes and what a shell would expand: nothing may be split or read anew.
-        self.run_dir, self.bin, self.volume = self.root / "it's \\ run", self.root / "bin dir", self.root / "the * vol"
-        self.primary = self.root / "primary"
-        for directory in (self.run_dir, self.bin, self.volume, self.primary):
+        self.make(script())
+        self.volume, self.primary = self.root / "the * vol", self.root / "primary"
+        for directory in (self.volume, self.primary):
             directory.mkdir()
         self.data = self.volume / "pg data"
-        self.log = self.root / "calls"
         for name, text in PROGRAMS.items():
             self.program(name, text)
-        self.launch = self.write(launch.LAUNCH_NAME, script())
         self.write(launch.SETTINGS_NAME, "port = '5432'\n")
         self.write(launch.HBA_NAME, "host all peerboot all scram-sha-256\n")
         self.write(launch.ROLES_NAME, "CREATE ROLE peerboot;\nGRANT pg_monitor TO peerboot;\n")
@@ -253,17 +219,6 @@ class Pod:
         """Whether that plan is used up."""
         return (self.run_dir / launch.used_name(plan)).exists()
 
-    def program(self, name: str, text: str) -> None:
-        """One that comes before the machine's own."""
-        (self.bin / name).write_text(text)
-        (self.bin / name).chmod(0o755)
-
-    def write(self, name: str, text: str) -> Path:
-        """A file of peerboot's, replaced atomically as peerboot does."""
-        temp = self.run_dir / f".{name}.tmp"
-        temp.write_text(text)
-        return temp.rename(self.run_dir / name)
-
     def permit(self, permit: Permit) -> None:
         self.write(launch.PERMIT_NAME, permit_text(permit, "because = it is so"))
 
@@ -294,46 +249,16 @@ class Pod:
         if standby:
             (self.data / "standby.signal").touch()
 
-    def start(self, text_file: Path | None = None) -> Run:
-        output = self.root / f"output-{len(self.runs)}"
-        env = {
-            "PATH": f"{self.bin}:{os.environ['PATH']}", "LOG": str(self.log), "RUN_DIR": str(self.run_dir),
-            "PRIMARY": str(self.primary), **self.extra,
-        }  # fmt: skip
-        with output.open("wb") as file:
-            process = subprocess.Popen(  # noqa: S603 - the script under test
-                [*self.shell, str(text_file or self.launch), *self.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=env,
-                cwd="/",
-            )
-        self.runs.append(Run(process, output))
-        return self.runs[-1]
-
-    def run(self, text_file: Path | None = None) -> int:
-        """Run it to its end; the exit code."""
-        return self.start(text_file).ends()
-
-    def said(self) -> list[str]:
-        """The lines of the last run that are the script's own."""
-        lines = [line for line in self.runs[-1].says() if line.startswith("peerboot: ")]
-        return [line.removeprefix("peerboot: ") for line in lines]
-
-    def calls(self, word: str) -> list[str]:
-        """The arguments of each call: ``initdb``, ``single``, ``basebackup``, ``rewind``, ``start``; ``on``: what a
-        server was started on.
-        """
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} ")]
+    def environ(self) -> dict[str, str]:
+        own = {"RUN_DIR": str(self.run_dir), "PRIMARY": str(self.primary), "GOES": str(self.root / "goes")}
+        return own | super().environ()
 
     def wipe(self) -> None:
         """As a new Pod with a blank volume, and no call made."""
         for path in [*self.volume.iterdir(), *self.run_dir.iterdir(), self.log]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.parent != self.run_dir or path.name.startswith(("begun.", "used.", "waiting", "run.ok", "stop")):
+            elif path.parent != self.run_dir or path.name.startswith(MADE_BY_SCRIPT):
                 path.unlink(missing_ok=True)
 
 

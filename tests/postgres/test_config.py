@@ -5,7 +5,9 @@ What the servers make of them is in ``tests/real/test_postgres_config.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,12 +39,24 @@ def made(
         "PEERBOOT_CENSUS_AUTH": "none", **environ,
     }  # fmt: skip
     parsed = settings.read(given, systems={"postgres": SETTINGS})
-    return config.prepare(parsed, who, base or {}, password)
+    pair = config.Pair("a certificate", "a key", "an authority") if parsed.extra["postgres_tls_dir"] else None
+    return config.prepare(parsed, who, base or {}, password, pair)
 
 
 def lines(text: str) -> dict[str, str]:
     """Name and value, as they are written."""
-    return dict(line.split(" = ", 1) for line in text.splitlines() if not line.startswith("#"))
+    found = dict(line.split(" = ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert re.fullmatch(r"'[0-9a-f]{16}'", found.pop(config.GENERATION))
+    return found
+
+
+def test_other_settings_are_another_generation() -> None:
+    """By it a server tells what it has loaded; certificates that were renewed count too."""
+    one, two = made(), made(PEERBOOT_POSTGRES_WAL_KEEP="1GB")
+    renewed = [replace(one, pair=config.Pair(name, "k", "a")) for name in ("one", "two")]
+    texts = [found.conf() for found in (one, two, one, *renewed)]
+    told = [text.rpartition(f"{config.GENERATION} = ")[2] for text in texts]
+    assert (told[0] == told[2], len(set(told))) == (True, 4)
 
 
 HOSTS = ",".join(f"pg-{n}.pg.prod.svc.cluster.local" for n in range(3))
@@ -169,7 +183,7 @@ def test_every_key_of_the_users_is_kept() -> None:
 
 @pytest.mark.parametrize(
     ("replicas", "given", "expected"),
-    [(3, None, "10"), (3, " 8 ", "10"), (3, 40, "40"), (9, None, "13"), (None, "7", "10")],
+    [(3, None, "10"), (3, " 8 ", "10"), (3, 40, "40"), (9, None, "22"), (None, "7", "10")],
 )
 def test_there_are_always_enough_senders(replicas: int | None, given: object, expected: str) -> None:
     """Never fewer than the set needs, and never fewer than a primary may have had."""
@@ -285,3 +299,15 @@ def test_a_pod_that_gives_no_slot_is_refused() -> None:
     assert f"application_name={'p' * 61}_0 " in made(longest).conf()
     with pytest.raises(SettingsError, match=r"gives no name of a slot: [^\n]*: name the StatefulSet so$"):
         made(identity("p" * 61 + "-0", replicas=11))
+
+
+@pytest.mark.parametrize("value", ["off", "LOCAL", "false", "no"])
+def test_no_setting_takes_back_that_commits_wait(value: str) -> None:
+    """Nobody would see that they do not; without synchronous standbys it is the user's own choice."""
+    with pytest.raises(SettingsError) as refused:
+        made(base={"synchronous_commit": value}, PEERBOOT_POSTGRES_SYNCHRONOUS="1")
+    assert str(refused.value) == (
+        f"synchronous_commit = {value} in PEERBOOT_BASE_CONFIG_FILE takes back what PEERBOOT_POSTGRES_SYNCHRONOUS=1 "
+        "asks for: drop one of them"
+    )
+    assert f"synchronous_commit = '{value}'" in made(base={"synchronous_commit": value}).conf()

@@ -177,11 +177,111 @@ def test_not_data(tmp_path: Path, make: Callable[[Path], None], kind: str, reaso
 def test_a_log_on_another_volume_that_is_not_mounted(tmp_path: Path) -> None:
     """A link to nothing: what the log says is not known."""
     made(tmp_path / "data")
-    (tmp_path / "data" / "pg_wal").rmdir()
+    (tmp_path / "data" / "pg_wal").rename(tmp_path / "elsewhere")
     (tmp_path / "data" / "pg_wal").symlink_to(tmp_path / "wal")
     assert kind_and_reason(tmp_path / "data") == (
         "unknown", f"{tmp_path}/data/pg_wal is a link to {tmp_path}/wal, and nothing is there: is its volume mounted?"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["inside", "linked"])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("", "corrupt"), ("backup_label", "data"), ("recovery.signal", "data")],
+    ids=["plain", "backup", "restore"],
+)  # fmt: skip
+def test_a_log_that_is_empty(tmp_path: Path, place: str, name: str, kind: str) -> None:
+    """Another volume, or a new one: with the primary's log in its place a standby would start on pages that are beyond
+    it. A backup and a restore get theirs from elsewhere.
+    """
+    data_dir = made(tmp_path / "data")
+    log = data_dir / "pg_wal"
+    (log / "000000010000000000000001").rename(log / "000000010000000000000001.partial")
+    if place == "linked":
+        log.rename(tmp_path / "wal")
+        log.symlink_to(tmp_path / "wal")
+    if name:
+        (data_dir / name).touch()
+    reason = "" if name else f"there is no log in {log}, which every server has: is it the right volume?"
+    assert kind_and_reason(data_dir) == (kind, reason)
+
+
+# ------------------------------------------------------------------- rewound
+
+HALF = "pg_rewind has begun on it and has not ended, so some of its files are the primary's and some its own"
+
+
+def _marked(data_dir: Path, text: str = "0123456789abcdef\n") -> None:
+    Path(f"{data_dir}.rewinding").write_text(text)
+
+
+@pytest.mark.parametrize("made_of", ["data", "rubble", "no-control"])
+def test_a_rewind_that_has_not_ended(tmp_path: Path, made_of: str) -> None:
+    """Never data, whatever the files say: they may be of two histories. Where its log of before is, is said."""
+    data_dir = tmp_path / "data"
+    if made_of == "rubble":
+        _holding(b"")(data_dir)
+    elif made_of == "no-control":
+        _without("global/pg_control", "pg_wal")(data_dir)
+    else:
+        made(data_dir)
+    _marked(data_dir)
+    aside = tmp_path / "data.before-0123456789abcdef"
+    aside.mkdir()
+    before = tree(tmp_path)
+    found = datadir.read(data_dir)
+
+    assert (found.kind, found.rewinding, found.was_primary) == ("corrupt", "0123456789abcdef", False)
+    assert found.reason == f"{HALF}; its log of before is in {aside}"
+    assert (found.control is not None) == (made_of == "data")
+    assert before == tree(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "plan"), [("", ""), ("\0\n", ""), ("a\nb", "a b"), ("a" * 999, "a" * 64)])
+def test_a_mark_without_its_plan(tmp_path: Path, text: str, plan: str) -> None:
+    """It was begun all the same: the mark counts, whatever is in it."""
+    _marked(made(tmp_path / "data"), text)
+    found = datadir.read(tmp_path / "data")
+    assert (found.kind, found.rewinding, found.reason) == ("corrupt", plan, HALF)
+
+
+def test_a_mark_that_leads_nowhere(tmp_path: Path) -> None:
+    """The script takes a link for a mark too."""
+    made(tmp_path / "data")
+    Path(f"{tmp_path}/data.rewinding").symlink_to("nowhere")
+    found = datadir.read(tmp_path / "data")
+    assert (found.kind, found.rewinding) == ("corrupt", "")
+
+
+def test_a_mark_without_its_directory(tmp_path: Path) -> None:
+    """What it was about was set aside; the next directory has nothing to do with it."""
+    _marked(tmp_path / "data")
+    assert datadir.read(tmp_path / "data") == datadir.Data("blank")
+
+
+def test_a_mark_that_cannot_be_read(tmp_path: Path) -> None:
+    """Then nothing of the directory is known."""
+    made(tmp_path / "data")
+    Path(f"{tmp_path}/data.rewinding").mkdir()
+    assert kind_and_reason(tmp_path / "data") == ("unknown", f"{tmp_path}/data.rewinding: Is a directory")
+
+
+def test_what_is_unknown_stays_so(tmp_path: Path) -> None:
+    """Of a release that this peerboot does not know, a mark says nothing more."""
+    _holding(padded(CHECKED[15]), 14)(tmp_path / "data")
+    _marked(tmp_path / "data")
+    found = datadir.read(tmp_path / "data")
+    assert (found.kind, found.rewinding) == ("unknown", "0123456789abcdef")
+    assert found.reason.startswith("its PG_VERSION names Postgres 14")
+
+
+def test_what_rewinds_kept(tmp_path: Path) -> None:
+    """Of this directory only; the directory beside it is data as before."""
+    for name in ("data.before-b", "data.before-a", "other.before-c", "data.before", "data2.before-d"):
+        (tmp_path / name).mkdir()
+    made(tmp_path / "data")
+    assert datadir.kept(tmp_path / "data") == (tmp_path / "data.before-a", tmp_path / "data.before-b")
+    assert datadir.read(tmp_path / "data").kind == "data"
+    assert datadir.kept(tmp_path / "nowhere" / "data") == ()
 
 
 # --------------------------------------------------------------------- data
@@ -199,8 +299,7 @@ def test_fresh(tmp_path: Path, major: int) -> None:
 def test_a_link_to_the_directory(tmp_path: Path) -> None:
     """PGDATA may be a link, and so may be its log."""
     made(tmp_path / "volume" / "data")
-    (tmp_path / "wal").mkdir()
-    (tmp_path / "volume" / "data" / "pg_wal").rmdir()
+    (tmp_path / "volume" / "data" / "pg_wal").rename(tmp_path / "wal")
     (tmp_path / "volume" / "data" / "pg_wal").symlink_to(tmp_path / "wal")
     (tmp_path / "wal" / "00000002.history").write_text("1\t0/3000000\tno recovery target specified\n")
     (tmp_path / "data").symlink_to("volume/data")
@@ -386,6 +485,7 @@ POSTMASTER: dict[str, tuple[str, Postmaster | None]] = {
     "empty": ("", Postmaster(0, 0, "")),
     "garbage": ("seven\n", Postmaster(0, 0, "")),
     "garbage-port": ("7\n/data\n1\nx\n", Postmaster(7, 0, "")),
+    "separators": ("\x1c7\n/data\n1\n\x1f5432\n", Postmaster(0, 0, "")),
     "numbers-of-others": ("1_0\n/data\n1\n+5\n", Postmaster(0, 0, "")),
 }
 

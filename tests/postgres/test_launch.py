@@ -16,8 +16,11 @@ import pytest
 
 from peerboot.systems.postgres import launch
 from peerboot.systems.postgres.launch import script
-from tests.postgres.container import FOREIGN, NEXT, ON, PATIENCE, PIECES, PLAN, SHELLS, SOURCE, SYSTEM, Pod
+from tests.launch.container import NEXT, PLAN, SHELLS
+from tests.postgres.container import FOREIGN, ON, PIECES, SOURCE, SYSTEM, Pod
 
+ROOM = "make room on the volume, or mount it writable"
+ASK = "peerboot writes it before the permit, ask it with 'peerboot explain'"
 OWN = "include = '{}/peerboot.conf'"
 """What is the last line of ``postgresql.conf``."""
 
@@ -36,7 +39,24 @@ def last(pod: Pod) -> str:
     return pod.said()[-1]
 
 
-TOOLS = ("cat", "chmod", "cp", "dirname", "grep", "head", "ls", "mkdir", "mv", "rm", "rmdir", "sed", "sleep", "tr")
+TOOLS = (
+    "cat",
+    "chmod",
+    "cp",
+    "dirname",
+    "grep",
+    "head",
+    "id",
+    "ls",
+    "mkdir",
+    "mv",
+    "rm",
+    "rmdir",
+    "sed",
+    "sleep",
+    "stat",
+    "tr",
+)
 
 
 def only(pod: Pod, but: str = "") -> dict[str, str]:
@@ -191,35 +211,6 @@ def test_an_output_directory_that_cannot_be_written_is_named(pod: Pod, name: str
     words = r"peerboot: .* cannot be written, so nothing is (made|started): mount it .*"
     assert re.fullmatch(words, pod.runs[0].says()[-1])
     assert (pod.calls("initdb"), pod.calls("start")) == ([], [])
-
-
-# ----------------------------------------------------------------------- stop
-
-
-def test_stop_ends_the_server(pod: Pod) -> None:
-    """The sidecar cannot signal it, so the script's watcher does, by SIGINT: a fast shutdown."""
-    pod.extra = {"SERVER_STAYS": "yes"}
-    pod.permit(pod.init())
-    run = pod.start()
-    end = time.monotonic() + PATIENCE
-    while not pod.calls("on") and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not pod.waiting.exists()
-    pod.write(launch.STOP_NAME, "")
-
-    assert run.ends() == 0
-    assert last(pod) == "peerboot says that this server is to end"
-
-
-def test_a_stop_of_before_does_not_end_the_next_server(pod: Pod) -> None:
-    """It was for the server of then; the permit is of now."""
-    pod.write(launch.STOP_NAME, "")
-    pod.has_data()
-    pod.permit(pod.resume())
-
-    assert pod.run() == 0
-    assert pod.calls("on") == [ON]
-    assert not (pod.run_dir / launch.STOP_NAME).exists()
 
 
 # -------------------------------------------------------------------- withdrawn
@@ -400,11 +391,14 @@ def test_a_file_that_lets_the_server_promote_itself_is_refused(pod: Pod) -> None
     assert pod.calls("start") == []
 
 
+KEPT = "(Debian keeps it in /etc/postgresql, bitnami's image in /opt/bitnami/postgresql/conf)"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("pg data/postgresql.conf", "{}/postgresql.conf is not there, so nothing starts: bring it back"),
-        ("pg data/pg_hba.conf", "{}/pg_hba.conf is not there, so nothing starts: bring it back"),
+        ("pg data/postgresql.conf", "{}/postgresql.conf is not there, so nothing starts: bring it back " + KEPT),
+        ("pg data/pg_hba.conf", "{}/pg_hba.conf is not there, so nothing starts: bring it back " + KEPT),
     ],
 )
 def test_a_server_without_its_own_files_is_not_started(pod: Pod, name: str, words: str) -> None:
@@ -427,7 +421,7 @@ def test_without_peerboots_rules_nothing_starts(pod: Pod, work: str) -> None:
     pod.permit(pod.resume() if work == "resume" else pod.init())
 
     assert pod.run() == 1
-    assert last(pod) == f"{pod.run_dir}/pg_hba.peerboot is not there, so nothing starts"
+    assert last(pod) == f"{pod.run_dir}/pg_hba.peerboot is not there, so nothing starts: {ASK}"
     assert (pod.calls("start"), pod.data.exists()) == ([], work == "resume")
 
 
@@ -481,7 +475,7 @@ def test_a_standby_signal_that_cannot_be_written_starts_nothing(pod: Pod) -> Non
     pod.permit(pod.resume())
 
     assert pod.run() == 1
-    assert [f"peerboot: {pod.data}/standby.signal cannot be written, so nothing starts"] == pod.runs[0].says()
+    assert [f"peerboot: {pod.data}/standby.signal cannot be written, so nothing starts: {ROOM}"] == pod.runs[0].says()
     assert pod.calls("start") == []
 
 
@@ -532,11 +526,14 @@ def test_an_image_without_utf8_locales_gets_the_c_locale(pod: Pod) -> None:
     assert [call.rpartition("=")[2] for call in pod.calls("initdb")] == ["C.UTF-8", "C"]
 
 
+NOT_MADE = "no cluster was made, for '{}', so nothing is started: look at the volume and the image; it is tried again"
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"INITDB_FAILS": "yes"}, "initdb or the first start failed, so nothing is started: the lines above say why"),
-        ({"SINGLE_FAILS": "yes"}, "initdb or the first start failed, so nothing is started: the lines above say why"),
+        ({"INITDB_FAILS": "yes"}, NOT_MADE.format("initdb: error: it has its reason")),
+        ({"SINGLE_FAILS": "yes"}, NOT_MADE.format("ERROR:  it has its reason")),
         ({"SINGLE_LEAVES": "yes"}, "the first server did not end, so nothing is started: run this again"),
     ],
     ids=["initdb", "roles", "still-running"],
@@ -561,7 +558,7 @@ def test_without_the_roles_nothing_is_made(pod: Pod) -> None:
     pod.permit(pod.init())
 
     assert pod.run() == 1
-    assert [f"peerboot: {pod.run_dir}/roles.sql is not there, so nothing is made"] == pod.runs[0].says()
+    assert [f"peerboot: {pod.run_dir}/roles.sql is not there, so nothing is made: {ASK}"] == pod.runs[0].says()
     assert pod.calls("initdb") == []
 
 
@@ -618,8 +615,9 @@ def test_a_plan_is_used_up_by_a_start_with_a_resume_permit(pod: Pod) -> None:
     """Killed once the directory had its name, it then ran with a resume permit: the first may not come again."""
     pod.permit(pod.init())
     lines = script().splitlines()
-    place = next(k for k, line in enumerate(lines) if 'mv "$new"' in line)
-    assert pod.run(pod.write("killed.sh", "\n".join([*lines[: place + 1], "kill -9 $$", *lines[place + 1 :]]))) < 0
+    place = next(k for k, line in enumerate(lines) if 'mv "$new"' in line) + 3
+    assert lines[place] == '    durable "$permit_data"'
+    assert pod.run(pod.write("killed.sh", "\n".join([*lines[:place], "kill -9 $$", *lines[place:]]))) < 0
     assert (pod.data.exists(), pod.used()) == (True, False)
     pod.permit(pod.resume(NEXT))
     assert pod.run() == 0
@@ -738,20 +736,23 @@ def test_a_copy_of_another_cluster_is_not_used(pod: Pod) -> None:
     assert pod.run() == 1
     assert last(pod) == (
         f"{pod.new} has system identifier {FOREIGN}, but the permit {SYSTEM}, so this copy is not used: it is of "
-        "another cluster"
+        "another cluster, look at PEERBOOT_POSTGRES_HOST"
     )
     assert (pod.data.exists(), pod.calls("start")) == (False, [])
 
 
 def test_a_copy_that_fails_is_named_and_tried_again(pod: Pod) -> None:
     """With the program's own reason; the next run, in a moment, may find the primary."""
-    pod.extra = {"BACKUP_FAILS": "yes"}
+    pod.extra = {"BACKUP_FAILS": "pg_basebackup: error: it has its reason"}
     pod.permit(pod.clone())
     assert pod.run() == 1
     assert pod.runs[0].says() == [
         f"peerboot: cloning the primary into {pod.new}",
         "pg_basebackup: error: it has its reason",
-        "peerboot: pg_basebackup ended with 1, so nothing is started, and it is tried again: its lines above say why",
+        (
+            "peerboot: the primary was not copied, for 'pg_basebackup: error: it has its reason', so nothing is "
+            "started: see whether the primary runs and is reached from here; it is tried again"
+        ),
     ]
     assert (pod.data.exists(), pod.new.exists(), pod.used()) == (False, False, False)
     pod.extra = {}
@@ -831,8 +832,8 @@ def test_a_primary_that_does_not_answer_costs_no_data(pod: Pod) -> None:
     assert pod.runs[0].says() == [
         'pg_rewind: error: connection to server at "pg-1" failed',
         (
-            "peerboot: pg_rewind did not reach the primary, so nothing was changed, and it is tried again: its lines "
-            "above say why"
+            'peerboot: pg_rewind did not reach the primary, for \'pg_rewind: error: connection to server at "pg-1" '
+            "failed', so nothing was changed: see whether the primary runs and is reached from here; it is tried again"
         ),
     ]
     assert (before, pod.calls("rewind")) == (left(pod.volume), [])
@@ -850,7 +851,10 @@ def test_a_rewind_that_fails_leaves_its_mark(pod: Pod) -> None:
     assert pod.run() == 1
     assert pod.runs[0].says()[-2:] == [
         "pg_rewind: error: it has its reason",
-        "peerboot: pg_rewind ended with 1, so the server is not started: its lines above say why",
+        (
+            f"peerboot: {pod.data} was not rewound, for 'pg_rewind: error: it has its reason', so the server is not "
+            "started, and peerboot has it cloned anew"
+        ),
     ]
     pod.extra = {}
     run = pod.start()

@@ -6,16 +6,21 @@ import re
 import shutil
 import signal
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from peerboot.systems.postgres.launch import script
-from tests.postgres.container import NEXT, ON, PLAN, SHELLS, Pod
+from tests.launch.container import NEXT, PLAN, SHELLS
+from tests.launch.lines import parse, passed, variant
+from tests.postgres.container import ON, Pod
 
 SCENES = ("init", "clone", "resume", "rewind")
-LAST_LOOK = "the permit was withdrawn or replaced just before the start"
+LAST_LOOK = {
+    "resume": '    read_file "$here/run.ok" && [ "$file_text" = "$permit_text" ]',
+    # There the first look is before the work.
+    "clone": "    under_watch || return 1",
+}
 """In the script: what comes after it is the start itself."""
 
 
@@ -27,51 +32,10 @@ def prepare(pod: Pod, scene: str) -> None:
     pod.permit(getattr(pod, scene)())
 
 
-def parse(shell: tuple[str, ...], text: str) -> tuple[int, bytes]:
-    """Exit code and words of the shell that only looks whether it is a script."""
-    done = subprocess.run([*shell, "-n"], input=text.encode(), capture_output=True, check=False)  # noqa: S603 - as above
-    return done.returncode, done.stdout + done.stderr
-
-
-@cache
-def places(shell: tuple[str, ...]) -> tuple[int, ...]:
-    """The lines after which the shell takes another command; the watcher's are not of the script's own course."""
-    lines = script().splitlines()
-    found, inside = [], False
-    for k, line in enumerate(lines, 1):
-        inside = (inside or line.startswith("watch_for_stop()")) and line != "}"
-        text = "\n".join((*lines[:k], "true", *lines[k:])) + "\n"
-        a_command = line.strip() and not line.lstrip().startswith("#") and not line.endswith(("\\", "||", "&&"))
-        if a_command and not inside and parse(shell, text) == (0, b""):
-            found.append(k)
-    return tuple(found)
-
-
-def variant(pod: Pod, name: str, k: int, command: str) -> Path:
-    """The script with a command after line k."""
-    lines = script().splitlines()
-    path = pod.run_dir / name
-    path.write_text("\n".join((*lines[:k], command, *lines[k:])) + "\n")
-    return path
-
-
-def passed(pod: Pod) -> list[int]:
-    """Those lines that a run gets to, in the order in which it first does, told by one run that notes each."""
-    lines = script().splitlines()
-    known = set(places(pod.shell))
-    noted = ['at_line() { at_status=$?; printf \'%s\\n\' "line $1" >>"$LOG"; return $at_status; }']
-    for k, line in enumerate(lines, 1):
-        noted += [line, f"at_line {k}"] if k in known else [line]
-    trace = pod.run_dir / "trace.sh"
-    trace.write_text("\n".join(noted) + "\n")
-    assert pod.run(trace) == 0, pod.runs[-1].says()
-    return list(dict.fromkeys(int(k) for k in pod.calls("line")))
-
-
 def left(pod: Pod) -> str:
-    """All that a run left for the next one."""
-    tops = (pod.volume, pod.run_dir)
-    paths = [path for top in tops for path in sorted(top.rglob("*")) if path.is_file() and path.suffix != ".sh"]
+    """All that a run left for the next one, but for its words."""
+    found = (path for top in (pod.volume, pod.run_dir) for path in sorted(top.rglob("*")) if path.is_file())
+    paths = [path for path in found if path.suffix != ".sh" and path.name not in ("launch.status", "errors")]
     return "\n".join(f"{path}: {path.read_text()}" for path in paths)
 
 
@@ -84,13 +48,14 @@ def test_killed_at_any_line_it_can_be_run_again(tmp_path: Path, scene: str, shel
     """
     pod = Pod(tmp_path, shell)
     prepare(pod, scene)
-    killed_at = passed(pod)
+    killed_at = passed(pod, script())
     seen: set[str] = set()
     cut_off = 0
     for k in killed_at:
         prepare(pod, scene)
         where = f"killed after line {k}: {script().splitlines()[k - 1].strip()}"
-        assert pod.run(variant(pod, "variant.sh", k, "kill -9 $$")) == -signal.SIGKILL, where
+        # The tool too: with the script, which is process 1, its container is gone.
+        assert pod.run(variant(pod, script(), k, "kill -9 ${worker:-} $$; exit")) == -signal.SIGKILL, where
         assert pod.calls("start") == [], where
         # Never under its name what is not whole, but for the one that is marked.
         assert not pod.data.exists() or (pod.data / "whole").exists() or pod.rewinding.exists(), where
@@ -128,28 +93,38 @@ def test_killed_at_any_line_it_can_be_run_again(tmp_path: Path, scene: str, shel
 
 
 @pytest.mark.parametrize("shell", SHELLS[:1], ids=" ".join)
+@pytest.mark.parametrize("stop", [False, True], ids=["alone", "with-stop"])
 @pytest.mark.parametrize("scene", ["resume", "clone"])
-def test_a_permit_withdrawn_at_any_line_starts_nothing(tmp_path: Path, scene: str, shell: tuple[str, ...]) -> None:
-    """But after the last look; a server that starts by then is ended by the file ``stop``, which comes with it."""
+def test_a_permit_withdrawn_at_any_line_starts_nothing(
+    tmp_path: Path, scene: str, stop: bool, shell: tuple[str, ...]
+) -> None:
+    """But after the last look; and with the file ``stop``, a server that starts by then ends."""
     pod = Pod(tmp_path, shell)
     prepare(pod, scene)
-    last_look = next(k for k, line in enumerate(script().splitlines(), 1) if LAST_LOOK in line)
-    course = passed(pod)
-    # The first line that is passed behind the check, for its message comes only where it fails.
-    behind = course.index(min(k for k in course if k > last_look))
-    withdraw = f"rm -f '{str(pod.run_dir).replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}/run.ok' # and on"
+    course = passed(pod, script())
+    behind = course.index(max(k for k, line in enumerate(script().splitlines(), 1) if line == LAST_LOOK[scene]))
+    withdraw = 'rm -f "$RUN_DIR/run.ok"'
+    if stop:
+        withdraw += "; printf '' >\"$RUN_DIR/stop\""
+        pod.extra = {"SERVER_STAYS": "yes"}
+        pod.program("sleep", f"#!/bin/sh\nexec {shutil.which('sleep')} 0.02\n")
     started = []
     for k in course:
         prepare(pod, scene)
-        run = pod.start(variant(pod, "variant.sh", k, withdraw))
+        # What it comes behind may be the answer of a function.
+        run = pod.start(variant(pod, script(), k, f'line_status=$?; {withdraw}; (exit "$line_status")'))
         code = run.settles()
         run.stop()
-        if code is not None:
-            assert code == 0, (k, run.says())
+        if pod.calls("start"):
+            # The stand-in may not have set its trap yet.
+            assert code in (0, -signal.SIGINT if stop else 0), (k, run.says())
             started.append(k)
-        assert len(pod.calls("start")) == (code is not None), k
-    assert course[behind:] == started
+        else:
+            # Where the watcher saw it first, or before the stand-in had noted that it is there.
+            assert code in ((None, 130, -signal.SIGINT) if stop else (None,)), (k, run.says())
+    assert [k for k in course[behind:] if k in started] == started
     assert 5 < len(started) < len(course) // 3
+    assert stop or course[behind:] == started
 
 
 def test_the_script_is_for_every_shell() -> None:

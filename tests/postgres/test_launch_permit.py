@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peerboot.systems.postgres import launch
-from peerboot.systems.postgres.launch import KEYS, Permit, permit_text, read_permit, script
-from tests.postgres.container import PLAN, SHELLS, SOURCE, SYSTEM, THIRD, Pod
+from peerboot.systems.postgres.launch import Permit, permit_text, read_permit, script
+from peerboot.systems.postgres.script import KEYS
+from tests.launch.container import PLAN, SHELLS, THIRD
+from tests.postgres.container import SOURCE, SYSTEM, Pod
 
 PERMITS = (
     Permit(kind="first", plan=PLAN, work="init", data="/var/lib/p g"),
@@ -110,7 +112,7 @@ ODD = st.one_of(
     st.text(st.characters(min_codepoint=0, max_codepoint=127, exclude_characters="\n"), max_size=20),
     st.text(st.sampled_from("é=# \t'\"\\$`*"), max_size=8),
 )
-LINE = st.one_of(st.tuples(st.sampled_from([*KEYS, "fence", ""]), ODD).map("=".join), st.just("# x"), ODD)
+LINE = st.one_of(st.tuples(st.sampled_from([*KEYS, "end", "fence", ""]), ODD).map("=".join), st.just("# x"), ODD)
 
 
 @st.composite
@@ -145,6 +147,7 @@ BAD_TEXTS: dict[str, Callable[[str], str]] = {
     "empty": lambda _text: "",
     "nothing but a comment": lambda text: text.splitlines()[0] + "\n",
     "a key of a newer peerboot": lambda text: text + "fence=1\n",
+    "a value without a key": lambda text: text + "=\n",
     "cut off": lambda text: text[: text.index("system=")],
     "cut off in its last word": lambda text: text[:-3],
     "a plan that is a path": lambda text: text.replace(PLAN, "../../../../etc/x"),

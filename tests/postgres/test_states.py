@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from peerboot.lab.postgres import VERSIONS, find
+from peerboot.model import Standing
 from peerboot.systems.postgres import control, datadir
 from tests.postgres.conftest import SETTINGS, Made, Sample
 from tests.postgres.server import PORT, WITHIN, Postgres
@@ -113,6 +114,16 @@ def flags(sample: Sample) -> tuple[bool, bool, bool, bool, str, int, str | None]
     return data.standby, data.backup, data.stopped, data.was_primary, data.control.state, data.timeline, status
 
 
+def test_how_far_a_primary_is_that_was_shut_down(made: Made) -> None:
+    """One byte beyond the place where the record of its shutdown begins; of one in any other state it is not known."""
+    ends = {name: datadir.end_of(sample.data) for name, sample in made.samples.items()}
+    expected = dict.fromkeys(FLAGS)
+    for name, term in {"fresh": 1, "stopped": 2, "promoted-twice": 3}.items():
+        begins = position(made.samples[name].told["Latest checkpoint location"])
+        expected[name] = Standing(term=term, position=begins + 1)
+    assert expected == ends
+
+
 def test_what_each_state_is(made: Made) -> None:
     """Each is data of the release, and nothing of what decides is taken for something else."""
     found = {name: flags(sample) for name, sample in made.samples.items()}
@@ -201,17 +212,40 @@ def was_killed(server: Postgres, command: list[str], moment: Callable[[Path], bo
     return re.search(r"cluster state: +shut down$", told, re.MULTILINE) is None
 
 
+def killed(server: Postgres, moment: str, *options: str) -> None:
+    """An initdb that does not come to its end."""
+    command = server.command("initdb", "-D", str(server.data_dir), "-U", "postgres", "-A", "trust", "--no-sync")
+    for _ in range(20):
+        if was_killed(server, [*command, *options], MOMENTS[moment]):
+            return
+        # On a busy machine it may have done all of its work before it is killed.
+        for path in server.data_dir.parent.iterdir():
+            shutil.rmtree(path)
+    pytest.fail("it is never killed in time")
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("major", VERSIONS)
 def test_an_initdb_that_is_killed_leaves_no_data(tmp_path: Path, major: str, moment: str) -> None:
     """At whatever moment it is corrupt, for a server that starts there may lack databases."""
     server = Postgres(find(major), tmp_path / "data", "")
-    command = server.command("initdb", "-D", str(server.data_dir), "-U", "postgres", "-A", "trust", "--no-sync")
-    for _ in range(20):
-        if was_killed(server, command, MOMENTS[moment]):
-            break
-        # On a busy machine it may have done all of its work before it is killed.
-        shutil.rmtree(server.data_dir)
-    else:
-        pytest.fail("it is never killed in time")
+    killed(server, moment)
     assert datadir.read(server.data_dir).kind == "corrupt"
+
+
+@pytest.mark.parametrize("moment", ["folders", "postgres-begun"])
+@pytest.mark.parametrize("major", VERSIONS)
+def test_a_log_elsewhere(tmp_path: Path, major: str, moment: str) -> None:
+    """``--waldir``, which the official image has as POSTGRES_INITDB_WALDIR: killed it is corrupt, or unknown where its
+    volume is not there; whole it is data as any other.
+    """
+    server, wal = Postgres(find(major), tmp_path / "data", ""), tmp_path / "wal"
+    killed(server, moment, "--waldir", str(wal))
+    assert datadir.read(server.data_dir).kind == "corrupt"
+    shutil.rmtree(server.data_dir)
+    shutil.rmtree(wal)
+    server.init("--waldir", str(wal))
+    found = datadir.read(server.data_dir)
+    assert (found.kind, found.timeline, (server.data_dir / "pg_wal").readlink()) == ("data", 1, wal)
+    wal.rename(tmp_path / "not mounted")
+    assert datadir.read(server.data_dir).kind == "unknown"

@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from peerboot.saslprep import prepared
 from peerboot.systems.postgres import texts
 
 SERVER_MADE = {
@@ -40,7 +41,7 @@ def test_verifiers_are_the_servers_own(password: str) -> None:
 )
 def test_saslprep(password: str, expected: str) -> None:
     """The examples of RFC 4013, section 3; what it forbids is taken as it is."""
-    assert expected == texts.prepared(password)
+    assert expected == prepared(password)
 
 
 def test_quoting() -> None:

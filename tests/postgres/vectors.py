@@ -75,6 +75,7 @@ def made(data_dir: Path, major: int = 17, content: bytes | None = None) -> Path:
         (data_dir / name).mkdir(parents=True)
     for name in ("", "base/1", "base/4", "base/5"):
         (data_dir / name / "PG_VERSION").write_text(f"{major}\n")
+    (data_dir / "pg_wal" / "000000010000000000000001").touch()
     whole = padded(CHECKED[major]) if content is None else content
     (data_dir / "global" / "pg_control").write_bytes(whole)
     return data_dir

@@ -14,6 +14,7 @@ from peerboot.model import (
     Anchor,
     Call,
     Claim,
+    ClusterView,
     Decision,
     Disk,
     EndRemoval,
@@ -23,6 +24,8 @@ from peerboot.model import (
     Plan,
     RecordBirth,
     RecordClaim,
+    RecordCrown,
+    RecordIntent,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -48,6 +51,8 @@ def after(found: Facts, action: Action) -> Facts:
     """The facts after one action was carried out, servers and other pods as they were."""
     record, cluster = found.record, found.cluster
     match action:
+        case WriteFile(name=name, content=content, permit=False) if found.traits.has_primary:
+            return replace(found, files={**found.files, name: content})
         case WriteFile(name=name, content=content):
             return replace(
                 found, files={**found.files, name: content}, permit=permit_kind(found, content), permit_was_given=True
@@ -62,6 +67,18 @@ def after(found: Facts, action: Action) -> Facts:
             return replace(found, record=replace(record, claim=claim, permitted_wall=None))
         case RecordSeal(seal=seal):
             return replace(found, record=replace(record, seal=seal))
+        case RecordCrown(term=term):
+            let_go = record.let_go if term else max(record.let_go, record.crown)
+            return replace(found, record=replace(record, crown=term, let_go=let_go))
+        case RecordIntent(intent=intent):
+            token = intent.token or "t" if intent is not None else ""
+            return replace(found, record=replace(record, intent=intent and replace(intent, token=token)))
+        case Call(name="promote") if found.traits.has_primary:
+            return replace(found, writes=True, standing=None, cluster=with_primary(found))
+        case Call(name="make-slot" | "drop-slot" as name, member=slot):
+            return replace(found, cluster=with_slot(found, slot, made=name == "make-slot"))
+        case Call(name="reload" | "checkpoint"):
+            return found
         case Renew():
             new = replace(record, nonce=record.nonce + "'", birth=None, permitted_wall=None, seal=None)
             return replace(
@@ -108,6 +125,33 @@ def after(found: Facts, action: Action) -> Facts:
                 ),
             )
     raise AssertionError(f"unknown action {action}")
+
+
+def with_primary(found: Facts) -> ClusterView:
+    """The own server takes the writes, on a new timeline."""
+    cluster, pod = found.cluster, found.identity.pod
+    views = []
+    for view in cluster.views:
+        new = view
+        if view.pod == pod and view.part is not None:
+            part = replace(view.part, writes=True, settled=False, term=view.part.term + 1)
+            new = replace(view, healthy=True, leader=view.member, part=part)
+        views.append(new)
+    member = Member(id=found.disk.member, pod=pod, client_urls=("x",))
+    return replace(cluster, quorum=True, cluster=found.disk.cluster, members=(member,), views=tuple(views))
+
+
+def with_slot(found: Facts, slot: str, *, made: bool) -> ClusterView:
+    """A slot more or less at the own server."""
+    views = []
+    for view in found.cluster.views:
+        new = view
+        if view.pod == found.identity.pod and view.part is not None:
+            slots = {*view.part.slots, slot} if made else {*view.part.slots} - {slot}
+            idle = tuple(one for one in view.part.idle_slots if one in slots)
+            new = replace(view, part=replace(view.part, slots=tuple(sorted(slots)), idle_slots=idle))
+        views.append(new)
+    return replace(found.cluster, views=tuple(views))
 
 
 def look(found: Facts) -> tuple[Decision, Plan]:
@@ -170,7 +214,7 @@ def cuts(found: Facts) -> Iterator[tuple[int, Facts]]:
                 yield count, at
 
 
-WAITS_OR_RENEWS = ("born-waits", "renew", "birth-lost", "unstarted-pair")
+WAITS_OR_RENEWS = ("born-waits", "lost-waits", "renew", "birth-lost", "unstarted-pair")
 
 
 def permit_noted_but_not_given(found: Facts) -> bool:
@@ -183,8 +227,8 @@ def permit_noted_but_not_given(found: Facts) -> bool:
 
 
 def asked_again(found: Facts) -> bool:
-    """Whether it ends where it waits for a person's word on what only this disk had."""
-    return list(states(found))[-1][1].rule == "last-copy"
+    """Whether it ends where it waits for a person's word on what only this disk had, or on whose it is."""
+    return list(states(found))[-1][1].rule in ("last-copy", "foreign-volume")
 
 
 @pytest.mark.parametrize(("path", "text"), [(path, text) for path, _, text in CASES], ids=IDS)

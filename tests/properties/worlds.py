@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -32,7 +32,9 @@ from peerboot.model import (
     Statement,
 )
 from tests.cases.facts_text import TRAITS, parse
+from tests.cases.primary_text import derived
 from tests.cases.test_cases import blocks
+from tests.properties import primaries
 from tests.properties.permits import NAMES, a_permit
 
 NOW = 1000.0
@@ -40,9 +42,19 @@ PODS = ("db-0", "db-1", "db-2", "db-3")
 SECRET = "hunter2"
 """Stands in a file of peerboot's and must never be told."""
 KINDS: Any = st.sampled_from(("blank", "blank", "interrupted", "partial", "bootstrap", "data", "corrupt", "unknown"))
-CLUSTERS = st.sampled_from(("", "c1", "c1", "c2"))
 NONCES = st.sampled_from(("n0", "n1", "n2", "n3"))
 AGES = st.sampled_from((0.0, 1.0, 40.0, 400.0))
+
+
+def cluster_ids(system: str) -> tuple[str, str]:
+    """The id of the own cluster and of another one, as the system writes them."""
+    return (primaries.OURS, primaries.OTHER) if system == "postgres" else ("c1", "c2")
+
+
+def clusters(system: str) -> st.SearchStrategy[str]:
+    """No cluster, mostly the own one, or another."""
+    ours, other = cluster_ids(system)
+    return st.sampled_from(("", ours, ours, other))
 
 
 def birth_of(replicas: int, extra: str = "") -> Birth:
@@ -53,6 +65,8 @@ def birth_of(replicas: int, extra: str = "") -> Birth:
 
 def id_of(system: str, number: int, more: str = "") -> str:
     """The id of a pod's member as the system writes it; ``more``: of another disk."""
+    if system == "postgres":
+        return f"db_{number}"
     return f"{number}:d{more}" if system == "kafka" else f"m{number}{more}"
 
 
@@ -92,11 +106,12 @@ def statements(draw: st.DrawFn, pod: str, identity: Identity) -> Statement:
         nonce=draw(st.sampled_from((own, own, own, "n1", ""))),
         token=born.token if born else "",
         permitted=draw(st.booleans()) if born or kind != "blank" else False,
-        cluster=draw(CLUSTERS) if kind not in ("blank", "unknown") else "",
+        cluster=draw(clusters(identity.system)) if kind not in ("blank", "unknown") else "",
         member=id_of(identity.system, int(pod[-1])),
         serving=draw(st.booleans()) if kind == "data" else False,
         running=draw(st.booleans()),
         decision=draw(st.sampled_from(("wait", "join", "form"))),
+        **(draw(primaries.said(pod, identity)) if identity.system == "postgres" else {}),
     )
 
 
@@ -116,6 +131,8 @@ def evidence(draw: st.DrawFn, identity: Identity) -> dict[str, Evidence]:
 @st.composite
 def views(draw: st.DrawFn, system: str) -> ClusterView:
     """What the servers say."""
+    if system == "postgres":
+        return draw(primaries.views())
     members = tuple(
         Member(
             id=draw(st.sampled_from((id_of(system, i), id_of(system, i), id_of(system, i, "x")))),
@@ -132,7 +149,7 @@ def views(draw: st.DrawFn, system: str) -> ClusterView:
         ServerView(
             pod=member.pod,
             address="10.0.0.1",
-            cluster=draw(CLUSTERS),
+            cluster=draw(clusters(system)),
             member=member.id,
             members=members,
             applied=draw(st.sampled_from((0, 9))),
@@ -151,7 +168,7 @@ def views(draw: st.DrawFn, system: str) -> ClusterView:
     return ClusterView(
         registrations=tuple(registrations),
         quorum=quorum,
-        cluster=draw(st.sampled_from(("c1", "c2"))) if quorum else "",
+        cluster=draw(st.sampled_from(cluster_ids(system))) if quorum else "",
         members=members if quorum else (),
         views=seen,
         unresolved=draw(st.sampled_from(((), (), ("db-9.peers",)))),
@@ -163,15 +180,16 @@ def views(draw: st.DrawFn, system: str) -> ClusterView:
 def records(draw: st.DrawFn, system: str) -> Record:
     """What lies in the state directory."""
     own = id_of(system, 1)
-    claimed = "" if system == "kafka" else id_of(system, 1, "x")
+    claimed = id_of(system, 1, "x") if system == "etcd" else ""
+    ours, other = cluster_ids(system)
     nonce = draw(st.sampled_from(("n0", "n1", "n1", "n2", "")))
     problem = draw(st.sampled_from(("", "", "", "state.json is torn", "state.json is of a newer peerboot")))
     return Record(
         nonce=nonce,
         birth=draw(st.sampled_from((None, None, birth_of(3), birth_of(2)))),
         permitted_wall=draw(st.sampled_from((None, 1.0))),
-        seal=draw(st.sampled_from((None, None, Seal(cluster="c1", member=own), Seal(cluster="c2", member=own)))),
-        claim=draw(st.sampled_from((None, None, Claim(cluster="c1", member=claimed, nonce=nonce)))),
+        seal=draw(st.sampled_from((None, None, Seal(cluster=ours, member=own), Seal(cluster=other, member=own)))),
+        claim=draw(st.sampled_from((None, None, Claim(cluster=ours, member=claimed, nonce=nonce)))),
         foreign=draw(st.sampled_from(("", "", "", "prod/web-1"))),
         problem=problem,
         torn="torn" in problem,
@@ -199,13 +217,14 @@ LIVES = st.one_of(
 def random_facts(draw: st.DrawFn, system: str) -> Facts:
     """Facts of a system whose parts were drawn without regard to each other."""
     identity = draw(identities(system))
-    kind = draw(KINDS)
+    # Of a directory of Postgres there is either all that a server needs, or not.
+    kind = draw(KINDS.filter(lambda kind: system != "postgres" or kind not in ("interrupted", "partial", "bootstrap")))
     held = kind in ("interrupted", "partial", "bootstrap", "data")
     member = id_of(system, identity.ordinal)
     disk = Disk(
         kind=kind,
-        # Whoever reads Kafka's directories names cluster and member of every disk that can start.
-        cluster=(draw(CLUSTERS) or "c1" * (system == "kafka")) if held else "",
+        # Whoever reads Kafka's or Postgres' directories names cluster and member of every disk that can start.
+        cluster=(draw(clusters(system)) or cluster_ids(system)[0] * (system != "etcd")) if held else "",
         member=draw(st.sampled_from((member, id_of(system, 9), "" if system == "etcd" else member))) if held else "",
         reason="bad CRC" if kind in ("corrupt", "unknown", "partial") else "",
         running=draw(st.sampled_from((False, False, True))),
@@ -217,12 +236,13 @@ def random_facts(draw: st.DrawFn, system: str) -> Facts:
     anchors = (Anchor(), Anchor(), Anchor(state="empty"), Anchor(state="holds", token="t"), Anchor(state="unknown"))
     mark = "resume" if permit == "resume" else "first"
     stalled = id_of(system, 2)
-    return Facts(
+    record = draw(records(system))
+    found = Facts(
         now=NOW,
         identity=identity,
         mode=draw(st.sampled_from(("manage", "manage", "manage", "observe"))),
         disk=disk,
-        record=draw(records(system)),
+        record=draw(primaries.with_past(record, identity.pod)) if system == "postgres" else record,
         evidence=draw(evidence(identity)),
         twin=draw(st.sampled_from(("", "", "", "10.0.0.9"))),
         cluster=draw(views(system)),
@@ -240,9 +260,10 @@ def random_facts(draw: st.DrawFn, system: str) -> Facts:
         permit=permit,
         permit_was_given=permit != "absent" or draw(st.booleans()),
         own_urls=(draw(st.sampled_from((f"http://{identity.pod}:2380", "http://other:2380"))),) * (system == "etcd"),
-        predicted_cluster=draw(st.sampled_from(("", "c1"))),
+        predicted_cluster=draw(st.sampled_from(("", "c1"))) if system != "postgres" else "",
         looked=draw(st.sampled_from((True, True, True, False))),
     )
+    return draw(primaries.with_writes(found)) if system == "postgres" else found
 
 
 CASES = tuple(parse(text.partition("\n----\n")[0], path.parents[1].name) for path, _, text in blocks())
@@ -260,32 +281,48 @@ PARTS: tuple[str, ...] = (
     "own_urls",
 )
 PARTS += ("live", "stopping", "turn")
+OF_WRITES = ("confirm", "hands_to", "traits")
+"""Parts where one server takes the writes."""
 
 
 @st.composite
-def facts(draw: st.DrawFn) -> Facts:
+def facts(draw: st.DrawFn, cases: Sequence[Facts] = CASES) -> Facts:
     """Facts of a case in which some parts were exchanged for others, or none, or all; a person may have allowed what
     they are refused for.
     """
-    found: Facts = draw(st.sampled_from(CASES))
-    parts = draw(st.sets(st.sampled_from((*PARTS, "permit")), max_size=3))
+    found: Facts = draw(st.sampled_from(cases))
+    primary = found.traits.has_primary
+    parts = draw(st.sets(st.sampled_from((*PARTS, "permit", *(OF_WRITES if primary else ()))), max_size=3))
     if parts:
         other = draw(random_facts(found.identity.system))
         if len(parts) == 3 and draw(st.booleans()):
             found = other
         elif "permit" in parts:
             parts |= {"files", "permit_was_given"}
+        if "evidence" in parts:
+            parts |= {"asks"}
         found = msgspec.structs.replace(found, **{part: getattr(other, part) for part in parts})
         found = msgspec.structs.replace(
             found, evidence={pod: word for pod, word in found.evidence.items() if pod != found.identity.pod}
         )
+        found = derived(found) if primary else found
     return allowed(found) if draw(st.booleans()) else found
 
 
 def over_any_facts(law: Callable[[Facts], None]) -> Callable[[], None]:
     """Hold a law against every case as it stands, then against facts drawn around them."""
-    test: Any = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))(given(facts())(law))
-    for found in CASES:
+    return _over(CASES, law)
+
+
+def over_any_primary(law: Callable[[Facts], None]) -> Callable[[], None]:
+    """The same with the systems in which one server takes the writes."""
+    return _over([found for found in CASES if found.traits.has_primary], law)
+
+
+def _over(cases: Sequence[Facts], law: Callable[[Facts], None]) -> Callable[[], None]:
+    drawn = given(facts(cases))(law)
+    test: Any = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))(drawn)
+    for found in cases:
         test = example(found)(test)
     checked: Callable[[], None] = test
     return checked

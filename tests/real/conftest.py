@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from peerboot.lab import jars
+from peerboot.lab import postgres as lab_postgres
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.container import Timing
 from peerboot.lab.servers import VERSIONS, Server, find
@@ -42,6 +43,34 @@ def kafka() -> Server:
 @pytest.fixture(params=jars.VERSIONS)
 def every_kafka(request: pytest.FixtureRequest) -> Server:
     """A real Kafka of every release in turn."""
+    return jars.find(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Server:
+    """The Postgres of the lab."""
+    return lab_postgres.find()
+
+
+@pytest.fixture(params=lab_postgres.VERSIONS)
+def every_postgres(request: pytest.FixtureRequest) -> Server:
+    """A real Postgres of every release in turn."""
+    return lab_postgres.find(request.param)
+
+
+@pytest.fixture(params=(lab_postgres.VERSIONS[0], lab_postgres.VERSIONS[-1]))
+def either_postgres(request: pytest.FixtureRequest) -> Server:
+    """A real Postgres of the oldest release and of the newest: what differs between releases is in ``tests/postgres``,
+    and what the rows stand on is run on all of them.
+    """
+    return lab_postgres.find(request.param)
+
+
+@pytest.fixture(params=(jars.VERSIONS[0], jars.VERSIONS[-1]))
+def either_kafka(request: pytest.FixtureRequest) -> Server:
+    """A real Kafka of the oldest release and of the newest: for facts that are no row of the table, and differ at 4.0
+    or nowhere. Every release has the rows' tests, and the drain's.
+    """
     return jars.find(request.param)
 
 

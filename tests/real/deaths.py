@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from peerboot.lab.cluster import Lab
@@ -44,6 +44,31 @@ class Mortal:
         """Every action that its processes have begun since then."""
         seen = self._file(ordinal).with_suffix(".seen")
         return set(seen.read_text().splitlines()) if seen.exists() else set()
+
+
+async def spared(chosen: Iterable[str], told: Callable[[str], Awaitable[bool]], certain: Iterable[str]) -> list[str]:
+    """Tell a story for each action at which somebody is to die, up to ``TRIES`` times until somebody does.
+
+    ``told`` says whether it came about. The result names those of ``certain`` (names without their number) at whose
+    first time nobody died. What else was seen once may not come again: how often a file is written is a matter of which
+    news came together.
+    """
+    actions = sorted(chosen, key=_numbered)
+    first = {_numbered(action)[0]: action for action in reversed(actions)}
+    never = [action for action in actions if not await _dies(told, action)]
+    return [action for action in never if action in {first.get(name) for name in certain}]
+
+
+def _numbered(action: str) -> tuple[str, int]:
+    name, _, number = action.rpartition(" #")
+    return name, int(number)
+
+
+async def _dies(told: Callable[[str], Awaitable[bool]], action: str) -> bool:
+    for _ in range(TRIES):
+        if await told(action):
+            return True
+    return False
 
 
 class Deaths:

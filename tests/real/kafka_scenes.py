@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from peerboot.systems.kafka import logdirs, properties
 from tests.real.scenes import MakeLab, stays
 
 __all__ = (
-    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "formed", "kind", "led_by_another",
+    "BROKER_PORT", "CONTROLLER_PORT", "PATIENT", "TOPIC", "Writer", "all_serve", "formed", "kind", "led_by_another",
     "lose_two_disks", "own", "put_back", "quorum", "run_tool", "settled", "two_sets", "voters", "without_line",
     "writing",
 )  # fmt: skip
@@ -40,6 +41,20 @@ async def two_sets(
         where = {"statefulset": sets.BROKERS, "service": sets.BROKER_SERVICE}
         async with make_lab(kafka, **where, env=env, beside=controllers) as brokers:
             yield controllers, brokers
+
+
+async def all_serve(brokers: Lab) -> None:
+    """Wait until all brokers serve, and restart the server of each that says itself that it hangs (KAFKA-19354)."""
+    restarted: Counter[int] = Counter()
+
+    async def serve() -> bool:
+        for ordinal in brokers.ordinals:
+            if brokers.log(ordinal).count("finding=broker-unheard") > restarted[ordinal]:
+                restarted[ordinal] += 1
+                brokers.kill(ordinal)
+        return all([await brokers.ready(ordinal) for ordinal in brokers.ordinals])
+
+    await brokers.until("all brokers serve", serve, PATIENT)
 
 
 async def formed(lab: Lab) -> dict[int, str]:

@@ -20,6 +20,7 @@ from peerboot.lab.container import Timing
 from peerboot.model import Action, Call, Done
 from peerboot.systems.etcd.spec import Etcd
 from peerboot.systems.kafka.prepared import Kafka
+from peerboot.systems.postgres.prepared import Postgres
 
 MORTAL = (sys.executable, "-m", "tests.real.mortal")
 FAST = Timing(publish=0.2, probe=0.1, restart=0.2, backoff=0.3, backoff_most=1.0, recreate=0.3)
@@ -30,7 +31,7 @@ ENV = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 def label(action: Action) -> str:
     """An action in words without ids, the same in every run."""
-    return re.sub(r" (\d+:)?[0-9A-Za-z_-]{22,}.*| [0-9a-f]{8,}.*| http.*", "", act.describe(action))
+    return re.sub(r" (\d+:)?[0-9A-Za-z_-]{22,}.*| [0-9a-f]{8,}.*| http.*|, on timeline .*", "", act.describe(action))
 
 
 class Fate:
@@ -78,7 +79,7 @@ def main() -> int:
 
     # The functions of a module and the methods of a class are looked up when they are called.
     act.perform = mortal_perform
-    for system in (Etcd, Kafka):
+    for system in (Etcd, Kafka, Postgres):
         system.call = _mortal(system.call, fate)  # type: ignore[method-assign]
     return cli.main()
 

@@ -9,12 +9,16 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from peerboot.lab.network import dying_with_parent
-from peerboot.lab.postgres import as_user
+import pytest
+
+from peerboot.lab.network import Network, dying_with_parent
+from peerboot.lab.postgres import VERSIONS, as_user, find
 from peerboot.lab.servers import Server
+from peerboot.launchscript import STATUS_NAME
 from peerboot.model import Identity
 from peerboot.systems.postgres import config, launch
 from peerboot.systems.postgres.launch import Permit, permit_text
@@ -23,6 +27,8 @@ WITHIN = 60.0
 SUPERUSER, PASSWORD = "su'per \\user", "p:w'd \\ä"
 QUICK = ("-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "autovacuum=off")
 """Options of the server: a test's machine has two cores, and no power cut."""
+IN_RECOVERY = "SELECT pg_is_in_recovery()"
+STREAMS = "SELECT status FROM pg_stat_wal_receiver"
 SYSID = re.compile(r"Database system identifier: *(\d+)")
 
 
@@ -48,6 +54,8 @@ class Pod:
             identity=who, data_dir=str(self.data), output_dir=str(self.out), port=5432, host=host, password=PASSWORD,
             wal_keep="64MB", base={"unix_socket_directories": "", "log_line_prefix": "%m: "},
         )  # fmt: skip
+        self.user = as_user()
+        """What comes before the script's command: whose container it is."""
         self.environ = {"PATH": f"{server.path}/bin:/usr/bin:/bin", "TZ": "UTC"}
         self.write(launch.LAUNCH_NAME, launch.script())
         self.settings()
@@ -106,7 +114,7 @@ class Pod:
         # Each of its processes has the pipe; it is at its end when the last one of them is gone.
         self._lives, lives = os.pipe()
         script = str(self.out / launch.LAUNCH_NAME)
-        command = [*as_user(), *dying_with_parent(), "sh", script, "postgres", *self.options]
+        command = [*self.user, *dying_with_parent(), "sh", script, "postgres", *self.options]
         with (self.root / "log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the script under test
                 command, env=self.environ, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -120,6 +128,12 @@ class Pod:
         path = self.root / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    @property
+    def words(self) -> str:
+        """What peerboot reads of it."""
+        path = self.out / STATUS_NAME
+        return path.read_text() if path.exists() else ""
+
     def kill(self) -> None:
         """End it as a power cut does, all of its processes; nothing happens when none runs."""
         if self._process is not None:
@@ -131,10 +145,18 @@ class Pod:
         """SIGSTOP or SIGCONT to what the script runs."""
         self._signal(number)
 
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """The signal to process 1 only, as the kubelet sends it; its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self.ended()
+
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
         assert self._process is not None
         code = self._process.wait(WITHIN)
+        # With process 1 its container ends: the child of pg_basebackup goes on when its primary hangs.
+        self._signal(signal.SIGKILL)
         self._gone()
         return code
 
@@ -200,3 +222,41 @@ class Pod:
         done = self._psql(query, "postgres")
         assert done.returncode != 0, done.stdout
         return done.stderr.strip()
+
+
+class Pods:
+    """Those of one test, on a network of their own."""
+
+    def __init__(self, server: Server, root: Path, stack: ExitStack) -> None:
+        self.server, self.root, self._stack = server, root, stack
+        self._network = Network()
+        stack.callback(self._network.close)
+
+    def another(self, ordinal: int, options: tuple[str, ...] = QUICK) -> Pod:
+        """A Pod with a blank volume; what runs in it ends with the test."""
+        pod = Pod(self.server, self.root, self._network.peer_host, ordinal, options)
+        self._stack.callback(pod.kill)
+        return pod
+
+
+@pytest.fixture(params=VERSIONS)
+def pods(request: pytest.FixtureRequest, short_root: Path) -> Iterator[Pods]:
+    """With servers of each release in turn."""
+    with ExitStack() as stack:
+        yield Pods(find(request.param), short_root, stack)
+
+
+@pytest.fixture(params=(VERSIONS[0], VERSIONS[-1]))
+def few_pods(request: pytest.FixtureRequest, short_root: Path) -> Iterator[Pods]:
+    """With servers of the oldest release and of the newest: for what the tools of one say the others say too."""
+    with ExitStack() as stack:
+        yield Pods(find(request.param), short_root, stack)
+
+
+def a_primary(pod: Pod) -> None:
+    """Made by the first plan and told to take writes."""
+    pod.permit(1, "init")
+    pod.start()
+    pod.until_sql(IN_RECOVERY, "t")
+    assert pod.sql("SELECT pg_promote()") == "t"
+    pod.sql("CREATE TABLE t (said text)", "postgres")

@@ -30,19 +30,20 @@ async def formed(lab: Lab) -> Lab:
 
 
 @contextlib.asynccontextmanager
-async def client(lab: Lab, ordinal: int) -> AsyncIterator[Client]:
+async def client(lab: Lab, ordinal: int, token: str = "") -> AsyncIterator[Client]:
     """A client of one Pod's server."""
-    http = Http()
+    http = Http(tls=lab.spec.trust)
     try:
-        yield Client(lab.client_url(ordinal), http)
+        yield Client(lab.client_url(ordinal), http, token)
     finally:
         await http.close()
 
 
 @contextlib.asynccontextmanager
-async def writing(lab: Lab) -> AsyncIterator[Writer]:
+async def writing(lab: Lab, token: str = "") -> AsyncIterator[Writer]:
     """Writes without pause; at the end no server may miss a write that was acknowledged."""
-    writer = Writer(lambda: [lab.client_url(o) for o in sorted(lab.pods)], pause=0.02)
+    urls = lambda: [lab.client_url(o) for o in sorted(lab.pods)]  # noqa: E731 - it is asked anew each time
+    writer = Writer(urls, pause=0.02, trust=lab.spec.trust, token=token)
     writer.start()
     try:
         yield writer
@@ -76,9 +77,9 @@ async def _written(writer: Writer) -> bool:
     return len(writer.acknowledged) > 5
 
 
-async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
+async def members(lab: Lab, ordinal: int = 0, token: str = "") -> dict[str, dict[str, Any]]:
     """The linearizable list by member id, asked of one Pod's server; while a leader is elected, again."""
-    async with client(lab, ordinal) as asked:
+    async with client(lab, ordinal, token) as asked:
         return await _while_elected(asked.members)
 
 
@@ -93,10 +94,10 @@ def own_id(lab: Lab, ordinal: int) -> tuple[str, str]:
     return disk.cluster, disk.member
 
 
-async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3) -> dict[str, str]:
+async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3, token: str = "") -> dict[str, str]:
     """All Pods serve, with as many voters, in one cluster; returns member id by name."""
     await lab.until_ready(120)
-    listed = await members(lab, ordinal)
+    listed = await members(lab, ordinal, token)
     assert (len(listed), [row for row in listed.values() if row.get("isLearner")]) == (voters, [])
     assert len({own_id(lab, o)[0] for o in lab.ordinals}) == 1
     return {row.get("name", "?"): id_ for id_, row in listed.items()}

@@ -13,7 +13,7 @@ from peerboot.lab.kafka_client import BROKER_PORT, PATIENT, TOPIC, run_tool, vot
 from peerboot.lab.servers import Server
 from peerboot.lab.sets import BASE
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
-from tests.real.kafka_scenes import led_by_another, own, two_sets, writing
+from tests.real.kafka_scenes import all_serve, led_by_another, own, two_sets, writing
 from tests.real.scenes import MakeLab, decided, stays
 
 HALF_A_SESSION = 5.9
@@ -57,7 +57,7 @@ async def test_brokers_wait_for_their_controllers_and_lose_nothing(make_lab: Mak
         both = ((lab, ordinal) for lab in (brokers, controllers) for ordinal in lab.ordinals)
         await asyncio.gather(*(lab.crash(ordinal) for lab, ordinal in both))
         await controllers.until_ready(PATIENT)
-        await brokers.until_ready(PATIENT)
+        await all_serve(brokers)
         assert (after, await writer.missing()) == (_disks(brokers), [])
         assert {rule for rule in decided(brokers, 0) if rule.startswith(("form", "replace", "leave"))} == set()
 
@@ -83,7 +83,7 @@ async def test_a_broker_with_its_data_needs_no_controller_to_start(make_lab: Mak
         for ordinal in controllers.ordinals:
             await controllers.create(ordinal)
         await controllers.until_ready(PATIENT)
-        await brokers.until_ready(PATIENT)
+        await all_serve(brokers)
 
 
 @pytest.mark.row(18)

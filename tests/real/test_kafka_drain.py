@@ -207,12 +207,12 @@ async def _stopped(lab: Lab, number: signal.Signals) -> tuple[int | None, str]:
     return process.returncode, said.decode()
 
 
-async def test_brokers_that_are_down(make_lab: MakeLab, every_kafka: Server) -> None:
+async def test_brokers_that_are_down(make_lab: MakeLab, either_kafka: Server) -> None:
     """Where another replica is down a move would not end, so it is refused unless that broker is drained too; so it is
     where too few are left. One that died with replicas is not forgotten; drained from the others it is, also by those
     that stay, to whom Kafka 4.0 tells it.
     """
-    async with make_lab(every_kafka) as lab:
+    async with make_lab(either_kafka) as lab:
         await grown(lab)
         await made(lab, "two", "--replica-assignment", "3:1,1:3")
         await lab.crash(1, recreate=False)
@@ -232,7 +232,7 @@ async def test_brokers_that_are_down(make_lab: MakeLab, every_kafka: Server) -> 
         await fenced(lab, 3)
         code, _, error = await kafka_command(lab, 0, "unregister", "db-3", "--yes")
         assert (code, "2 partitions, as three-0, still have a replica there" in error) == (5, True)
-        tells = not every_kafka.version.startswith("3.9")
+        tells = not either_kafka.version.startswith("3.9")
         assert await _registrations(lab) == ([("db-3", "3", "2 replicas, as of three-0")] if tells else [])
         code, out, _ = await kafka_command(lab, 0, "drain", "db-3", "--yes")
         assert (code, "Next: run `peerboot kafka unregister db-3`" in out, await holders(lab, 3)) == (0, True, [])

@@ -151,15 +151,15 @@ async def _says(lab: Lab, ordinal: int, words: str) -> bool:
     return words in str((await lab.decision(ordinal)).get("reason", ""))
 
 
-async def test_numbers_and_warnings(make_lab: MakeLab, every_kafka: Server) -> None:
+async def test_numbers_and_warnings(make_lab: MakeLab, either_kafka: Server) -> None:
     """A set of two warns of its even number, 3.9 of itself; numbers of the quorum and of its brokers are told. Grown to
     three it keeps the default that a smaller cluster took from 4.0 on, and says with which command that is raised.
     """
-    async with make_lab(every_kafka, replicas=2) as lab:
+    async with make_lab(either_kafka, replicas=2) as lab:
         await formed(lab)
         found = await metrics(lab, 0)
         names = {name for name in found if name.startswith("kafka_")}
-        newer = every_kafka.version >= "4"
+        newer = either_kafka.version >= "4"
         assert names == NUMBERS - (set() if newer else {"kafka_fenced_brokers"})
         assert (found["kafka_leader_known"], found["kafka_under_min_isr_partitions"]) == (1, 0)
         status = (await lab.pods[0].run("status")).stdout
@@ -179,19 +179,19 @@ async def test_numbers_and_warnings(make_lab: MakeLab, every_kafka: Server) -> N
         assert ("keeps min.insync.replicas=1 as its own default" in told) == newer
 
 
-async def test_no_copy_to_spare(make_lab: MakeLab, every_kafka: Server, tmp_path: Path) -> None:
+async def test_no_copy_to_spare(make_lab: MakeLab, either_kafka: Server, tmp_path: Path) -> None:
     """Three of three copies in sync, as the user's own file has it: each Pod warns of it, and from 4.0 on also of
     what the cluster made of that. It is right: while one broker is away a record with acks=all is refused.
     """
     base = tmp_path / "base.properties"
     base.write_text(BASE.read_text() + "min.insync.replicas=3\n")
-    async with make_lab(every_kafka, env={"PEERBOOT_BASE_CONFIG_FILE": str(base)}) as lab:
+    async with make_lab(either_kafka, env={"PEERBOOT_BASE_CONFIG_FILE": str(base)}) as lab:
         await formed(lab)
         warning = "min.insync.replicas=3 leaves none of the 3 copies to spare"
         for ordinal in lab.ordinals:
             await lab.until("it is warned of", partial(_told, lab, ordinal, warning))
         told = (await lab.pods[0].run("status")).stdout
-        assert ("--add-config min.insync.replicas=2" in told) == (every_kafka.version >= "4")
+        assert ("--add-config min.insync.replicas=2" in told) == (either_kafka.version >= "4")
         await run_tool(
             lab, "kafka-topics.sh", "--create", "--topic", WIDE, "--partitions", "1", "--replication-factor", "3"
         )

@@ -18,7 +18,7 @@ from peerboot.lab.sets import BROKER_SERVICE, CONTROLLER_SERVICE
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError
 from peerboot.outside.kafka.values import Quorum
 from tests.real import kafka_secrets as secrets_of
-from tests.real.kafka_scenes import PATIENT, TOPIC, own, run_tool, two_sets, writing
+from tests.real.kafka_scenes import PATIENT, TOPIC, all_serve, own, run_tool, two_sets, writing
 from tests.real.kafka_secrets import NASTY, SECURE_PORT, USER, ZONE, Secrets, controllers, secret_files
 from tests.real.scenes import MakeLab
 
@@ -80,13 +80,13 @@ def secrets(short_root: Path) -> Secrets:
     return secrets_of.make(short_root / "secrets")
 
 
-async def test_tls_and_scram_on_every_listener(make_lab: MakeLab, every_kafka: Server, secrets: Secrets) -> None:
+async def test_tls_and_scram_on_every_listener(make_lab: MakeLab, either_kafka: Server, secrets: Secrets) -> None:
     """Three form, controllers by PLAIN and brokers by SCRAM, both in TLS, with a password that no quoting may spoil; a
     user of the Secret writes and reads; a lost disk joins and votes again; all crash and come back. No log, no plan and
     no file that others may read has a password in it.
     """
     env = _env(secrets, "SASL_SSL", LISTENERS=f"EXTERNAL:SASL_SSL:{SECURE_PORT}")
-    async with make_lab(every_kafka, env=env) as lab:
+    async with make_lab(either_kafka, env=env) as lab:
         await lab.start()
         await lab.until_ready(PATIENT)
         before = await _voters(lab, secrets)
@@ -206,7 +206,7 @@ async def test_controllers_and_brokers_as_two_sets(
         both = ((lab, ordinal) for lab in (brokers, controlling) for ordinal in lab.ordinals)
         await asyncio.gather(*(lab.crash(ordinal) for lab, ordinal in both))
         await controlling.until_ready(PATIENT)
-        await brokers.until_ready(PATIENT)
+        await all_serve(brokers)
         assert await _voters(controlling, ours, sasl=sasl) == after
         assert [own(brokers, o)["directory.id"] == disks[o] for o in brokers.ordinals] == [True, False, True]
         assert await writer.missing() == []

@@ -226,7 +226,10 @@ async def test_stuck_learner(make_lab: MakeLab, etcd: Server) -> None:
         await lab.create(2)
         await lab.until_ready()
         assert len(await healthy(lab)) == 3
-        assert [did(lab, o, "remove ") for o in lab.ordinals] == [1, 0, 0]
+        # The lowest that serves does it. One that does not hear it for a moment is the lowest too; to remove what is
+        # removed already changes nothing.
+        removed = [did(lab, o, "remove ") for o in lab.ordinals]
+        assert (sum(removed[:2]) in (1, 2), removed[2]) == (True, 0)
         assert len(aside(lab, 2)) == 1
 
 

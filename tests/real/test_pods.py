@@ -154,7 +154,7 @@ async def test_forced_deletion_on_one_volume(make_lab: MakeLab, etcd: Server) ->
     """A Pod that was deleted by force runs on while its successor starts on the same volume: the successor waits until
     the server that holds the lock is gone, and is the same member.
     """
-    async with make_lab(etcd, timing=dataclasses.replace(FAST, force_term=3.0)) as lab:
+    async with make_lab(etcd, timing=dataclasses.replace(FAST, force_term=8.0)) as lab:
         await formed(lab)
         before, old = await ids(lab), lab.pods[1]
         async with writing(lab):
@@ -212,3 +212,16 @@ async def test_a_twin_with_a_blank_disk(make_lab: MakeLab, etcd: Server) -> None
 
 async def _waits(pod: Pod, words: str) -> bool:
     return pod.sentence().startswith(words)
+
+
+async def test_a_crash_that_is_cut_off_leaves_nothing(make_lab: MakeLab, etcd: Server) -> None:
+    """Ctrl-C comes while a Pod is being killed: the end of the lab kills it all the same, and closes what it held."""
+    async with make_lab(etcd, timing=FAST) as lab:
+        await formed(lab)
+        pod = lab.pods[1]
+        crash = asyncio.create_task(lab.crash(1))
+        await asyncio.sleep(0)
+        crash.cancel()
+        await asyncio.gather(crash, return_exceptions=True)
+        assert (1 in lab.pods, pod.phase) == (False, "stopping")
+    assert (pod.phase, pod._http._session) == ("gone", None)

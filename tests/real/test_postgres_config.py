@@ -51,7 +51,7 @@ def test_the_server_reads_what_was_written(tmp_path: Path, version: str) -> None
         ),
         "primary_slot_name": "pg_2", "synchronous_standby_names": 'ANY 2 ("pg_0","pg_1","pg_3")',
         "ssl_cert_file": f"{output}/tls.crt", "ssl_key_file": f"{output}/tls.key", "ssl_ca_file": f"{output}/ca.crt",
-        "max_wal_senders": "16", "max_replication_slots": "16", "hot_standby_feedback": "on",
+        "max_wal_senders": "28", "max_replication_slots": "28", "hot_standby_feedback": "on",
         "log_line_prefix": "it's \\ %m: ", "my.own": "'", "work_mem": "8192", "search_path": '"$user", a',
     }  # fmt: skip
     assert set(lines(text)) == {key.lower() for key in expected}

@@ -147,6 +147,30 @@ async def test_a_pod_moves_to_a_new_ip_while_the_others_rest(tmp_path: Path) -> 
 
 
 @turned
+async def test_what_was_known_at_rest_is_asked_anew_when_rest_ends(tmp_path: Path) -> None:
+    """At rest DNS is asked again when its records' time is over. A Pod that loses quorum asks at once, for the others
+    may have new addresses, and knows them in seconds.
+    """
+    async with world(tmp_path) as w:
+        await w.formed()
+        pod, moved = w.pods[0], w.pods[1:]
+        w.ttl = 60.0
+        await w.still(60)
+        known = pod.live.memory.peers.answer
+        # From then on the next question at rest is a minute away.
+        await w.until(lambda: pod.live.memory.peers.answer is not known)
+        for other in moved:
+            await other.stop()
+        await w.until(lambda: pod.rule != "serving")
+        for other in moved:
+            other.ip = other.environ["POD_IPS"] = other.ip.replace("10.1.", "10.9.")
+            other.start()
+        heard = {other.name: (other.ip,) for other in moved}
+        assert await w.until(lambda: heard.items() <= pod.live.loops.addresses().items()) < 15
+        await w.until(w.settled)
+
+
+@turned
 async def test_rolling_restart_keeps_member_ids(tmp_path: Path) -> None:
     """Each Pod in turn is replaced, the next when it is ready: stopping is not leaving."""
     async with world(tmp_path) as w:

@@ -72,7 +72,7 @@ class FakeDns:
         if not names:
             return _absent()
         srv = tuple(Srv(name, 7070, tuple(sorted(ips))) for name, ips in sorted(names.items()))
-        return DnsReply("found", ttl=5.0, via="udp", srv=srv)
+        return DnsReply("found", ttl=world.ttl, via="udp", srv=srv)
 
     async def addresses(self, name: str) -> DnsReply:
         self.asked += 1  # two questions, A and AAAA; the second is counted below
@@ -366,6 +366,8 @@ class World:
         """Clusters that may have served when the story ends: more than one only where a person's word made it so."""
         self.api = Api(replicas=n, pods=lambda: len({pod.name for pod in self.up.values()}))
         self.weather: Weather = "fine"
+        self.ttl = 5.0
+        """Of the records of the set in DNS, in seconds."""
         self.wrong: set[str] = set()
         self.cut: set[tuple[str, str]] = set()
         """Who hears nothing from whom: the asking pod, the asked."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_system_page_has_its_sections(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SYSTEM_PAGES, ids=_id)
-def test_base_config_examples_are_accepted(path: Path) -> None:
+def test_base_config_examples_are_accepted(path: Path, tmp_path: Path) -> None:
     """A base config that a system's page shows, in its server's format, is one that peerboot takes."""
     name = path.parent.name
     system, text = systems.find(name), (ROOT / path).read_text()
@@ -57,6 +58,9 @@ def test_base_config_examples_are_accepted(path: Path) -> None:
     assert examples != []
     environ = {"PEERBOOT_SYSTEM": name, "PEERBOOT_SERVICE": "db", "POD_NAME": "db-0", "POD_NAMESPACE": "default"}
     environ |= {"PEERBOOT_CLUSTER_DOMAIN": "cluster.local", "PEERBOOT_CENSUS_AUTH": "none"}
+    if name == "postgres":
+        (tmp_path / "password").write_text("secret\n")
+        environ["PEERBOOT_POSTGRES_PASSWORD_FILE"] = str(tmp_path / "password")
     settings = read(environ, systems={name: system.settings})
     for example in examples:
         system.prepare(settings, identity.derive(settings, "", ""), system.parse_base(example, str(path)))
@@ -117,8 +121,10 @@ def test_a_system_page_shows_a_run(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=_id)
 def test_settings_exist(path: Path) -> None:
     """Every setting that a page names exists."""
-    rows = (*GENERAL, *(row for name in systems.BUILT_IN for row in systems.find(name).settings))
-    known = {row.name for row in rows}
+    # Of all folders, for a system's pages and settings are there before it can be chosen.
+    folders = (ROOT / "peerboot/systems").glob("*/settings.py")
+    own = [import_module(f"peerboot.systems.{path.parent.name}.settings").SETTINGS for path in folders]
+    known = {row.name for rows in (GENERAL, *own) for row in rows}
     named = set(re.findall(r"\bPEERBOOT_[A-Z0-9_]*[A-Z0-9]\b", (ROOT / path).read_text()))
     assert {name for name in named - known if not name.startswith(OWN_PREFIXES)} == set()
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
-from peerboot.model import Disk, Evidence, Facts, Identity, Intent, Record, Standing, Statement
+from peerboot.model import ClusterView, Disk, Evidence, Facts, Identity, Intent, Record, Standing, Statement
 from peerboot.rules import promoting
 
 
@@ -17,7 +18,16 @@ class Word(NamedTuple):
 
     writes: bool
     intent: Intent | None
+    confirm: str
     yields: str
+
+
+class Look(NamedTuple):
+    """What a Pod's server said some time ago, and which asks were heard before it was asked."""
+
+    term: int
+    position: int
+    asks: frozenset[str]
 
 
 class Pod(NamedTuple):
@@ -34,8 +44,14 @@ class Pod(NamedTuple):
     """In this process all had yielded: the call is next."""
     writes: bool = False
     heard: tuple[Word | None, ...] = ()
-    again: tuple[bool, ...] | None = None
-    """All had yielded: which of them were heard once more since. None: they had not."""
+    confirm: str = ""
+    """All had yielded: to this word they are to do so once more. Empty: they had not."""
+    confirms: int = 0
+    """How often all had; ends each such word."""
+    look: Look | None = None
+    """Its last look at its own server, where that has moved since. None: as it is now."""
+    gone: bool = False
+    """Its server was shut down in order, and starts no more in this Pod."""
 
 
 class World(NamedTuple):
@@ -46,6 +62,8 @@ class World(NamedTuple):
     restarts: int
     losses: int
     records: int
+    lags: int
+    ends: int
 
 
 @cache
@@ -56,27 +74,29 @@ def facts(pods: int, number: int, pod: Pod) -> Facts:
         domain="cluster.local", replicas=pods,
     )  # fmt: skip
     others = [other for other in range(pods) if other != number]
-    again = pod.again or (False,) * len(others)
     evidence = {
-        f"db-{other}": _evidence(other, word, 2.0 if newer else 1.0)
-        for other, word, newer in zip(others, pod.heard, again, strict=True)
-        if word is not None
+        f"db-{other}": _evidence(other, word) for other, word in zip(others, pod.heard, strict=True) if word is not None
     }
+    words = [one.statement for one in evidence.values() if one.statement is not None]
+    look = pod.look or Look(pod.term, pod.position, frozenset(word.ask for word in words))
+    standing = Standing(term=look.term, position=look.position)
+    disk = Disk(kind="blank" if pod.blank else "data", end=standing if pod.gone else None)
     return Facts(
-        now=2.0, identity=me, disk=Disk(kind="blank" if pod.blank else "data"), evidence=evidence, writes=pod.writes,
-        yielded_at=None if pod.again is None else 1.0,
+        now=2.0, identity=me, disk=disk, stopping=pod.gone, evidence=evidence, writes=pod.writes,
+        confirm=pod.confirm, asks={ask: 1.0 if ask in look.asks else 1.8 for word in words if (ask := word.ask)},
+        cluster=ClusterView(at=1.5),
         record=Record(crown=pod.crown, intent=pod.intent),
-        standing=Standing(term=pod.term, position=pod.position),
+        standing=None if pod.gone else standing,
     )  # fmt: skip
 
 
 @cache
-def _evidence(pod: int, word: Word, at: float) -> Evidence:
+def _evidence(pod: int, word: Word) -> Evidence:
     statement = Statement(
         namespace="prod", service="peers", statefulset="db", system="postgres", pod=f"db-{pod}", boot=f"b{pod}",
-        disk="data", writes=word.writes, intent=word.intent, yields=word.yields,
+        disk="data", writes=word.writes, intent=word.intent, confirm=word.confirm, yields=word.yields,
     )  # fmt: skip
-    return Evidence(pod=f"db-{pod}", at=at, statement=statement)
+    return Evidence(pod=f"db-{pod}", at=2.0, statement=statement)
 
 
 class Rules(NamedTuple):
@@ -93,7 +113,7 @@ RULES = Rules()
 def said(pods: int, number: int, pod: Pod, rules: Rules) -> Word:
     """What it tells now: it yields only once its crown is dropped."""
     knows = facts(pods, number, pod)
-    return Word(pod.writes, pod.intent, "" if promoting.drops_crown(knows) else rules.yields(knows))
+    return Word(pod.writes, pod.intent, pod.confirm, "" if promoting.drops_crown(knows) else rules.yields(knows))
 
 
 @cache
@@ -104,16 +124,16 @@ def alone(pods: int, number: int, pod: Pod, rules: Rules) -> tuple[Pod, ...]:
     if promoting.drops_crown(knows):
         after.append(pod._replace(crown=0))
     if pod.calls:
-        after.append(pod._replace(calls=False, writes=True, term=pod.term + 1, intent=None, again=None))
-    elif pod.intent is not None and not pod.writes:
+        after.append(pod._replace(calls=False, writes=True, term=pod.term + 1, intent=None, confirm=""))
+    elif pod.intent is not None:
         found = rules.agreement(knows)
-        if found.kind == "asking" and pod.again is not None:
+        if found.kind == "asking" and pod.confirm:
             # In the same pass in which it is seen.
-            return (pod._replace(again=None),)
-        if found.kind == "confirming" and pod.again is None:
-            after.append(pod._replace(again=(False,) * len(pod.heard)))
-        if found.kind == "overtaken":
-            after.append(pod._replace(intent=None, again=None))
+            return (pod._replace(confirm=""),)
+        if found.kind == "confirming" and not pod.confirm:
+            after.append(pod._replace(confirm=str(pod.confirms), confirms=pod.confirms + 1))
+        if found.kind in ("overtaken", "spent"):
+            after.append(pod._replace(intent=None, confirm=""))
         if found.kind == "agreed":
             called = Intent(token=pod.intent.token, standing=pod.intent.standing, called=True)
             after.append(pod._replace(intent=called, crown=pod.term + 1, calls=True))
@@ -133,32 +153,47 @@ def steps(world: World, rules: Rules) -> Iterator[World]:
         others = [other for other in range(count) if other != number]
         for index, other in enumerate(others):
             word = said(count, other, world.pods[other], rules)
-            again = pod.again
-            if again is not None:
-                again = (*again[:index], True, *again[index + 1 :])
-            if pod.heard[index] != word or pod.again != again:
-                heard = (*pod.heard[:index], word, *pod.heard[index + 1 :])
-                yield become(pod._replace(heard=heard, again=again))
-        if world.asks and not (pod.blank or pod.writes or pod.intent):
+            if pod.heard[index] != word:
+                yield become(pod._replace(heard=(*pod.heard[:index], word, *pod.heard[index + 1 :])))
+        if world.asks and not (pod.blank or pod.writes or pod.intent or pod.gone):
             standing = Standing(term=pod.term, position=pod.position)
             intent = Intent(token=f"{number}.{pod.asked}", standing=standing)
             yield become(pod._replace(intent=intent, asked=pod.asked + 1), asks=world.asks - 1)
         silent = (None,) * len(others)
         if world.restarts:
-            yield become(pod._replace(writes=False, calls=False, heard=silent, again=None), restarts=world.restarts - 1)
+            again = pod._replace(writes=False, calls=False, heard=silent, confirm="", gone=False)
+            yield become(again, restarts=world.restarts - 1)
+            if pod.calls:
+                # The call was carried out, and nobody saw it.
+                yield become(again._replace(term=pod.term + 1), restarts=world.restarts - 1)
         if world.losses and not pod.blank:
-            yield become(Pod(0, 0, True, asked=pod.asked, heard=silent), losses=world.losses - 1)
+            lost = Pod(0, 0, True, asked=pod.asked, heard=silent, confirms=pod.confirms)
+            yield become(lost, losses=world.losses - 1)
         if world.records and pod.writes:
             yield become(pod._replace(position=pod.position + 1), records=world.records - 1)
+        if world.ends and pod.writes:
+            yield become(pod._replace(writes=False, gone=True), ends=world.ends - 1)
         source = next((one for one in world.pods if one.writes), None)
-        if source is not None and not (pod.writes or pod.intent or pod.calls) and not pod.blank:
+        if source is not None and not (pod.writes or pod.intent or pod.calls or pod.gone) and not pod.blank:
             copied = pod._replace(term=source.term, position=source.position)
             if copied != pod and (pod.term, pod.position) <= (source.term, source.position):
                 yield become(copied)
+                if world.lags and pod.look is None:
+                    yield become(copied._replace(look=_look(pod)), lags=world.lags - 1)
+        if pod.look is not None:
+            yield become(pod._replace(look=None))
 
 
-def explore(start: World, rules: Rules = RULES, most: int = 1_000_000) -> tuple[set[str], int]:
-    """The faults that can be reached, and how many worlds there are."""
+def _look(pod: Pod) -> Look:
+    """What is known of its server, before that moves."""
+    asks = (
+        word.intent.token + (f"/{word.confirm}" if word.confirm else "") for word in pod.heard if word and word.intent
+    )
+    return Look(pod.term, pod.position, frozenset(asks))
+
+
+def explore(start: World, rules: Rules = RULES, most: int = 1_000_000, until: str = "") -> tuple[set[str], int]:
+    """The faults that can be reached, and how many worlds there are; no further than to the fault ``until``."""
     seen, left, found = {start}, [start], set()
     while left:
         world = left.pop()
@@ -170,6 +205,8 @@ def explore(start: World, rules: Rules = RULES, most: int = 1_000_000) -> tuple[
             wrong = _wrong(world, after)
             if wrong:
                 found.add(wrong)
+                if wrong == until:
+                    return found, len(seen)
             else:
                 left.append(after)
     return found, len(seen)
@@ -187,11 +224,13 @@ def _wrong(before: World, after: World) -> str:
     return ""
 
 
-def _start(*positions: int, asks: int, restarts: int = 0, losses: int = 0, records: int = 0, crown: int = 0) -> World:
+def _start(
+    *positions: int, asks: int, restarts: int = 0, losses: int = 0, records: int = 0, lags: int = 0, ends: int = 0
+) -> World:
     silent = (None,) * (len(positions) - 1)
     pods = [Pod(position=one, heard=silent) for one in positions]
-    pods[crown] = pods[crown]._replace(crown=1)
-    return World(tuple(pods), asks, restarts, losses, records)
+    pods[0] = pods[0]._replace(crown=1)
+    return World(tuple(pods), asks, restarts, losses, records, lags, ends)
 
 
 SOUND = {
@@ -199,6 +238,9 @@ SOUND = {
     "two pods, one is ahead": _start(1, 2, asks=3, restarts=2, losses=1, records=1),
     "three pods, a restart": _start(1, 1, 2, asks=2, restarts=1),
     "three pods, a lost disk": _start(1, 1, 2, asks=2, losses=1),
+    "two pods, one goes": _start(1, 1, asks=3, restarts=1, losses=1, records=1, ends=2),
+    "three pods, one goes": _start(1, 1, 1, asks=1, records=1, ends=1),
+    "two pods, looks lag": _start(1, 1, asks=3, restarts=1, losses=1, records=1, lags=2),
 }
 
 
@@ -212,12 +254,18 @@ def test_one_takes_the_writes(start: World) -> None:
 
 def _yields_while_asking(facts: Facts) -> str:
     found = promoting.foremost(facts)
-    return "" if facts.writes or found is None else found[1].token
+    return "" if facts.writes or found is None else _ask(facts, found[0])
+
+
+def _ask(facts: Facts, pod: str) -> str:
+    word = facts.evidence[pod].statement
+    assert word is not None
+    return word.ask
 
 
 def _yields_with_more(facts: Facts) -> str:
     found = promoting.foremost(facts)
-    return "" if facts.writes or found is None or facts.record.intent is not None else found[1].token
+    return "" if facts.writes or found is None or facts.record.intent is not None else _ask(facts, found[0])
 
 
 def _never_takes_back(facts: Facts) -> promoting.Agreement:
@@ -225,7 +273,7 @@ def _never_takes_back(facts: Facts) -> promoting.Agreement:
     intent, words = facts.record.intent, [facts.evidence[pod].statement for pod in facts.evidence]
     if found.kind != "overtaken" or intent is None or len(words) < len(facts.identity.others):
         return found
-    yielded = all(word is not None and word.yields == intent.token for word in words)
+    yielded = all(word is not None and word.yields.partition("/")[0] == intent.token for word in words)
     return promoting.Agreement(kind="agreed" if yielded else "asking")
 
 
@@ -247,11 +295,17 @@ def _heard_once(facts: Facts) -> promoting.Agreement:
     return promoting.Agreement(kind="agreed") if found.kind == "confirming" else found
 
 
+def _any_look(facts: Facts) -> str:
+    """By whatever its server said last, also before the ask was heard."""
+    return promoting.yields_to(msgspec.structs.replace(facts, asks=dict.fromkeys(facts.asks, 0.0)))
+
+
 WEAK = {
     "asks and yields": (Rules(_yields_while_asking, _never_takes_back), _start(1, 1, asks=2), "two take writes"),
     "yields with more": (Rules(yields=_yields_with_more), _start(1, 2, asks=1), "one with less took the writes"),
     "any word": (Rules(agreement=_any_word), _start(1, 1, asks=2), "two take writes"),
     "a majority": (Rules(agreement=_majority), _start(1, 1, 2, asks=2), "two take writes"),
+    "any look": (Rules(yields=_any_look), _start(1, 1, 2, asks=2, losses=1, lags=1), "one with less took the writes"),
     "heard once": (Rules(agreement=_heard_once), _start(1, 1, 2, asks=2, losses=1), "one with less took the writes"),
 }
 
@@ -259,7 +313,7 @@ WEAK = {
 @pytest.mark.parametrize(("rules", "start", "fault"), WEAK.values(), ids=WEAK)
 def test_weaker_rules_are_found_out(rules: Rules, start: World, fault: str) -> None:
     """Each part of the rule is needed: without it the same search ends in the fault that it is there for."""
-    found, _ = explore(start, rules)
+    found, _ = explore(start, rules, until=fault)
     assert fault in found
 
 

@@ -139,7 +139,7 @@ def test_where_the_pod_is_known_from(
         ({"POD_NAMESPACE": None}, "POD_NAMESPACE is not set: take it from metadata.namespace of the downward API"),
         ({"PEERBOOT_SYSTEM": None}, "PEERBOOT_SYSTEM is not set: set it to other or store"),
         ({"PEERBOOT_SYSTEM": "sotre"}, "PEERBOOT_SYSTEM='sotre' is not known: use other or store"),
-        ({"PEERBOOT_SYSTEM": "postgres"}, "PEERBOOT_SYSTEM='postgres' comes with a later release: use other or store"),
+        ({"PEERBOOT_SYSTEM": "patroni"}, "PEERBOOT_SYSTEM='patroni' comes with a later release: use other or store"),
         ({"PEERBOOT_SERVICE": ""}, "PEERBOOT_SERVICE is not set: the governing headless Service (`.spec.serviceName`)"),
     ],
     ids=lambda value: next(iter(value)) + " " + str(next(iter(value.values()))) if isinstance(value, dict) else "",
@@ -158,7 +158,6 @@ def test_what_must_be_said_is_asked_for(changes: dict[str, str | None], line: st
         ("PEERBOOT_", "PEERBOOT_ is not a setting: `peerboot settings` lists them all"),
         ("PEERBOOT_QQQQ", "PEERBOOT_QQQQ is not a setting: `peerboot settings` lists them all"),
         ("PEERBOOT_A\nB", "'PEERBOOT_A\\nB' is not a setting: `peerboot settings` lists them all"),
-        ("PEERBOOT_STORE_CLIENT_TLS_DIR", "PEERBOOT_STORE_CLIENT_TLS_DIR comes with a later release: unset it"),
     ],
 )
 def test_an_unknown_name_is_an_error(name: str, say: str) -> None:

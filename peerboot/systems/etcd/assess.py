@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from peerboot.model import ClusterView, Member, ServerView
+import msgspec
+
+from peerboot.model import ClusterView, Finding, Member, ServerView
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import calls
 from peerboot.systems.etcd.config import EtcdConfig
+from peerboot.systems.etcd.reach import Login, Reach
 
 AT_ONCE = 16
 MAX_SERVERS = 64
+SHUT = ("shut", "auth")
+"""Outcomes of a server that is there and does not let peerboot in."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,36 @@ class Seen:
     """One server: its view, and the list when it proved a quorum."""
 
     view: ServerView
-    linearizable: tuple[Member, ...] | None
+    linearizable: tuple[Member, ...] | None = None
+    shut: str = ""
+    """Why it does not let peerboot in; the view says nothing then, or only what the peer port told."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """How servers are reached. Where this Pod has TLS none is asked without: its word would be that of anybody."""
+
+    config: EtcdConfig
+    http: Http
+    login: Login | None = None
+
+    def client(self, pod: str, host: str) -> tuple[Reach, str]:
+        """The client listener and its URL."""
+        security = self.config.security
+        trust = security.client.trust if security.client else None
+        reach = Reach(self.http, trust, self.config.host_of(pod), self.login if security.client else None)
+        return reach, f"{security.client_scheme}://{host}:{self.config.client_port}"
+
+    def peer(self, pod: str, host: str) -> tuple[Reach, str]:
+        """The peer listener and its URL."""
+        security = self.config.security
+        trust = security.peer.trust if security.peer else None
+        reach = Reach(self.http, trust, self.config.host_of(pod))
+        return reach, f"{security.peer_scheme}://{host}:{self.config.peer_port}"
 
 
 async def look(
-    config: EtcdConfig,
-    http: Http,
+    doors: Doors,
     addresses: Mapping[str, tuple[str, ...]],
     *,
     rest: bool,
@@ -38,31 +67,77 @@ async def look(
 
     ``prefer``: the cluster of the own data, which decides when servers of several clusters have quorum.
     """
-    own = config.identity.pod
+    own = doors.config.identity.pod
     if rest and addresses.get(own):
-        seen = await one_server(config, http, own, addresses[own], timeout)
+        seen = await one_server(doors, own, addresses[own], timeout)
         if seen is not None and seen.linearizable is not None:
-            return _view([seen], (), prefer, now)
+            return _view(doors, [seen], (), prefer, now)
     gate = asyncio.Semaphore(AT_ONCE)
-    pods = sorted(addresses, key=lambda p: (p != own, config.identity.ordinal_of(p) or 0, p))[:MAX_SERVERS]
+    pods = sorted(addresses, key=lambda p: (p != own, doors.config.identity.ordinal_of(p) or 0, p))[:MAX_SERVERS]
 
     async def ask(pod: str) -> Seen | None:
         async with gate:
-            return await one_server(config, http, pod, addresses[pod], timeout)
+            return await one_server(doors, pod, addresses[pod], timeout)
 
     answers = await asyncio.gather(*(ask(pod) for pod in pods))
     silent = tuple(pod for pod, seen in zip(pods, answers, strict=True) if seen is None)
-    return _view([seen for seen in answers if seen is not None], silent, prefer, now)
+    return _view(doors, [seen for seen in answers if seen is not None], silent, prefer, now)
 
 
-def _view(seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float) -> ClusterView:
-    views = tuple(one.view for one in seen)
-    proven = {one.view.cluster: one.linearizable for one in seen if one.linearizable and _is_of_set(one, prefer)}
+def not_let_in(pod: str, why: str, login: Login | None) -> Finding:
+    """The sentence for a server that is there."""
+    say = f"The server of {pod} does not let peerboot in: {why}{calls.remedy(why, login)}."
+    return Finding(name="not-let-in", say=say, pod=pod)
+
+
+def _view(doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float) -> ClusterView:
+    heard = [one for one in seen if one.view.cluster]
+    views = tuple(_with_scheme(doors.config, one.view) for one in heard)
+    proven = {one.view.cluster: one.linearizable for one in heard if one.linearizable and _is_of_set(one, prefer)}
     cluster = prefer if prefer in proven else next(iter(proven), "") if len(proven) == 1 else ""
     members = proven.get(cluster)
     return ClusterView(
-        quorum=members is not None, cluster=cluster, members=members or (), views=views, unreachable=silent, at=now
+        quorum=members is not None,
+        cluster=cluster,
+        members=members or (),
+        views=views,
+        unreachable=(*silent, *(one.view.pod for one in seen if not one.view.cluster)),
+        at=now,
+        findings=(
+            *_plain_among_tls(doors.config, views),
+            *(not_let_in(one.view.pod, one.shut, doors.login) for one in seen if one.shut),
+        ),
     )
+
+
+def _with_scheme(config: EtcdConfig, view: ServerView) -> ServerView:
+    """The own server is not ready while the others know it by another scheme than its peer listener has: they do not
+    reach it, it reaches them. If Kubernetes went on to the next Pod, in the end nobody would reach anybody.
+    """
+    if not _listed_by(config, view, "http" if config.security.peer else "https"):
+        return view
+    has = (
+        "TLS now, and the others know it without" if config.security.peer else "no TLS, and the others know it with it"
+    )
+    return msgspec.structs.replace(view, open=False, why=f"it has {has}, so that they do not reach it")
+
+
+def _listed_by(config: EtcdConfig, view: ServerView, scheme: str) -> bool:
+    """Whether the own server says that its peer URLs have that scheme."""
+    own = next((m for m in view.members if m.id == view.member or m.pod == view.pod), None)
+    mine = view.pod == config.identity.pod and own is not None and bool(own.peer_urls)
+    return mine and own is not None and all(url.startswith(f"{scheme}://") for url in own.peer_urls)
+
+
+def _plain_among_tls(config: EtcdConfig, views: Sequence[ServerView]) -> tuple[Finding, ...]:
+    """Why a Pod that lost its TLS has no quorum: it reaches nobody, and nobody it."""
+    if config.security.peer or not any(_listed_by(config, view, "https") for view in views):
+        return ()
+    say = (
+        f"The server of {config.identity.pod} has no TLS, and its cluster has: set PEERBOOT_ETCD_PEER_TLS_DIR again; "
+        "once all members have TLS there is no way back by a rolling update."
+    )
+    return (Finding(name="plain-among-tls", say=say, pod=config.identity.pod),)
 
 
 def _is_of_set(one: Seen, prefer: str) -> bool:
@@ -74,42 +149,51 @@ def _is_of_set(one: Seen, prefer: str) -> bool:
     return one.view.cluster == prefer or (own is not None and own.pod == one.view.pod)
 
 
-async def one_server(
-    config: EtcdConfig, http: Http, pod: str, addresses: tuple[str, ...], timeout: float
-) -> Seen | None:
+async def one_server(doors: Doors, pod: str, addresses: tuple[str, ...], timeout: float) -> Seen | None:
     """What the server of one pod says at the first of its addresses that answers, None when none does."""
+    shut: Seen | None = None
     for address in addresses[:4]:
-        host = f"[{address}]" if ":" in address else address
         try:
             async with asyncio.timeout(timeout):
-                return await _ask(config, http, pod, address, host, timeout)
-        except (calls.CallError, TimeoutError):
+                return await _ask(doors, pod, address, timeout)
+        except calls.CallError as error:
+            if error.outcome in SHUT:
+                shut = shut or Seen(ServerView(pod=pod, address=address, cluster=""), shut=str(error))
+        except TimeoutError:
             continue
-    return None
+    return shut
 
 
-async def _ask(config: EtcdConfig, http: Http, pod: str, address: str, host: str, timeout: float) -> Seen:
-    client, peer = f"http://{host}:{config.client_port}", f"http://{host}:{config.peer_port}"
+async def _ask(doors: Doors, pod: str, address: str, timeout: float) -> Seen:
+    config, host = doors.config, f"[{address}]" if ":" in address else address
+    reach, client = doors.client(pod, host)
+    by_peer, peer = doors.peer(pod, host)
     # The client port accepts connections long before it answers, so it is given less time than the rest.
-    short = timeout * 0.6
+    short, shut = timeout * 0.6, ""
     try:
-        state = await calls.status(http, client, short)
-    except calls.CallError:
-        cluster, members = await calls.peer_members(http, config, peer, timeout * 0.3)
-        return Seen(ServerView(pod=pod, address=address, cluster=cluster, members=members), None)
+        state = await calls.status(reach, client, short)
+    except calls.CallError as error:
+        shut = str(error) if error.outcome in SHUT else ""
+        try:
+            cluster, members = await calls.peer_members(by_peer, config, peer, timeout * 0.3)
+        except calls.CallError:
+            if shut:
+                raise error from None
+            raise
+        return Seen(ServerView(pod=pod, address=address, cluster=cluster, members=members), shut=shut)
     linearizable: tuple[Member, ...] | None = None
     members = ()
     if state.leader and not state.learner:
         try:
             if state.version.startswith("3.4"):
                 # 3.4 lists its own view; after a linearizable read that view is as good.
-                await calls.read_index(http, client, short)
-            listed = await calls.member_list(http, config, client, short)
+                await calls.read_index(reach, client, short)
+            listed = await calls.member_list(reach, config, client, short)
             linearizable = members = listed.members
-        except calls.CallError:
-            linearizable = None
+        except calls.CallError as error:
+            linearizable, shut = None, str(error) if error.outcome in SHUT else ""
     if linearizable is None:
-        _, members = await calls.peer_members(http, config, peer, timeout * 0.3)
+        _, members = await calls.peer_members(by_peer, config, peer, timeout * 0.3)
     healthy = linearizable is not None or (state.learner and bool(state.leader))
     view = ServerView(
         pod=pod,
@@ -123,7 +207,7 @@ async def _ask(config: EtcdConfig, http: Http, pod: str, address: str, host: str
         healthy=healthy,
         learner=state.learner,
     )
-    return Seen(view, linearizable)
+    return Seen(view, linearizable, shut)
 
 
 def hosts_of(config: EtcdConfig, view: ClusterView) -> tuple[str, ...]:

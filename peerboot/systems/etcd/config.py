@@ -18,6 +18,7 @@ from peerboot.errors import SettingsError
 from peerboot.model import Birth, Disk, Identity, Limits, Member
 from peerboot.settings import Settings
 from peerboot.systems.etcd import ids
+from peerboot.systems.etcd.security import PLAIN, Security
 from peerboot.systems.etcd.settings import FIELDS
 
 OWNED = (
@@ -46,8 +47,8 @@ UNSAFE = {
     "discovery-fallback": "peerboot does the discovery",
     "discovery-token": "peerboot does the discovery",
     "discovery-endpoints": "peerboot does the discovery",
-    "client-transport-security": "TLS comes with a later release of peerboot",
-    "peer-transport-security": "TLS comes with a later release of peerboot",
+    "client-transport-security": "set PEERBOOT_ETCD_CLIENT_TLS_DIR, so that peerboot can ask there too",
+    "peer-transport-security": "set PEERBOOT_ETCD_PEER_TLS_DIR, so that peerboot can ask there too",
 }
 ALLOWED = (
     "auth-token",
@@ -127,6 +128,7 @@ class EtcdConfig:
     metrics_port: int
     base: Mapping[str, Any]
     limits: Limits
+    security: Security = PLAIN
 
     # ------------------------------------------------------------- names
 
@@ -140,11 +142,11 @@ class EtcdConfig:
 
     def peer_url(self, pod: str) -> str:
         """The one peer URL of a pod, byte-identical everywhere."""
-        return f"http://{_bracket(self.host_of(pod))}:{self.peer_port}"
+        return f"{self.security.peer_scheme}://{_bracket(self.host_of(pod))}:{self.peer_port}"
 
     def client_url(self, pod: str) -> str:
         """The client URL that a pod's server advertises."""
-        return f"http://{_bracket(self.host_of(pod))}:{self.client_port}"
+        return f"{self.security.client_scheme}://{_bracket(self.host_of(pod))}:{self.client_port}"
 
     def pod_of(self, peer_urls: Iterable[str]) -> str:
         """The pod of this set that a member's peer URLs name, by host; empty when they name none."""
@@ -165,7 +167,9 @@ class EtcdConfig:
     @property
     def fingerprint(self) -> str:
         """Hash of what all pods must share, or their static clusters would differ."""
-        text = json.dumps([self.peer_host, self.peer_port, self.identity.domain, self.identity.service])
+        shared = [self.peer_host, self.peer_port, self.identity.domain, self.identity.service]
+        # Without TLS it is what it was before there was any.
+        text = json.dumps([*shared, "https"] if self.security.peer else shared)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def predicted_cluster(self, birth: Birth | None) -> str:
@@ -238,8 +242,11 @@ class EtcdConfig:
             "name": own,
             "data-dir": self.data_dir,
             **({"wal-dir": self.wal_dir} if self.wal_dir else {}),
-            "listen-peer-urls": ",".join(f"http://{bind}:{self.peer_port}" for bind in binds),
-            "listen-client-urls": ",".join(f"http://{bind}:{self.client_port}" for bind in binds),
+            "listen-peer-urls": ",".join(f"{self.security.peer_scheme}://{bind}:{self.peer_port}" for bind in binds),
+            "listen-client-urls": ",".join(
+                f"{self.security.client_scheme}://{bind}:{self.client_port}" for bind in binds
+            ),
+            # Without TLS, for it has no secrets and probes have no certificate.
             "listen-metrics-urls": ",".join(f"http://{bind}:{self.metrics_port}" for bind in binds),
             "initial-advertise-peer-urls": self.peer_url(own),
             "advertise-client-urls": self.client_url(own),
@@ -247,11 +254,12 @@ class EtcdConfig:
             "strict-reconfig-check": True,
             "pre-vote": True,
             "enable-grpc-gateway": True,
+            **self.security.sections(),
             **self.base,
         }
         lines = ["# Written by peerboot; changes are lost. Your own keys go into PEERBOOT_BASE_CONFIG_FILE.", mark]
         lines += [f"# {line}" for line in _wrap(why, 110)]
-        # A JSON scalar is a YAML scalar, so no YAML library is needed to write.
+        # JSON is YAML too, so no YAML library is needed to write.
         lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
         return "\n".join(lines) + "\n"
 
@@ -281,7 +289,9 @@ def _only_v4(ips: tuple[str, ...]) -> bool:
     return bool(ips) and all(":" not in ip for ip in ips)
 
 
-def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) -> EtcdConfig:
+def prepare(
+    settings: Settings, identity: Identity, base: Mapping[str, object], security: Security = PLAIN
+) -> EtcdConfig:
     """The config of this Pod; raises ``SettingsError``."""
     extra = settings.extra
     host = extra["etcd_peer_host"]
@@ -309,6 +319,7 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object]) 
         metrics_port=ports["metrics"],
         base=check_base(base),
         limits=Limits(corrupt_recheck=extra["etcd_corrupt_recheck"], learner_stall=extra["etcd_learner_stall"]),
+        security=security,
     )
 
 

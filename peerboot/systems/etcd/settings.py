@@ -35,6 +35,34 @@ SETTINGS: tuple[Setting, ...] = (
         "A log directory apart from the data directory, if you use one; on the same volume.",
     ),
     Setting(
+        "PEERBOOT_ETCD_PEER_TLS_DIR",
+        "path",
+        "",
+        "tls.crt, tls.key and ca.crt of the peer listener: a mounted Secret, which etcd's container has at the same "
+        "path. Peers are then verified both ways.",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_CLIENT_TLS_DIR",
+        "path",
+        "",
+        "The same of the client listener, by which peerboot asks too; may be the same directory.",
+    ),
+    Setting(
+        "PEERBOOT_ETCD_CLIENT_AUTH",
+        "choice",
+        "required",
+        "Whether clients have to show a certificate of the client listener's CA.",
+        choices=("required", "none"),
+    ),
+    Setting(
+        "PEERBOOT_ETCD_ROOT_PASSWORD_FILE",
+        "path",
+        "",
+        "The password of etcd's user `root`, where etcd asks for one (`etcdctl auth enable`). peerboot logs in when it "
+        "is asked to.",
+        secret=True,
+    ),
+    Setting(
         "PEERBOOT_ETCD_CORRUPT_RECHECK",
         "duration",
         "30s",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from peerboot import birth
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
+from peerboot.renewed import Renewed
 from peerboot.settings import Setting, Settings
-from peerboot.systems.etcd import assess, calls, config, datadir, lock
+from peerboot.systems.etcd import assess, calls, config, datadir, lock, material
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
+from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
 
 if TYPE_CHECKING:
@@ -28,8 +33,19 @@ class Etcd:
     traits = Traits()
     also_resolve: tuple[str, ...] = ()
 
-    def __init__(self, made: config.EtcdConfig) -> None:
-        self.config = made
+    def __init__(
+        self,
+        made: config.EtcdConfig,
+        anew: Callable[[], config.EtcdConfig] | None = None,
+        stamp: Callable[[], object] = lambda: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``anew``: reads mounted files again; ``stamp``: says whether they changed. ``wall``: seconds since 1970."""
+        self._made = Renewed(made, anew, stamp)
+        self._wall = wall
+        self._login: Login | None = None
+        self._refused: tuple[Finding, ...] = ()
+        """Why the last call was not let through: without a password more can be read than changed."""
         self.marks: tuple[str, ...] = ("member/snap/db", "member/wal")
         self.data_dir = Path(made.data_dir)
         self.wal_dir = Path(made.wal_dir) if made.wal_dir else None
@@ -40,6 +56,17 @@ class Etcd:
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
         self._own_cluster = ""
+
+    @property
+    def config(self) -> config.EtcdConfig:
+        """By what the mounted files say now."""
+        return self._made.config
+
+    def _doors(self, http: Http) -> assess.Doors:
+        password = self.config.security.password
+        if self._login is None or self._login.password != password:
+            self._login = Login(password) if password else None
+        return assess.Doors(self.config, http, self._login)
 
     def read_disk(self) -> Disk:
         disk = datadir.read(self.data_dir, self.wal_dir)
@@ -58,15 +85,28 @@ class Etcd:
     async def look(
         self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
     ) -> ClusterView:
-        return await assess.look(
-            self.config, http, addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster
+        view = await assess.look(
+            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster
         )
+        return self._made.with_trouble(self._with_troubles(view), self.config.identity.pod)
+
+    def _with_troubles(self, view: ClusterView) -> ClusterView:
+        """What is wrong with the own certificates, before etcd or somebody else finds it out."""
+        me = self.config.identity
+        troubles = self.config.security.troubles(self.config.host_of(me.pod), me.ips, self._wall())
+        found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
+        findings = (*(view.findings or self._refused), *found)
+        return msgspec.structs.replace(view, findings=findings) if findings else view
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
 
     def plan(self, facts: Facts, decision: Decision) -> Plan:
-        return plan(self.config, facts, decision)
+        self._made.renew()
+        made = plan(self.config, facts, decision)
+        if not any(isinstance(action, Call) for action in made.actions):
+            self._refused = ()
+        return made
 
     async def call(
         self,
@@ -93,13 +133,16 @@ class Etcd:
             return Done(action=call, ok=False, say="no healthy voter answers")
         server = servers[0]
         host = f"[{server.address}]" if ":" in server.address else server.address
+        reach, url = self._doors(http).client(server.pod, host)
         try:
-            added = await calls.change(
-                http, f"http://{host}:{self.config.client_port}", call.name, call.member, call.urls
-            )
+            added = await calls.change(reach, url, call.name, call.member, call.urls)
+            self._refused = ()
         except calls.CallError as error:
+            shut = error.outcome in assess.SHUT
+            self._refused = (assess.not_let_in(server.pod, str(error), self._login),) if shut else ()
             ok = error.outcome in GOOD and call.name != "add-learner"
-            return Done(action=call, ok=ok, say=f"{server.pod} says: {error}")
+            say = f"{server.pod} says: {error}{calls.remedy(str(error), self._login)}"
+            return Done(action=call, ok=ok, say=say)
         return Done(action=call, ok=True, member=added)
 
     def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:  # noqa: ARG002 - it is one and the same
@@ -119,7 +162,10 @@ class EtcdSystem:
         return settings_of(text, source)
 
     def prepare(self, settings: Settings, identity: Identity, base: Mapping[str, object]) -> Etcd:
-        return Etcd(config.prepare(settings, identity, base))
+        def made() -> config.EtcdConfig:
+            return config.prepare(settings, identity, base, material.security(settings))
+
+        return Etcd(made(), made, lambda: material.stamp(settings))
 
     def manifest(self) -> Server:
         """Imported now: only ``peerboot manifest`` needs it."""

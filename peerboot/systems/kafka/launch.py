@@ -15,21 +15,14 @@ from typing import Literal
 
 import msgspec
 
+from peerboot import launchscript, permits
 from peerboot.model import Value
-from peerboot.printing import one_line
-from peerboot.systems.kafka.script import SCRIPT
+from peerboot.systems.kafka.script import KEYS, LOG, SCRIPT
 
-PERMIT_NAME = "run.ok"
-LAUNCH_NAME = "launch.sh"
+PERMIT_NAME, LAUNCH_NAME = launchscript.PERMIT_NAME, launchscript.LAUNCH_NAME
 PROPERTIES_NAME = "server.properties"
 
-MOST_BYTES = 65536
-"""Of a permit; the script reads no more of it either."""
-MOST_LOGS, MOST_NODE, MOST_REASON = 64, (1 << 31) - 1, 500
-LEAST_PLAN, MOST_PLAN = 16, 64
-
-KEYS = ("kind", "plan", "cluster", "node", "directory", "form", "voters", "release", "metadata")
-"""Of a permit's text; each log directory has a line ``log=``, and the last line is ``repair=``."""
+MOST_LOGS, MOST_NODE = 64, (1 << 31) - 1
 
 Kind = Literal["first", "resume"]
 Form = Literal["", "initial", "join", "plain"]
@@ -68,37 +61,27 @@ def marker_name(plan: str) -> str:
 
 def permit_text(permit: Permit, reason: str = "") -> str:
     """The content of the permit file; raises ``ValueError`` for a permit that nobody could read back."""
-    # The last line has one of two values, so that the script can tell a text that was cut off.
-    lines = [
-        f"# peerboot lets this server start: {one_line(reason, MOST_REASON) or 'no reason given'}",
-        *(f"{key}={getattr(permit, key)}" for key in KEYS),
-        *(f"log={path}" for path in permit.logs),
-        f"repair={str(permit.repair).lower()}",
-    ]
-    text = "\n".join(lines) + "\n"
+    parts = [(key, _word(getattr(permit, key))) for key in KEYS]
+    text = permits.text_of([*parts, *((LOG, path) for path in permit.logs)], permit.plan, reason)
     if read_permit(text) != permit:
-        raise ValueError(f"a permit whose parts do not go together cannot be written: {permit!r}"[:MOST_REASON])
+        raise ValueError(
+            f"a permit whose parts do not go together cannot be written: {permit!r}"[: permits.MOST_REASON]
+        )
     return text
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_permit(text: str) -> Permit | None:
     """The permit, None for what is not one: the script starts nothing with it either."""
-    if len(text) >= MOST_BYTES or len(text.encode(errors="replace")) >= MOST_BYTES:
-        return None  # the first bounds the work of the second
-    found: dict[str, str] = {}
-    logs: list[str] = []
-    for line in text.split("\n"):
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or key in found or not value.isprintable():
-            return None
-        if key == "log":
-            logs.append(value)
-        else:
-            found[key] = value
+    parts = permits.parts_of(text, KEYS, many=LOG)
+    if parts is None:
+        return None
+    found, logs = parts
     node, repair = found.get("node", ""), found.get("repair", "")
-    if found.keys() - {*KEYS, "repair"} or repair not in ("true", "false"):
+    if repair not in ("true", "false"):
         return None
     if not (node.isascii() and node.isdigit() and len(node) <= 10):
         return None
@@ -114,8 +97,6 @@ def _is_sound(permit: Permit) -> bool:
     return (
         permit.form in FORMS[permit.kind]
         and (not permit.repair or (permit.kind == "resume" and permit.form != ""))
-        and LEAST_PLAN <= len(permit.plan) <= MOST_PLAN
-        and not permit.plan.strip("0123456789abcdef")
         and permit.cluster != ""
         and permit.node <= MOST_NODE
         and (permit.voters != "") == (permit.form == "initial")

@@ -138,6 +138,9 @@ For kafka:
                     static-3.8 while it runs one of these, which their tags say; otherwise dynamic
   --split           three controllers and as many brokers as --replicas says"""
 
+TAKES = (
+    "--tls-secret", "--users-secret", "--listener", "--rack-label", "--base-config", "--quorum", "--controller-storage",
+)  # fmt: skip
 _COMBINED = Server(
     name="kafka",
     image=IMAGE,
@@ -170,6 +173,7 @@ _COMBINED = Server(
     tmp="256Mi",
     files=LOGS,
     storage_why=BROKER_STORAGE,
+    takes=TAKES,
     adapt=adapted,
     container={**ENTRYPOINT, "terminationMessagePolicy": "FallbackToLogsOnError", "env": ENVIRONMENT},
 )

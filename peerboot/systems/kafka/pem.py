@@ -9,13 +9,15 @@ import base64
 import binascii
 import re
 
+from peerboot.der import OCTETS, SEQUENCE, part, parts, wrap
+
 BLOCK = re.compile(r"-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----\s+([A-Za-z0-9+/=\s]+)-----END \1-----")
 VERSION = bytes.fromhex("020100")
 RSA = bytes.fromhex("300d06092a864886f70d0101010500")
 """AlgorithmIdentifier rsaEncryption, with its NULL."""
 EC = bytes.fromhex("06072a8648ce3d0201")
 """id-ecPublicKey; the curve follows."""
-SEQUENCE, OCTETS, CURVE = 0x30, 0x04, 0xA0
+CURVE = 0xA0
 
 
 def pkcs8(text: str) -> str:
@@ -29,9 +31,9 @@ def pkcs8(text: str) -> str:
     except binascii.Error:
         raise ValueError("no base64") from None
     if kind.startswith("RSA"):
-        der = _wrap(SEQUENCE, VERSION + RSA + _wrap(OCTETS, der))
+        der = wrap(SEQUENCE, VERSION + RSA + wrap(OCTETS, der))
     elif kind.startswith("EC"):
-        der = _wrap(SEQUENCE, VERSION + _wrap(SEQUENCE, EC + _curve(der)) + _wrap(OCTETS, der))
+        der = wrap(SEQUENCE, VERSION + wrap(SEQUENCE, EC + _curve(der)) + wrap(OCTETS, der))
     coded = base64.b64encode(der).decode()
     lines = "\n".join(coded[at : at + 64] for at in range(0, len(coded), 64))
     return f"-----BEGIN PRIVATE KEY-----\n{lines}\n-----END PRIVATE KEY-----\n"
@@ -39,30 +41,8 @@ def pkcs8(text: str) -> str:
 
 def _curve(der: bytes) -> bytes:
     """The named curve of an ECPrivateKey, whose field with the tag [0] it is."""
-    tag, inside, _ = _part(der)
-    while inside and tag == SEQUENCE:
-        field, content, inside = _part(inside)
+    tag, inside, _ = part(der)
+    for field, content in parts(inside) if tag == SEQUENCE else ():
         if field == CURVE:
             return content
     raise ValueError("an EC key that does not name its curve")
-
-
-def _part(der: bytes) -> tuple[int, bytes, bytes]:
-    """Tag and content of the first value, and what follows it."""
-    if len(der) < 2:
-        raise ValueError("a key that is cut off")
-    size, at = der[1], 2
-    if size & 0x80:
-        at += size & 0x7F
-        size = int.from_bytes(der[2:at], "big")
-    if at + size > len(der):
-        raise ValueError("a key that is cut off")
-    return der[0], der[at : at + size], der[at + size :]
-
-
-def _wrap(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes((tag, size)) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content

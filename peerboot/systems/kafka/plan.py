@@ -7,7 +7,6 @@ and the directory id that the metadata directory must have, and formats at most 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal
 
 from peerboot import steps
@@ -47,12 +46,13 @@ def _standing(config: KafkaConfig, facts: Facts) -> tuple[Action, ...]:
     In a static quorum the settings of the server name its voters, so they come once those are known.
     """
     voters, security = fixed.voters(facts), config.security
-    known = () if voters is None else _file(facts, launch.PROPERTIES_NAME, config.properties(voters), security.sasl)
-    return (
-        *(action for name, text in security.files().items() for action in _file(facts, name, text, name in SECRETS)),
-        *known,
-        *_file(facts, launch.LAUNCH_NAME, launch.script()),
+    properties = () if voters is None else ((launch.PROPERTIES_NAME, config.properties(voters), security.sasl),)
+    files = (
+        *((name, text, name in SECRETS) for name, text in security.files().items()),
+        *properties,
+        (launch.LAUNCH_NAME, launch.script(), False),
     )
+    return tuple(action for name, text, secret in files for action in steps.write(facts, name, text, secret=secret))
 
 
 def _actions(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
@@ -101,7 +101,7 @@ def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
     if born is None:
         raise ValueError("forming needs a birth")
     scram = config.security.scram(facts.record.nonce)
-    users = _file(facts, SCRAM, scram, secret=True) if scram else ()
+    users = steps.write(facts, SCRAM, scram, secret=True) if scram else ()
     return (
         *users,
         *_permit(
@@ -109,7 +109,7 @@ def _form(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
             decision,
             launch.Permit(
                 kind="first",
-                plan=_plan_id("form", born.token, facts.record.nonce),
+                plan=steps.plan_id("form", born.token, facts.record.nonce),
                 cluster=ids.cluster_id(born.token),
                 node=config.node,
                 metadata=config.metadata_dir,
@@ -139,7 +139,7 @@ def _join(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
         decision,
         launch.Permit(
             kind="first",
-            plan=_plan_id("join", claim.cluster, claim.nonce),
+            plan=steps.plan_id("join", claim.cluster, claim.nonce),
             cluster=claim.cluster,
             node=config.node,
             form="join" if config.is_controller and not claim.voters else "plain",
@@ -152,7 +152,7 @@ def _join(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action
 def _resume(config: KafkaConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     permit = launch.Permit(
         kind="resume",
-        plan=_plan_id("resume", facts.disk.cluster, facts.disk.member),
+        plan=steps.plan_id("resume", facts.disk.cluster, facts.disk.member),
         cluster=facts.disk.cluster,
         node=config.node,
         directory=ids.split_member(facts.disk.member)[1],
@@ -191,18 +191,8 @@ def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:
     return ()
 
 
-def _plan_id(*parts: str) -> str:
-    """Names one plan: another disk, another birth or another cluster is another plan."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
 def _permit(facts: Facts, decision: Decision, permit: launch.Permit) -> tuple[Action, ...]:
     """Write the permit unless one for the very same stands there; the words in it may be of an earlier decision."""
     if launch.read_permit(facts.files.get(PERMIT_NAME, "")) == permit:
         return ()
     return (WriteFile(name=PERMIT_NAME, content=launch.permit_text(permit, decision.reason), permit=True),)
-
-
-def _file(facts: Facts, name: str, content: str, secret: bool = False) -> tuple[Action, ...]:
-    mode = 0o600 if secret else 0o640
-    return () if facts.files.get(name) == content else (WriteFile(name=name, content=content, mode=mode),)

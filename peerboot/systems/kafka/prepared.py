@@ -10,9 +10,10 @@ from typing import Literal
 import msgspec
 
 from peerboot import birth
-from peerboot.errors import PeerbootError, SettingsError
-from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Limits, Plan, Registration, Traits
+from peerboot.errors import PeerbootError
+from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Registration, Traits
 from peerboot.outside.http import Http
+from peerboot.renewed import Renewed
 from peerboot.rules.words import DATA_KINDS
 from peerboot.systems.kafka import (
     assess,
@@ -28,6 +29,7 @@ from peerboot.systems.kafka import (
     ownbroker,
     quorumstate,
     registered,
+    unheard,
     unregister,
 )
 from peerboot.systems.kafka.plan import FILES, PERMIT_NAME, plan
@@ -54,8 +56,7 @@ class Kafka:
         stamp: Callable[[], object] = lambda: None,
     ) -> None:
         """``anew``: reads mounted files again; ``stamp``: says whether they changed."""
-        self.config = made
-        self._anew, self._stamp, self._read_at, self._trouble = anew, stamp, stamp(), ""
+        self._made = Renewed(made, anew, stamp)
         self.also_resolve: tuple[str, ...] = ()
         if not made.is_controller:
             self.also_resolve = (made.quorum_service,)
@@ -74,6 +75,12 @@ class Kafka:
         self._empty = False
         self._registry = registered.Registry()
         self._watch = health.Watch()
+        self._unheard = unheard.Unheard()
+
+    @property
+    def config(self) -> config.KafkaConfig:
+        """By what the mounted files say now."""
+        return self._made.config
 
     def read_disk(self) -> Disk:
         disk = logdirs.read(self.metadata_dir, self.log_dirs, self.config.node)
@@ -118,7 +125,7 @@ class Kafka:
         try:
             view = await self._look(addresses, broker, rest=rest, timeout=timeout, now=now)
             word, gone, _ = await broker
-            view = self._with_trouble(health.with_word(self.config, view, word))
+            view = self._made.with_trouble(health.with_word(self.config, view, word), self.config.identity.pod)
             return msgspec.structs.replace(view, registrations=gone)
         finally:
             broker.cancel()
@@ -151,16 +158,8 @@ class Kafka:
         else:
             _, _, told = await broker
             view = await brokers.look(config, addresses, told, timeout=timeout, now=now, prefer=prefer)
+            view = self._unheard.told(config, view, runs=self.is_running(), now=now)
         return await self._with_losses(view, addresses, timeout) if view.quorum else view
-
-    def _with_trouble(self, view: ClusterView) -> ClusterView:
-        """Secrets that cannot be used, before all else: they may be why somebody does not let peerboot in."""
-        if not self._trouble:
-            return view
-        pod = self.config.identity.pod
-        say = f"The Secrets of {pod} cannot be used, and what was read before counts: {self._trouble}."
-        found = Finding(name="secrets-unusable", say=say, pod=pod)
-        return msgspec.structs.replace(view, findings=(found, *view.findings))
 
     async def _with_losses(
         self, view: ClusterView, addresses: Mapping[str, tuple[str, ...]], timeout: float
@@ -190,19 +189,8 @@ class Kafka:
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
 
-    def _renew(self) -> None:
-        """Take what a changed Secret has; while that is broken, what was read before counts."""
-        now = self._stamp()
-        if self._anew is None or now == self._read_at:
-            return
-        self._read_at = now
-        try:
-            self.config, self._trouble = self._anew(), ""
-        except SettingsError as error:
-            self._trouble = str(error)
-
     def plan(self, facts: Facts, decision: Decision) -> Plan:
-        self._renew()
+        self._made.renew()
         return plan(self.config, facts, decision)
 
     async def call(

@@ -1,8 +1,14 @@
-"""``launch.sh``: POSIX sh, for dash, bash and busybox. ``launch.py`` writes its permit."""
+"""``launch.sh``: what of it is Kafka's own; ``launchscript.py`` has the rest. ``launch.py`` writes its permit."""
 
 from __future__ import annotations
 
-SCRIPT = r"""#!/bin/sh
+from peerboot import launchscript
+
+KEYS = ("kind", "plan", "cluster", "node", "directory", "form", "voters", "release", "metadata", "repair")
+LOG = "log"
+"""Of a permit's text; each log directory has a line ``log=``."""
+
+_HEAD = r"""#!/bin/sh
 # Written by peerboot; changes are lost. The server's container runs it: sh /run/peerboot/launch.sh
 #
 # It waits for the permit, run.ok beside it, formats Kafka's directories if the permit says so, and becomes the server.
@@ -10,36 +16,10 @@ SCRIPT = r"""#!/bin/sh
 #   begun.PLAN      this first permit passed every check, so what is formatted by halves is its own doing
 #   formatted.PLAN  this first permit is used up: a server may have run, so it never formats again
 # Exit codes: 1 refused, or the format failed; 127 a program is missing; 143 and 130 stopped while it waited.
-set -euf
-trap 'exit 143' TERM
-trap 'exit 130' INT
+"""
 
-newline=$(printf '\n.')
-newline=${newline%.}
-IFS=$newline # all that is split below are lines, and values may have blanks
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-nap_seconds=0.2 said_note='' said_status=''
-
-say() {
-    printf 'peerboot: %s\n' "$1" || : # a log that is full keeps no server from starting
-}
-
-note() { # The same words once only.
-    if [ "$1" != "$said_note" ]; then say "$1"; fi
-    said_note=$1
-}
-
-die() {
-    printf 'peerboot: %s\n' "$1" >&2 || :
-    exit "${2:-1}"
-}
-
-find_tools() {
-    for tool_name in grep head mv sed sleep; do
-        if ! command -v "$tool_name" >/dev/null; then
-            die "there is no $tool_name in this image, so nothing is started: use an image that has it" 127
-        fi
-    done
+_TOOLS = r"""find_tools() {
+    need grep head mv rm sed sleep tr
     for tool_dir in ${KAFKA_HOME:+"$KAFKA_HOME/bin"} /opt/kafka/bin; do
         storage_tool=$tool_dir/kafka-storage.sh
         start_tool=$tool_dir/kafka-server-start.sh
@@ -54,81 +34,20 @@ find_tools() {
 run this script in Kafka's own image, or set KAFKA_HOME" 127
 }
 
-nap() { # In the background, so that a signal ends the wait at once.
-    sleep "$nap_seconds" >/dev/null 2>&1 &
-    wait "$!" || nap_seconds=1 # this sleep takes no fractions
-}
+"""
 
-tell_status() {
-    status_line=''
-    { IFS='' read -r status_line <"$here/status.txt"; } 2>/dev/null || :
-    if [ -z "$status_line" ]; then
-        status_line='waiting for the permit run.ok, and peerboot has not said yet why it is not there'
-    fi
-    if [ "$status_line" != "$said_status" ]; then say "$status_line"; fi
-    said_status=$status_line
-}
-
-read_file() { # Its first 64 KiB, by one open, into file_text.
-    file_text=$(head -c 65536 "$1" 2>/dev/null) || return 1
-    [ -n "$file_text" ]
-}
-
-# ---------------------------------------------------------------- the permit
-
-take_permit() {
-    if ! read_file "$here/run.ok"; then said_note=''; return 1; fi
-    permit_text=$file_text
-    if ! parse_permit || ! is_permit; then
-        note "$here/run.ok is no permit that this script knows: waiting for peerboot to write another"
-        return 1
-    fi
-    if [ ! -f "$here/server.properties" ]; then
-        note "$here/server.properties is not there beside the permit: waiting for peerboot to write it"
-        return 1
-    fi
-}
-
-parse_permit() {
-    permit_kind='' permit_plan='' permit_cluster='' permit_node='' permit_directory='' permit_form=''
-    permit_voters='' permit_release='' permit_metadata='' permit_logs='' permit_repair='' seen_keys=' '
-    for file_line in $permit_text; do
-        case $file_line in '#'*) continue ;; *=*) ;; *) return 1 ;; esac
-        file_key=${file_line%%=*}
-        file_value=${file_line#*=}
-        case $seen_keys in *" $file_key "*) return 1 ;; esac
-        case $file_key in
-            kind) permit_kind=$file_value ;;
-            plan) permit_plan=$file_value ;;
-            cluster) permit_cluster=$file_value ;;
-            node) permit_node=$file_value ;;
-            directory) permit_directory=$file_value ;;
-            form) permit_form=$file_value ;;
-            voters) permit_voters=$file_value ;;
-            release) permit_release=$file_value ;;
-            metadata) permit_metadata=$file_value ;;
-            log) permit_logs=$permit_logs$file_value$newline ;;
-            repair) permit_repair=$file_value ;;
-            *) return 1 ;;
-        esac
-        if [ "$file_key" != log ]; then seen_keys="$seen_keys$file_key "; fi
-    done
-}
-
-is_permit() {
+_OWN = r"""is_permit() {
     case $permit_kind/$permit_form/$permit_repair in
         first/initial/false | first/join/false | first/plain/false) ;;
         resume//false | resume/join/false | resume/join/true | resume/plain/false | resume/plain/true) ;;
         *) return 1 ;;
     esac
     case $permit_form/$permit_voters in initial/) return 1 ;; initial/* | */) ;; *) return 1 ;; esac
-    # It becomes part of a file's name.
-    case $permit_plan in *[!0123456789abcdef]*) return 1 ;; ????????????????*) ;; *) return 1 ;; esac
     case $permit_node in '' | *[!0123456789]*) return 1 ;; esac
-    for data_dir in "$permit_metadata" $permit_logs; do
+    for data_dir in "$permit_metadata" $permit_log; do
         case $data_dir in /*) ;; *) return 1 ;; esac
     done
-    [ -n "$permit_cluster" ] && [ "${#permit_plan}" -le 64 ]
+    [ -n "$permit_cluster" ]
 }
 
 # ----------------------------------------------------------- the directories
@@ -165,7 +84,7 @@ agrees() { # Whether directory $1 is this cluster's and node's, and has director
 }
 
 check_formatted() { # What is formatted must be of the permit's cluster and node before anything is formatted beside it.
-    for data_dir in "$permit_metadata" $permit_logs; do
+    for data_dir in "$permit_metadata" $permit_log; do
         wanted_directory=''
         if [ "$data_dir" = "$permit_metadata" ]; then wanted_directory=$permit_directory; fi
         if ! is_blank "$data_dir" && ! agrees "$data_dir" "$wanted_directory"; then
@@ -175,7 +94,7 @@ check_formatted() { # What is formatted must be of the permit's cluster and node
 }
 
 find_log() { # $1: blank or formatted. The first log directory that is so, into found_log.
-    for found_log in $permit_logs; do
+    for found_log in $permit_log; do
         if is_blank "$found_log"; then found_kind=blank; else found_kind=formatted; fi
         if [ "$found_kind" = "$1" ]; then return 0; fi
     done
@@ -267,10 +186,8 @@ prepare_resume() {
 
 start() {
     use_up_plans # before the last look: a plan that is used up for nothing does no harm
-    if ! read_file "$here/run.ok" || [ "$file_text" != "$permit_text" ]; then
-        note 'the permit was withdrawn or replaced just before the start: looking again'
-        return 1
-    fi
+    is_permitted_still || return 1
+    rm -f "$here/launch.status" || : # it was of before
     exec "$start_tool" "$here/server.properties"
 }
 
@@ -281,3 +198,10 @@ while :; do
     nap
 done
 """
+
+SCRIPT = "".join(
+    (
+        _HEAD, launchscript.STRICT, "\n", launchscript.WORDS, _TOOLS,
+        launchscript.taking(KEYS, "server.properties", many=LOG), launchscript.LAST_LOOK, _OWN,
+    )
+)  # fmt: skip

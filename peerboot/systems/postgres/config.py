@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from peerboot.errors import SettingsError
 from peerboot.model import Identity
@@ -30,9 +32,12 @@ HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:%-]*[A-Za-z0-9.])?")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 """Of a setting (guc-file.l)."""
 SPARE_SENDERS = 4
-"""Connections of the primary for replication beside one for each standby: a clone takes two."""
+"""Connections of the primary for replication beside two for each pod, its standby's and that of its peerboot's look: a
+clone takes two."""
 LEAST_SENDERS = 10
 """Postgres' own default. What a standby has below its primary keeps it from starting, so it never goes down."""
+GENERATION = "peerboot.generation"
+"""A setting of the server's that no part of it reads: a name with a dot is anybody's (custom placeholder, guc.c)."""
 GRANTS = (
     # What looking needs, the promotion, a reload, the checkpoint before a rewind, and pg_rewind itself.
     "GRANT pg_monitor TO {role};",
@@ -50,7 +55,7 @@ OWNED = (
     "recovery_target_timeline", "password_encryption", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file",
     "data_directory", "hba_file", "config_file", "recovery_target", "recovery_target_action",
     "recovery_target_inclusive", "recovery_target_lsn", "recovery_target_name", "recovery_target_time",
-    "recovery_target_xid", "promote_trigger_file",
+    "recovery_target_xid", "promote_trigger_file", "recovery_min_apply_delay", GENERATION,
 )  # fmt: skip
 TARGETS = (
     "recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid",
@@ -66,6 +71,17 @@ NUMBERS = ("max_wal_senders", "max_replication_slots")
 
 
 @dataclass(frozen=True)
+class Pair:
+    """The server's certificate and key, and the authority by which the others are verified, all in PEM."""
+
+    certificate: str
+    key: str = field(repr=False)
+    authority: str
+    trust: ssl.SSLContext | None = None
+    """How peerboot verifies the servers that it asks."""
+
+
+@dataclass(frozen=True)
 class PostgresConfig:
     """One Pod's server; made by ``prepare``."""
 
@@ -75,9 +91,10 @@ class PostgresConfig:
     port: int
     host: str
     password: str = field(repr=False)
-    promote: str = "last-primary"
+    promote: Literal["last-primary", "best-when-full", "manual"] = "last-primary"
     synchronous: int = 0
-    tls: bool = False
+    pair: Pair | None = None
+    bind: Literal["any", "pod"] = "any"
     wal_keep: str = "512MB"
     slot_wal_keep: str = "2GB"
     base: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +105,22 @@ class PostgresConfig:
         return self.host.format(
             pod=pod, ordinal=me.ordinal_of(pod), service=me.service, namespace=me.namespace, domain=me.domain
         )
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections between Pods are encrypted and verified."""
+        return self.pair is not None
+
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """How peerboot verifies the servers that it asks; None: it asks without TLS."""
+        return self.pair.trust if self.pair is not None else None
+
+    def tls_files(self) -> dict[str, str]:
+        """The server's pair and authority, by name of the file."""
+        if self.pair is None:
+            return {}
+        return {"tls.crt": self.pair.certificate, "tls.key": self.pair.key, "ca.crt": self.pair.authority}
 
     @property
     def fingerprint(self) -> str:
@@ -118,9 +151,9 @@ class PostgresConfig:
         """
         me = self.identity
         mine = texts.slot(me.pod)
-        senders = max(LEAST_SENDERS, len(me.expected) + SPARE_SENDERS)
+        senders = max(LEAST_SENDERS, 2 * len(me.expected) + SPARE_SENDERS)
         owned = {
-            "listen_addresses": "*",
+            "listen_addresses": ",".join(me.ips) if self.bind == "pod" and me.ips else "*",
             "port": str(self.port),
             "cluster_name": me.pod,
             "hot_standby": "on",
@@ -144,7 +177,10 @@ class PostgresConfig:
         first = "# Written by peerboot; changes are lost. Your own settings go into PEERBOOT_BASE_CONFIG_FILE.\n"
         # hot_standby_feedback is a default: a query on a standby is not cancelled by the primary's vacuum.
         lines = {"hot_standby_feedback": "on", **self.base, **counts, **owned}
-        return first + "".join(f"{key} = {texts.setting(value)}\n" for key, value in lines.items())
+        text = first + "".join(f"{key} = {texts.setting(value)}\n" for key, value in lines.items())
+        # By it a server tells which of these it has loaded. Certificates count too: it reads them anew with the rest.
+        told = hashlib.sha256("\n".join((text, *self.tls_files().values())).encode()).hexdigest()[:16]
+        return text + f"{GENERATION} = {texts.setting(told)}\n"
 
     def _standbys(self, pods: Sequence[str]) -> str:
         count = min(self.synchronous, len(pods))
@@ -166,7 +202,9 @@ class PostgresConfig:
         return "\n".join([made, *(line.format(role=ROLE) for line in GRANTS)]) + "\n"
 
 
-def prepare(settings: Settings, identity: Identity, base: Mapping[str, object], password: str) -> PostgresConfig:
+def prepare(
+    settings: Settings, identity: Identity, base: Mapping[str, object], password: str, pair: Pair | None = None
+) -> PostgresConfig:
     """The config of this Pod; raises ``SettingsError``."""
     extra = settings.extra
     _check_host(extra["postgres_host"])
@@ -196,6 +234,12 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object], 
             f"PEERBOOT_POSTGRES_SYNCHRONOUS={synchronous} asks for more standbys than the {replicas} pods of "
             "PEERBOOT_REPLICAS leave beside the primary: commits would wait for ever; lower it"
         )
+    checked = _checked(base)
+    if synchronous and _switch(checked.get("synchronous_commit", "on").strip()) in ("off", "local"):
+        raise SettingsError(
+            f"synchronous_commit = {checked['synchronous_commit'].strip()} in PEERBOOT_BASE_CONFIG_FILE takes back "
+            f"what PEERBOOT_POSTGRES_SYNCHRONOUS={synchronous} asks for: drop one of them"
+        )
     return PostgresConfig(
         identity=identity,
         data_dir=data_dir,
@@ -205,10 +249,11 @@ def prepare(settings: Settings, identity: Identity, base: Mapping[str, object], 
         password=password,
         promote=extra["postgres_promote"],
         synchronous=synchronous,
-        tls=bool(extra["postgres_tls_dir"]),
+        pair=pair,
+        bind=settings.server_bind,
         wal_keep=extra["postgres_wal_keep"],
         slot_wal_keep=extra["postgres_slot_wal_keep"],
-        base=_checked(base),
+        base=checked,
     )
 
 

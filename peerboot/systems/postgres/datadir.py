@@ -17,7 +17,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import NamedTuple
 
-from peerboot.model import DiskKind
+from peerboot.model import DiskKind, Standing
 from peerboot.printing import one_line
 from peerboot.systems.postgres import control
 
@@ -28,10 +28,16 @@ NOTHING = frozenset({"lost+found", ".snapshot"})
 TEMPLATES = frozenset({"1", "4"})
 """Object ids of ``template1``, which initdb makes first, and ``template0`` (pg_database.h). ``postgres``, the last, has
 5, but not in a directory that pg_upgrade made of a release before 15, nor where a person made it anew."""
+REWINDING, BEFORE = ".rewinding", ".before-"
+"""What ``launch.sh`` puts behind the directory's name: the mark of a rewind that has begun, with its plan in it, and,
+with the plan behind it, the directory where the log of before is kept."""
+SEGMENT = re.compile(r"[0-9A-F]{24}")
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 FORK = re.compile(r"\s*([0-9]{1,10})\s+([0-9A-F]{1,8})/([0-9A-F]{1,8})(?!\S)", re.ASCII | re.IGNORECASE)
 MOST_HISTORY, MOST_FORKS = 1 << 18, 1024
 MOST_TIMELINE = (1 << 32) - 1
+MOST_PLAN = 64
+"""Bytes of the mark's text that are read."""
 MOST_PID = 1 << 13
 """One of its lines is a path."""
 STOPPED = ("shut down", "shut down in recovery")
@@ -78,6 +84,11 @@ class Data(NamedTuple):
     timeline: int = 0
     """The highest that the control file or a history file in ``pg_wal`` shows."""
     postmaster: Postmaster | None = None
+    rewinding: str | None = None
+    """The plan whose rewind has begun and has not ended: under way as long as ``launch.sh`` works for that permit, else
+    cut off. Empty where the mark names none; None without a mark. The directory is then ``corrupt``, whatever it looks
+    like: some of its files are the primary's, and some its own of before. It is neither rewound again, which Postgres
+    advises against, nor started on; it is set aside and cloned anew."""
 
     @property
     def was_primary(self) -> bool:
@@ -93,7 +104,15 @@ class Data(NamedTuple):
 def read(data_dir: Path) -> Data:
     """The directory as a server would find it; never raises, never changes anything."""
     try:
-        return _read(data_dir)
+        # Before all else: a rewind that ends meanwhile is seen as one at the next look.
+        rewinding = _mark(data_dir)
+        found = _read(data_dir)
+        if rewinding is None or found.kind == "blank":
+            return found
+        reason = _half_rewound(data_dir, rewinding) if found.kind in ("data", "corrupt") else found.reason
+        return found._replace(
+            kind="corrupt" if found.kind == "data" else found.kind, reason=reason, rewinding=rewinding
+        )
     except OSError as error:
         return Data("unknown", f"{error.filename or data_dir}: {error.strerror or error}")
 
@@ -141,8 +160,38 @@ def _of_a_release(data_dir: Path, major: int, names: Collection[str]) -> Data:
     except FileNotFoundError:
         missing = "its pg_wal is missing, with which no server starts: is it on another volume?"
         return _leads_nowhere(log) or found._replace(kind="corrupt", reason=missing)
+    if not found.backup and not found.recovery and not any(SEGMENT.fullmatch(name) for name in logs):
+        # With the primary's log in its place it would start, on pages that are beyond it.
+        lost = f"there is no log in {log}, which every server has: is it the right volume?"
+        return found._replace(kind="corrupt", reason=lost)
     timeline = max((state.known_timeline, *(int(match[1], 16) for name in logs if (match := HISTORY.fullmatch(name)))))
     return found._replace(timeline=timeline, forks=history(data_dir, timeline))
+
+
+def _mark(data_dir: Path) -> str | None:
+    """The plan in the mark of a rewind; None where there is no mark."""
+    path = Path(f"{data_dir}{REWINDING}")
+    try:
+        with path.open("rb") as file:
+            return one_line(file.read(MOST_PLAN).decode("ascii", "replace"))
+    except FileNotFoundError:
+        # A link to nowhere is a mark too: launch.sh takes it for one.
+        return "" if path.is_symlink() else None
+
+
+def _half_rewound(data_dir: Path, plan: str) -> str:
+    reason = "pg_rewind has begun on it and has not ended, so some of its files are the primary's and some its own"
+    aside = Path(f"{data_dir}{BEFORE}{plan}")
+    return f"{reason}; its log of before is in {aside}" if plan and _is_there(aside) else reason
+
+
+def kept(data_dir: Path) -> tuple[Path, ...]:
+    """Where rewinds kept the log of before, by name; nobody needs them but who looks for rows. Never raises."""
+    try:
+        names = sorted(entry.name for entry in data_dir.parent.iterdir())
+    except OSError:
+        return ()
+    return tuple(data_dir.parent / name for name in names if name.startswith(f"{data_dir.name}{BEFORE}"))
 
 
 def _leads_nowhere(path: Path) -> Data | None:
@@ -186,6 +235,19 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def end_of(found: Data) -> Standing | None:
+    """How far the log of a primary goes that was shut down in order: everything that was ever written there.
+
+    The control file has where the last record *begins*, that of the shutdown. So one byte beyond it is what is told:
+    whoever has replayed that record is beyond, and whoever lacks it is not, for no record ends in between.
+    """
+    state = found.control
+    if state is None or not found.was_primary or found.backup or state.state != STOPPED[0]:
+        return None
+    # A later timeline in its log is of another server's.
+    return Standing(term=state.timeline, position=state.checkpoint + 1) if state.timeline == found.timeline else None
+
+
 def history(data_dir: Path, timeline: int) -> tuple[Fork, ...]:
     """The history file of that timeline; empty for the first one, and where there is none. Raises ``OSError``."""
     try:
@@ -222,4 +284,5 @@ def _postmaster(data_dir: Path) -> Postmaster | None:
 
 def _number(text: str) -> int:
     """Zero for what is none."""
-    return int(text) if re.fullmatch(r"-?\d{1,10}", text.strip(), re.ASCII) else 0
+    match = re.fullmatch(r"\s*(-?\d{1,10})\s*", text, re.ASCII)
+    return int(match[1]) if match else 0

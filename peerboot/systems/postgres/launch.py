@@ -16,24 +16,22 @@ from typing import Literal
 
 import msgspec
 
+from peerboot import launchscript, permits
 from peerboot.model import Value
-from peerboot.printing import one_line
-from peerboot.systems.postgres.script import SCRIPT
+from peerboot.systems.postgres.script import KEYS, SCRIPT
 
-PERMIT_NAME = "run.ok"
-LAUNCH_NAME = "launch.sh"
+PERMIT_NAME, LAUNCH_NAME = launchscript.PERMIT_NAME, launchscript.LAUNCH_NAME
+STATUS_NAME = launchscript.STATUS_NAME
 SETTINGS_NAME = "peerboot.conf"
 HBA_NAME = "pg_hba.peerboot"
 PASSWORDS_NAME = "pgpass"
 ROLES_NAME = "roles.sql"
 WAITING_NAME = "waiting"
 STOP_NAME = "stop"
-
-MOST_BYTES = 65536
-"""Of a permit; the script reads no more of it either."""
-LEAST_PLAN, MOST_PLAN = 16, 64
-MOST_REASON = 500
-KEYS = ("kind", "plan", "work", "data", "system", "source", "slot", "end")
+REWINDS_NAME = "rewinds"
+"""peerboot's own: the plans of this Pod's rewinds, one a line."""
+NEW = ".peerboot-new"
+"""Behind the data directory's name: where it is made."""
 
 Kind = Literal["first", "resume"]
 Work = Literal["init", "clone", "rewind", "start"]
@@ -64,48 +62,39 @@ def used_name(plan: str) -> str:
     return f"used.{plan}"
 
 
+def cut_off_name(plan: str) -> str:
+    """The file beside the permit that says: the rewind of this plan is over, and has not come to its end. Without it a
+    directory that is marked may be under work.
+    """
+    return f"cut-off.{plan}"
+
+
 def permit_text(permit: Permit, reason: str = "") -> str:
     """The content of the permit file; raises ``ValueError`` for a permit that nobody could read back."""
-    # The last line repeats the plan, so that the script can tell a text that was cut off.
-    lines = [
-        f"# peerboot lets this server start: {one_line(reason, MOST_REASON) or 'no reason given'}",
-        *(f"{key}={getattr(permit, key)}" for key in KEYS[:-1]),
-        f"end={permit.plan}",
-    ]
-    text = "\n".join(lines) + "\n"
+    text = permits.text_of(((key, getattr(permit, key)) for key in KEYS), permit.plan, reason)
     if read_permit(text) != permit:
-        raise ValueError(f"a permit whose parts do not go together cannot be written: {permit!r}"[:MOST_REASON])
+        raise ValueError(
+            f"a permit whose parts do not go together cannot be written: {permit!r}"[: permits.MOST_REASON]
+        )
     return text
 
 
 def read_permit(text: str) -> Permit | None:
     """The permit, None for what is not one: the script starts nothing with it either."""
-    if len(text) >= MOST_BYTES or len(text.encode(errors="replace")) >= MOST_BYTES:
-        return None  # the first bounds the work of the second
-    found: dict[str, str] = {}
-    for line in text.split("\n"):
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or key in found or not value.isprintable():
-            return None
-        found[key] = value
-    end = found.pop("end", "")
-    if found.keys() - set(KEYS):
+    found = permits.parts_of(text, KEYS)
+    if found is None:
         return None
     try:
-        permit = msgspec.convert(found, Permit)
+        permit = msgspec.convert(found[0], Permit)
     except msgspec.ValidationError:
         return None
-    return permit if permit.plan == end and _is_sound(permit) else None
+    return permit if _is_sound(permit) else None
 
 
 def _is_sound(permit: Permit) -> bool:
     """Whether its parts go together; the script asks the same."""
     return (
         permit.work in WORKS[permit.kind]
-        and LEAST_PLAN <= len(permit.plan) <= MOST_PLAN
-        and not permit.plan.strip("0123456789abcdef")
         and permit.data.startswith("/")
         and not permit.data.endswith("/")
         and not permit.system.strip("0123456789")

@@ -60,4 +60,16 @@ SETTINGS: tuple[Setting, ...] = (
         "max_slot_wal_keep_size: log that the slot of a standby that is away keeps at most, so that it cannot fill the "
         "volume.",
     ),
+    Setting(
+        "PEERBOOT_POSTGRES_ROUTES",
+        "text",
+        "",
+        "Files for what leads clients to the primary, with commas between: haproxy, pgbouncer, libpq.",
+    ),
+    Setting(
+        "PEERBOOT_POSTGRES_DATABASES",
+        "text",
+        "",
+        "Databases, with commas between, that PgBouncer offers for reading too, under the name with _ro at its end.",
+    ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import stringprep
-import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+
+from peerboot.saslprep import prepared
 
 ROUNDS = 4096
 """``SCRAM_SHA_256_DEFAULT_ITERATIONS`` (src/include/common/scram-common.h)."""
@@ -77,32 +77,6 @@ def verifier(password: str, salt: bytes) -> str:
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     return f"SCRAM-SHA-256${ROUNDS}:{_base64(salt)}${_base64(stored)}:{_base64(server)}"
-
-
-def prepared(password: str) -> str:
-    """The password as both sides of SCRAM take it: by SASLprep (RFC 4013), or as it is where that forbids it
-    (pg_saslprep in src/common/saslprep.c, and its callers).
-    """
-    if password.isascii():
-        return password
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char)
-    )
-    text = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    if not text or any(forbids(char) for char in text for forbids in FORBIDDEN):
-        return password
-    if any(stringprep.in_table_d1(char) for char in text):
-        mixed = any(stringprep.in_table_d2(char) for char in text)
-        if mixed or not (stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])):
-            return password
-    return text
-
-
-FORBIDDEN = (
-    stringprep.in_table_a1, stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3,
-    stringprep.in_table_c4, stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7,
-    stringprep.in_table_c8, stringprep.in_table_c9,
-)  # fmt: skip
 
 
 def _base64(data: bytes) -> str:

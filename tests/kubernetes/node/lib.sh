@@ -15,7 +15,9 @@ NODE_NAME=node1
 NODE_IP=10.244.255.1                                   # these exist only in the
 POD_CIDR=10.244.0.0/24                                 # node's own network namespace
 SERVICE_CIDR=10.96.0.0/16
-CGROUP=/peerboot-node                                  # parent of every cgroup of the node
+CGROUPS=peerboot-                                      # several nodes of one machine differ in this and in WORK only
+CGROUP="/$CGROUPS$(basename "$WORK")"                  # parent of every cgroup of the node
+SYSCTL=/run/peerboot-node.sysctl                       # the machine's own, before its first node changed them
 
 T0=$(date +%s%N)
 say() {

@@ -1,0 +1,49 @@
+"""What ``peerboot status`` shows of each server where one takes the writes and the others copy it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peerboot.model import ClusterView
+from peerboot.rules.parts import position
+
+if TYPE_CHECKING:
+    from peerboot.loops import Loops
+
+UNKNOWN = ("-", "-", "-")
+
+
+def copy_columns(view: ClusterView, pod: str) -> tuple[str, str, str]:
+    """Member, role and lag of one pod's server: the bytes that it has yet to take in, with their unit; where it copies
+    nobody now, how far it is. ``-`` for what did not answer.
+    """
+    found = view.view_of(pod)
+    if found is None or found.part is None:
+        return UNKNOWN
+    part, place = found.part, f"timeline {found.part.term} at {position(found.part.position)}"
+    if part.writes:
+        return found.member, "primary", "-"
+    if part.streams and part.lag >= 0:
+        return found.member, "standby", amount(part.lag) + (", paused" if part.paused else "")
+    return found.member, "standby", place + (", paused" if part.paused else "")
+
+
+def amount(count: int) -> str:
+    """``0``, ``216 B``, ``61 MB``: as Postgres counts, in powers of 1024."""
+    if not count:
+        return "0"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1024:
+            return f"{count} {unit}"
+        count //= 1024
+    return f"{count} TB"
+
+
+async def look_at_copies(loops: Loops) -> None:
+    """One bounded look at all servers: at rest those that copy are not asked, and each knows its own lag alone."""
+    if loops.doors.system.traits.has_primary and loops.resting:
+        loops.curious = True
+        try:
+            await loops.look()
+        finally:
+            loops.curious = False

@@ -1,0 +1,138 @@
+"""What a person's choices add to etcd's manifest. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from peerboot.errors import SettingsError
+from peerboot.manifest.options import Options
+from peerboot.manifest.server import Mount, Need, Server
+from peerboot.manifest.writer import Row, Tree, why
+from peerboot.systems.etcd.probes import SECURED_ORDERED, SECURED_PARALLEL
+
+TLS_DIR, USERS_DIR = "/etc/etcd-tls", "/etc/etcd-users"
+ASKS = (
+    "etcd asks for passwords, of every client, once you have said so (`etcdctl user add root`, `etcdctl auth enable`); "
+    "peerboot logs in from then on"
+)
+ROOT = "root"
+"""The key of the Secret with etcd's passwords: the user who changes members."""
+
+
+def adapted(server: Server, o: Options) -> Server:
+    """The server's part with all that was chosen; raises ``SettingsError``."""
+    env: Tree = dict(server.env)
+    mounts: tuple[Mount, ...] = ()
+    own: tuple[Mount, ...] = ()
+    needs: tuple[Need, ...] = ()
+    notes: tuple[str, ...] = ()
+    if o.tls_secret:
+        env = {
+            **env,
+            **why(
+                "Members and clients are encrypted, and verified both ways. A set that runs without gets it by a "
+                "rolling update."
+            ),
+            "PEERBOOT_ETCD_PEER_TLS_DIR": TLS_DIR,
+            "PEERBOOT_ETCD_CLIENT_TLS_DIR": TLS_DIR,
+        }
+        mounts = own = (_tls(o),)
+        needs = (_issuer(o) if o.tls else _certificate(o),)
+        server = replace(
+            server,
+            parallel=SECURED_PARALLEL,
+            ordered=SECURED_ORDERED,
+            clients=(
+                f"For clients, who show a certificate of the same CA: https://{{name}}.{_zone(o)}:{{port}} leads to "
+                "Pods that are ready. No shorter name is in the certificate."
+            ),
+            from_clients=(
+                "Clients from anywhere: they have to show a certificate"
+                + (", and to log in once etcd asks for it" if o.users_secret else "")
+                + ". Name yours all the same, where you can:"
+            ),
+        )
+    if o.users_secret:
+        if not o.tls_secret:
+            raise SettingsError(
+                f"--users-secret={o.users_secret} without --tls-secret would send etcd's password over the network as "
+                "it is: add --tls-secret NAME"
+            )
+        env = {**env, "PEERBOOT_ETCD_ROOT_PASSWORD_FILE": f"{USERS_DIR}/{ROOT}"}
+        mounts, needs = (*mounts, _root(o)), (*needs, _password(o))
+        notes = (ASKS,)
+    more = (_made(o),) if o.tls else ()
+    own = (*server.own_mounts, *own)
+    return replace(server, env=env, mounts=mounts, own_mounts=own, needs=needs, notes=notes, more=more)
+
+
+def _tls(o: Options) -> Mount:
+    say = (
+        "tls.crt, tls.key and ca.crt, as cert-manager makes them, at one path for peerboot and for etcd, which takes a "
+        "renewed certificate at its next connection and another ca.crt at its next start."
+    )
+    return Mount("tls", TLS_DIR, {"secret": Row(secretName=o.tls_secret, defaultMode=0o440)}, say)
+
+
+def _zone(o: Options) -> str:
+    return f"{o.namespace or 'NAMESPACE'}.svc.{o.cluster_domain if o.tls else 'DOMAIN'}"
+
+
+def _issuer(o: Options) -> Need:
+    return Need(
+        f"{_kind(o)[0]} {_kind(o)[1]} of cert-manager issues the certificate, and has a CA of its own (one of ACME has "
+        "none, and without it the Secret has no ca.crt)"
+    )
+
+
+def _kind(o: Options) -> tuple[str, str]:
+    kind, _, name = o.issuer.rpartition("/")
+    return kind or "Issuer", name
+
+
+def _made(o: Options) -> Tree:
+    zone, (kind, name) = _zone(o), _kind(o)
+    pods = [f"{o.name}-{ordinal}.{o.peers}.{zone}" for ordinal in range(o.replicas)]
+    return {
+        **why("Written into the Secret by cert-manager, and renewed there: etcd takes it without a restart."),
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": o.tls_secret},
+        "spec": {
+            "secretName": o.tls_secret,
+            "issuerRef": Row(kind=kind, name=name),
+            "privateKey": Row(algorithm="ECDSA", size=256, rotationPolicy="Always"),
+            **why("Members show it when they connect to each other, and etcd's gateway shows it to etcd itself."),
+            "usages": ["digital signature", "key encipherment", "server auth", "client auth"],
+            **why(
+                "No common name: once etcd asks for passwords its gateway refuses who has one. Each Pod by its name, "
+                "for members let one in that has a wildcard only when DNS has a reverse name for its address; the "
+                "wildcard is for Pods of a later scale-up until they are named here."
+            ),
+            "dnsNames": [*pods, f"*.{o.peers}.{zone}", f"{o.name}.{zone}"],
+        },
+    }
+
+
+def _certificate(o: Options) -> Need:
+    zone = _zone(o)
+    pods = ", ".join(f"{o.name}-{ordinal}.{o.peers}.{zone}" for ordinal in range(o.replicas))
+    return Need(
+        f"the Secret {o.tls_secret} has tls.crt, tls.key and ca.crt, of an issuer with a CA of its own, for server "
+        f"auth and client auth, without a common name; its names are {pods}, *.{o.peers}.{zone} for Pods of a later "
+        f"scale-up, and for clients {o.name}.{zone} (DOMAIN: as cluster.local); or let cert-manager make "
+        "it: --tls cert-manager"
+    )
+
+
+def _root(o: Options) -> Mount:
+    source: Tree = {"secret": {"secretName": o.users_secret, "items": [Row(key=ROOT, path=ROOT)], "defaultMode": 0o440}}
+    return Mount("users", USERS_DIR, source, "The password of etcd's user root, by which peerboot changes members.")
+
+
+def _password(o: Options) -> Need:
+    return Need(
+        f"the Secret {o.users_secret} has the password of etcd's user root under the key {ROOT}",
+        f"head -c 24 /dev/urandom | base64 | kubectl create secret generic {o.users_secret}{o.in_namespace} "
+        f"--from-file={ROOT}=/dev/stdin",
+    )

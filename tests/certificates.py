@@ -1,0 +1,57 @@
+"""Certificates of a CA of their own, in directories as a mounted Secret of cert-manager has them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+BOTH = "serverAuth,clientAuth"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A CA, and what it certifies."""
+
+    folder: Path
+
+    @property
+    def certificate(self) -> Path:
+        """``ca.crt``."""
+        return self.folder / "ca.crt"
+
+    def certify(self, into: Path, *names: str, common_name: str = "", usages: str = BOTH, days: int = 30) -> Path:
+        """A new pair for these names (``DNS:a``, ``IP:127.0.0.1``), each file put there whole, as the kubelet does."""
+        new = self.folder / "new"
+        new.mkdir(exist_ok=True)
+        subject = f"/CN={common_name}" if common_name else "/O=lab"
+        _openssl("req", "-new", *CURVE, "-subj", subject, "-keyout", str(new / "tls.key"), "-out", str(new / "csr"))
+        extensions = new / "extensions"
+        extensions.write_text(
+            f"basicConstraints=critical,CA:FALSE\nextendedKeyUsage={usages}\n"
+            + (f"subjectAltName={','.join(names)}\n" if names else "")
+        )
+        signed = ("-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key"), "-CAcreateserial")
+        lasts = ("-days", str(days), "-extfile", str(extensions))
+        _openssl("x509", "-req", "-in", str(new / "csr"), *signed, *lasts, "-out", str(new / "tls.crt"))
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.certificate, into / "ca.crt")
+        for name in ("tls.key", "tls.crt"):
+            (new / name).replace(into / name)
+        return into
+
+
+def authority(folder: Path, days: int = 3650) -> Authority:
+    """A new one."""
+    folder.mkdir(parents=True)
+    _openssl(
+        "req", "-x509", *CURVE, "-subj", "/CN=ca", "-days", str(days), "-keyout", str(folder / "ca.key"), "-out",
+        str(folder / "ca.crt"),
+    )  # fmt: skip
+    return Authority(folder)
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)  # noqa: S603, S607 - our own words
