@@ -1,8 +1,9 @@
 """peerboot that kills itself with SIGKILL at a chosen action: use as ``LabSpec(peerboot=MORTAL, env=ENV)``.
 
 The file that PEERBOOT_TEST_DIE names chooses, for example ``after wrote etcd.yaml #2``: right after that action is done
-for the second time in this process. Killed, it leaves ``<file>.died`` in its place, so it dies once. ``before``: right
-before it. ``between``: after a call was answered, before that is written down. ``<file>.seen`` lists what was begun.
+for the second time in this process; without its number, at whichever time comes first. Killed, it leaves
+``<file>.died`` in its place, so it dies once. ``before``: right before it. ``between``: after a call was answered,
+before that is written down. ``<file>.seen`` lists what was begun.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Fate:
             chosen = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return
-        if chosen == f"{moment} {what}":
+        if chosen in (f"{moment} {what}", f"{moment} {what.rpartition(' #')[0]}"):
             self._path.replace(self._path.with_suffix(".died"))
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -78,17 +78,27 @@ async def tell(labs: list[Lab], story: Told, deaths: Deaths) -> None:
 
 
 async def _round(lab: Lab, story: Told, ordinal: int, deaths: Deaths, action: str) -> None:
-    """One Pod loses what it has and may die at one action; all others keep their ids, the cluster is the same."""
+    """One Pod loses what it has and may die at one action; all others keep their ids, the cluster is the same.
+
+    A learner is promoted by whoever is quicker, itself or the first voter: whoever does it dies at it.
+    """
     mortal, name, other = Mortal(lab), lab.pod_name(ordinal), (ordinal + 1) % 3
     before, had = await healthy(lab, other), own_id(lab, ordinal)
+    doomed = [ordinal, *(o for o in lab.ordinals if o != ordinal and action.startswith("promote"))]
+
+    def begin() -> None:
+        for o in doomed:
+            # How often the others' processes have promoted somebody is another matter.
+            mortal.choose(o, deaths.moment, action if o == ordinal else "promote")
+
     async with writing(lab):
-        await story(lab, ordinal, lambda: mortal.choose(ordinal, deaths.moment, action))
+        await story(lab, ordinal, begin)
         await _until_a_voter(lab, ordinal, had[1])
-        died = mortal.died(ordinal)
+        died = [mortal.died(o) for o in doomed]
     after = await healthy(lab, other)
     assert [pod for pod in after if after[pod] != before[pod]] == [name]
     assert [own_id(lab, o) for o in lab.ordinals] == [(had[0], after[lab.pod_name(o)]) for o in lab.ordinals]
-    deaths.note(action, died, mortal.seen(ordinal))
+    deaths.note(action, any(died), mortal.seen(ordinal))
 
 
 async def _until_a_voter(lab: Lab, ordinal: int, old: str) -> None:

@@ -98,6 +98,7 @@ async def test_who_went_on_alone_is_rewound(make_lab: MakeLab, every_postgres: S
     async with make_lab(every_postgres) as lab:
         await formed(lab)
         await sql(lab, 0, "CREATE TABLE public.mine (number int)")
+        await lab.until("both have the table", partial(_have_the_table, lab, 1, 2))
         await asyncio.gather(*(lab.crash(ordinal, recreate=False) for ordinal in (1, 2)))
         # Processes of a server that was killed notice it a moment later, and may take in some more until then.
         await lab.until("nobody copies it", partial(_is_alone, lab, 0), PATIENT)
@@ -114,6 +115,11 @@ async def test_who_went_on_alone_is_rewound(make_lab: MakeLab, every_postgres: S
         assert "resume/diverged" in decided(lab, 0)
         assert len([path for path in lab.volume(0).iterdir() if ".before-" in path.name]) == 1
         assert await sql(lab, 0, "SELECT count(*) FROM public.mine") == ["0"]
+
+
+async def _have_the_table(lab: Lab, *ordinals: int) -> bool:
+    said = [await sql(lab, ordinal, "SELECT to_regclass('public.mine') IS NOT NULL") for ordinal in ordinals]
+    return all(lines == ["t"] for lines in said)
 
 
 async def _is_alone(lab: Lab, ordinal: int) -> bool:
