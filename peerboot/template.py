@@ -8,13 +8,15 @@ import secrets
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from peerboot import IMAGE, systems
 from peerboot.errors import SettingsError
-from peerboot.manifest import objects, options
+from peerboot.manifest import objects, options, takeover
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Server
+from peerboot.manifest.takeover import Wanted
 
 EXAMPLE = "Example: peerboot manifest etcd --namespace shop | kubectl apply -f -"
 EMPTY = (
@@ -52,10 +54,10 @@ def register(commands: Any, argv: Sequence[str]) -> None:
         default="restricted",
         help="what that Namespace enforces (default restricted)",
     )
-    add("--replicas", type=int, default=3, metavar="N", help="how many Pods (default 3)")
+    add("--replicas", type=int, metavar="N", help="how many Pods (default 3)")
     add("--image", default=IMAGE, help=f"peerboot's (default {IMAGE})")
     add("--server-image", help="the server's (default: the system's)")
-    add("--storage", default="8Gi", metavar="SIZE", help="of each volume (default 8Gi)")
+    add("--storage", metavar="SIZE", help="of each volume (default 8Gi)")
     add("--controller-storage", metavar="SIZE", help="of each volume of --split's controllers (default 8Gi; kafka)")
     add("--storage-class", metavar="CLASS", help="of the volumes (default: the cluster's default)")
     add(
@@ -87,12 +89,20 @@ def register(commands: Any, argv: Sequence[str]) -> None:
         help="a further one for clients, for each once more (kafka)",
     )
     add("--rack-label", metavar="LABEL", help="the Pods' label that is the broker's rack (kafka)")
-    add("--base-config", metavar="CONFIGMAP", help="settings of your own for the server (kafka, postgres)")
+    add("--base-config", metavar="CONFIGMAP", help="settings of your own for the server")
     add("--quorum", metavar="KIND", help="static, static-3.8 or dynamic, how the voters are kept (kafka)")
     add("--promote", metavar="POLICY", help="last-primary, best-when-full or manual, who takes the writes (postgres)")
     add("--synchronous", type=int, metavar="N", help="so many standbys confirm each commit (postgres)")
     add("--split", action="store_true", help="each role of the servers is a StatefulSet of its own (kafka)")
     add("--ordered-ready", action="store_true", help="podManagementPolicy OrderedReady; its comment says what it costs")
+    add(
+        "--take-over",
+        metavar="FILE",
+        help="a StatefulSet that runs already, as `kubectl get statefulset NAME -o json` prints it; - is stdin (etcd)",
+    )
+    add("--observe", action="store_true", help="of --take-over: peerboot only looks, the server's container stays")
+    add("--data-dir", metavar="PATH", help="of --take-over: where the servers keep their data (default: as it says)")
+    add("--user", type=int, metavar="NUMBER", help="of --take-over: whose the data is (default: as it says)")
 
 
 def _epilog(argv: Sequence[str]) -> str:
@@ -123,15 +133,19 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
         raise SettingsError(f"--ordered-ready is not for {server.name}: {server.not_ordered}")
     if args.split and not server.split:
         raise SettingsError(f"--split is not for {server.name}: all its servers are alike: drop it")
+    takes_over = _takes_over(args)
+    taken = takes_over.taken if takes_over is not None else None
+    name = taken.name if taken is not None else server.name if args.name is None else args.name
+    image = taken.image if taken is not None else server.image
     made = Options(
-        name=server.name if args.name is None else args.name,
-        namespace=args.namespace or "",
+        name=name,
+        namespace=args.namespace or (taken.namespace if taken is not None else ""),
         with_namespace=args.with_namespace,
         pod_security=args.pod_security == "restricted",
-        replicas=args.replicas,
+        replicas=taken.replicas if taken is not None else 3 if args.replicas is None else args.replicas,
         image=args.image,
-        server_image=server.image if args.server_image is None else args.server_image,
-        storage=args.storage,
+        server_image=image if args.server_image is None else args.server_image,
+        storage="8Gi" if args.storage is None else args.storage,
         controller_storage=args.controller_storage or "",
         storage_class=args.storage_class,
         rbac=not args.no_rbac,
@@ -140,7 +154,7 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
         native=not args.plain_sidecar,
         ordered=args.ordered_ready,
         secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
-        tls_secret=args.tls_secret or (f"{server.name if args.name is None else args.name}-tls" if args.tls else ""),
+        tls_secret=args.tls_secret or (f"{name}-tls" if args.tls else ""),
         tls=args.tls or "",
         issuer=args.issuer or "",
         cluster_domain=args.cluster_domain,
@@ -154,6 +168,7 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
         access=args.access_mode or "",
         made_by=made_by,
         split=args.split,
+        takes_over=takes_over,
     )
     if other := [option for option in made.of_some if option not in server.takes]:
         raise SettingsError(f"{other[0]} is not for {server.name}: its manifest has no such choice: drop it")
@@ -161,6 +176,45 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
     for part, _ in objects.parts(made, server):
         options.check(part)
     return made
+
+
+KEPT = ("name", "replicas", "storage", "storage_class", "access_mode")
+"""Options for what a set that is taken over has already."""
+FILE_LIMIT = 4 << 20
+"""Bytes; an object of Kubernetes has 1.5 MiB at most."""
+
+
+def _takes_over(args: argparse.Namespace) -> Wanted | None:
+    """What ``--take-over`` names, read; raises ``SettingsError``."""
+    if args.take_over is None:
+        for option, given in (("--observe", args.observe), ("--data-dir", args.data_dir), ("--user", args.user)):
+            if given is not None and given is not False:
+                raise SettingsError(f"{option} is for --take-over: add that, or drop it")
+        return None
+    for name in KEPT:
+        if getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise SettingsError(f"{option} is kept as it is by --take-over: drop it; change it when all is taken over")
+    if args.user is not None and not 0 <= args.user < 1 << 31:
+        raise SettingsError(f"--user={args.user} is no user: write the number that `id -u` prints in the Pod")
+    taken = takeover.read(_text(args.take_over))
+    if args.namespace and taken.namespace and args.namespace != taken.namespace:
+        raise SettingsError(
+            f"--namespace={args.namespace}, and the StatefulSet is in {taken.namespace}: drop it, or name that one"
+        )
+    return takeover.wanted(taken, data_dir=args.data_dir or "", user=args.user, observe=args.observe)
+
+
+def _text(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(FILE_LIMIT).decode("utf-8", "replace")
+        with Path(path).open("rb") as file:
+            return file.read(FILE_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        raise SettingsError(
+            f"--take-over={path} cannot be read: {error.strerror}: name the file, or - for stdin"
+        ) from None
 
 
 def main(args: argparse.Namespace, argv: list[str]) -> int:

@@ -3,7 +3,9 @@
 ``server.py``    what a system adds (its container, ports, probes, use)
 ``options.py``   what a person chooses, checked
 ``objects.py``   every object but the StatefulSet
-``pods.py``      the StatefulSet: Pod, containers
+``pods.py``      the StatefulSet and its Pod
+``containers.py``  the Pod's containers
+``takeover.py``  what a StatefulSet that runs already keeps
 ``volumes.py``   the Pod's volumes
 ``writer.py``    trees with comments to YAML
 """

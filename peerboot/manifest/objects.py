@@ -70,12 +70,17 @@ def needs(o: Options, server: Server) -> list[Need]:
 
 
 def _adapted(o: Options, server: Server) -> Server:
+    if o.takes_over is not None:
+        server = replace(
+            server, volume=o.takes_over.taken.volume, data_dir=o.takes_over.data_dir, user=o.takes_over.user
+        )
     return server if server.adapt is None else server.adapt(server, o)
 
 
 def _of_one(options: Options, server: Server) -> Iterator[Tree]:
     yield _peers_service(options, server)
-    if _numbers(server, "clients"):
+    # Clients of a set that was there have a Service already.
+    if _numbers(server, "clients") and options.takes_over is None:
         yield _client_service(options, server)
     if server.files:
         yield _files(options, server)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerboot.errors import SettingsError
+from peerboot.manifest.takeover import Wanted
 from peerboot.settings_table import MAX_REPLICAS
 from peerboot.values import is_domain
 
@@ -91,11 +92,23 @@ class Options:
     """Each role is a StatefulSet of its own."""
     among: Among | None = None
     """Of one of those sets."""
+    takes_over: Wanted | None = None
+    """The StatefulSet that is there already, whose names these are."""
 
     @property
     def peers(self) -> str:
         """The governing headless Service."""
-        return f"{self.name}-peers"
+        return f"{self.name}-peers" if self.takes_over is None else self.takes_over.taken.service
+
+    @property
+    def claim(self) -> str:
+        """The template of the volumes for data."""
+        return "data" if self.takes_over is None else self.takes_over.taken.claim_name
+
+    @property
+    def observes(self) -> bool:
+        """peerboot only looks."""
+        return self.takes_over is not None and self.takes_over.observe
 
     @property
     def anchor(self) -> str:
@@ -131,6 +144,7 @@ class Options:
             ("--controller-storage", self.controller_storage),
             ("--promote", self.promote),
             ("--synchronous", self.synchronous is not None),
+            ("--take-over", self.takes_over),
         )
         return tuple(option for option, value in given if value)
 
@@ -215,6 +229,11 @@ def _together(o: Options) -> None:
         raise SettingsError(
             "--ordered-ready needs the anchor, without which ordinal 0 would form an empty cluster when its disk is "
             "lost: drop --no-rbac"
+        )
+    if o.ordered and o.takes_over is not None:
+        raise SettingsError(
+            "--ordered-ready has ordinal 0 form alone, and --take-over is for a cluster that is there: drop it, for "
+            "the set is made anew anyway, as Parallel, and its Pods stay"
         )
     if o.controller_storage and not o.split:
         raise SettingsError(

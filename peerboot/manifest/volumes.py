@@ -31,6 +31,7 @@ def volumes(o: Options, server: Server) -> list[Any]:
         {"name": "output", "emptyDir": Row(medium="Memory", sizeLimit="8Mi")},
         *([{"name": "files", "configMap": Row(name=o.files)}] if server.files else []),
         *_tmp(server),
+        *_as_before(o),
         Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
         {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
         *(token if o.rbac else []),
@@ -51,8 +52,27 @@ def _tmp(server: Server) -> list[Any]:
     ]
 
 
+def _as_before(o: Options) -> list[Any]:
+    """What the server's container has, where it stays as it was."""
+    if not o.observes or o.takes_over is None:
+        return []
+    found = o.takes_over.taken.pod.get("volumes") or []
+    return [Why("Of the server, as they were."), *found] if found else []
+
+
+def data(o: Options, server: Server) -> Row:
+    """Where containers have the volume for data."""
+    below = o.takes_over.taken.sub_path if o.takes_over is not None else ""
+    return Row(name=o.claim, mountPath=server.volume, **({"subPath": below} if below else {}))
+
+
 def claim(o: Options, server: Server) -> Tree:
     """Of the volume for data."""
+    if o.takes_over is not None:
+        return {
+            **why("As it was, so that each Pod keeps the volume that it has."),
+            **o.takes_over.taken.claim,
+        }
     named = {} if o.storage_class is None else {"storageClassName": o.storage_class}
     return {
         "metadata": {"name": "data"},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from peerboot.errors import SettingsError
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import Mount, Need, Server
+from peerboot.manifest.takeover import Taken
 from peerboot.manifest.writer import Row, Tree, why
+from peerboot.systems.etcd.config import ALLOWED
 from peerboot.systems.etcd.probes import SECURED_ORDERED, SECURED_PARALLEL
 
-TLS_DIR, USERS_DIR = "/etc/etcd-tls", "/etc/etcd-users"
+TLS_DIR, USERS_DIR, BASE_DIR = "/etc/etcd-tls", "/etc/etcd-users", "/etc/etcd-base"
+BASE_FILE = "etcd.yaml"
 ASKS = (
     "etcd asks for passwords, of every client, once you have said so (`etcdctl user add root`, `etcdctl auth enable`); "
     "peerboot logs in from then on"
@@ -53,7 +58,15 @@ def adapted(server: Server, o: Options) -> Server:
             ),
         )
     if o.users_secret:
-        if not o.tls_secret:
+        if not o.tls_secret and o.takes_over is not None:
+            env = {
+                **env,
+                **why(
+                    "It asks for passwords without TLS, so that every client sends its own over the network as it is."
+                ),
+                "PEERBOOT_ETCD_LOGIN_WITHOUT_TLS": "allowed",
+            }
+        elif not o.tls_secret:
             raise SettingsError(
                 f"--users-secret={o.users_secret} without --tls-secret would send etcd's password over the network as "
                 "it is: add --tls-secret NAME"
@@ -61,6 +74,15 @@ def adapted(server: Server, o: Options) -> Server:
         env = {**env, "PEERBOOT_ETCD_ROOT_PASSWORD_FILE": f"{USERS_DIR}/{ROOT}"}
         mounts, needs = (*mounts, _root(o)), (*needs, _password(o))
         notes = (ASKS,)
+    if o.base_config:
+        env = {
+            **env,
+            **why("Your own settings; one that peerboot has to own, or that endangers data, is named and refused."),
+            "PEERBOOT_BASE_CONFIG_FILE": f"{BASE_DIR}/{BASE_FILE}",
+        }
+        mounts, needs = (*mounts, _base(o)), (*needs, _settings(o))
+    if o.takes_over is not None:
+        notes = (*notes, *_taken_over(o, o.takes_over.taken))
     more = (_made(o),) if o.tls else ()
     own = (*server.own_mounts, *own)
     return replace(server, env=env, mounts=mounts, own_mounts=own, needs=needs, notes=notes, more=more)
@@ -136,3 +158,49 @@ def _password(o: Options) -> Need:
         f"head -c 24 /dev/urandom | base64 | kubectl create secret generic {o.users_secret}{o.in_namespace} "
         f"--from-file={ROOT}=/dev/stdin",
     )
+
+
+def _base(o: Options) -> Mount:
+    say = "Yours to change; a Pod takes it at its next start."
+    return Mount("base", BASE_DIR, {"configMap": Row(name=o.base_config)}, say)
+
+
+def _settings(o: Options) -> Need:
+    return Need(
+        f"the ConfigMap {o.base_config} has your settings of etcd, as its config file has them, under the key "
+        f"{BASE_FILE}",
+        f"kubectl create configmap {o.base_config}{o.in_namespace} --from-file={BASE_FILE}",
+    )
+
+
+# ---------------------------------------------------------------- taking over
+
+
+def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
+    """What a person has to know of a set that was there; raises ``SettingsError`` for what would not go on."""
+    if taken.has_tls and not o.tls_secret:
+        raise SettingsError(
+            f"--take-over: the servers of {taken.name} have TLS, and without it a changed one would not be let in: add "
+            "--tls-secret NAME, a Secret with tls.crt, tls.key and ca.crt of the CA that they trust"
+        )
+    yield (
+        f"{taken.name} has to be made anew for this, without its Pods: kubectl delete statefulset {taken.name}"
+        f"{o.in_namespace} --cascade=orphan, then apply; nothing restarts until you lower its partition"
+    )
+    if (found := sorted(_settings_of(taken) & set(ALLOWED))) and not o.base_config and not o.observes:
+        yield (
+            f"its servers have settings of their own, which are not carried over: {', '.join(found)}; put them "
+            f"into a file {BASE_FILE}, as etcd's config file has them, and add --base-config CONFIGMAP"
+        )
+    if hidden := sorted(_settings_of(taken) & {"wal-dir"}):
+        raise SettingsError(
+            f"--take-over: the servers of {taken.name} have {hidden[0]}, which what is printed has not: make the set "
+            "by hand"
+        )
+
+
+def _settings_of(taken: Taken) -> set[str]:
+    """Names of etcd's options that its container mentions, also within a script."""
+    words = set(re.findall(r"(?<![\w-])--?([a-z][a-z0-9-]+)", "\n".join(taken.words)))
+    named = {name.removeprefix("ETCD_").lower().replace("_", "-") for name in taken.variables if name[:5] == "ETCD_"}
+    return words | named

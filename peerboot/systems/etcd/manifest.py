@@ -37,7 +37,7 @@ SERVER = Server(
     ),
     parallel=PARALLEL,
     ordered=ORDERED,
-    takes=("--tls-secret", "--tls", "--users-secret"),
+    takes=("--tls-secret", "--tls", "--users-secret", "--base-config", "--take-over"),
     adapt=adapted,
     help=(
         "--tls-secret encrypts and verifies members and clients. --users-secret has the password of etcd's user root,\n"

@@ -16,10 +16,12 @@ MOST_PASSWORD = 1024
 def security(settings: Settings) -> Security:
     """What is secured, and by what; raises ``SettingsError``."""
     extra = settings.extra
-    if extra["etcd_root_password_file"] and not extra["etcd_client_tls_dir"]:
+    plain = extra["etcd_root_password_file"] and not extra["etcd_client_tls_dir"]
+    if plain and extra["etcd_login_without_tls"] != "allowed":
         raise SettingsError(
             f"{PASSWORD} is set and {CLIENT_DIR} is not: the password would go over the network as it is, to whoever "
-            "has a Pod's address: set that too, or drop the password"
+            "has a Pod's address: set that too, or drop the password; for a cluster that asks for passwords without "
+            "TLS already there is PEERBOOT_ETCD_LOGIN_WITHOUT_TLS=allowed"
         )
     peer_dir, client_dir = extra["etcd_peer_tls_dir"], extra["etcd_client_tls_dir"]
     peer = _pair(peer_dir, PEER_DIR)

@@ -63,6 +63,14 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "PEERBOOT_ETCD_LOGIN_WITHOUT_TLS",
+        "choice",
+        "refused",
+        "`allowed`: peerboot sends that password over the network as it is, to whoever has a Pod's address. For a "
+        "cluster that is taken over and asks for passwords without TLS, as its other clients send theirs.",
+        choices=("refused", "allowed"),
+    ),
+    Setting(
         "PEERBOOT_ETCD_CORRUPT_RECHECK",
         "duration",
         "30s",
