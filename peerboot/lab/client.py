@@ -17,6 +17,20 @@ class ClientError(Exception):
     """A request was not answered with 200; what it would have done may have happened all the same."""
 
 
+ASKS_WHO = ("user name is empty", "permission denied", "invalid auth token")
+"""What etcd 3.4 to 3.6 answer who has no token, or one that the server does not know: it was restarted since."""
+
+
+@dataclass
+class Login:
+    """Who logs in where etcd asks for passwords, and what each server gave out for it."""
+
+    name: str
+    password: str = field(repr=False)
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    """By URL: a server knows the tokens that were given out since its start."""
+
+
 def _coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
@@ -24,19 +38,30 @@ def _coded(text: str) -> str:
 class Client:
     """One etcd server over its JSON gateway."""
 
-    def __init__(self, url: str, http: Http, token: str = "") -> None:
-        """``token``: of who is logged in."""
+    def __init__(self, url: str, http: Http, login: Login | None = None) -> None:
         self._url = url
         self._http = http
-        self._headers = {"Authorization": token} if token else {}
+        self._login = login
 
     async def _post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        try:
+            return await self._told(path, body, timeout)
+        except ClientError as error:
+            if self._login is None or not any(words in str(error) for words in ASKS_WHO):
+                raise
+        self._login.tokens.pop(self._url, None)
+        who = {"name": self._login.name, "password": self._login.password}
+        self._login.tokens[self._url] = str((await self._told("/v3/auth/authenticate", who, timeout))["token"])
+        return await self._told(path, body, timeout)
+
+    async def _told(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        token = self._login.tokens.get(self._url) if self._login is not None else None
         try:
             reply = await self._http.fetch(
                 "POST",
                 f"{self._url}{path}",
                 body=json.dumps(body).encode(),
-                headers=self._headers,
+                headers={"Authorization": token} if token else {},
                 timeout=timeout,
                 limit=16 << 20,
             )
@@ -84,7 +109,7 @@ class Writer:
     pause: float = 0.01
     trust: ssl.SSLContext | None = None
     """How it sees TLS; None: there is none."""
-    token: str = ""
+    login: Login | None = None
     acknowledged: dict[str, str] = field(default_factory=dict)
     failures: int = 0
     _task: asyncio.Task[None] | None = None
@@ -104,7 +129,7 @@ class Writer:
             urls = self.urls()
             if urls:
                 try:
-                    await Client(urls[turn % len(urls)], self._http, self.token).put(key, value, timeout=1.5)
+                    await Client(urls[turn % len(urls)], self._http, self.login).put(key, value, timeout=1.5)
                 except ClientError:
                     self.failures += 1
                     turn += 1
@@ -126,7 +151,7 @@ class Writer:
         """Acknowledged keys that a server does not have, or has with another value."""
         http = Http(tls=self.trust)
         try:
-            found = await Client(url, http, self.token).prefix(self.prefix, serializable=serializable)
+            found = await Client(url, http, self.login).prefix(self.prefix, serializable=serializable)
         finally:
             await http.close()
         return sorted(key for key, value in self.acknowledged.items() if found.get(key) != value)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from peerboot.lab.client import Login
 from peerboot.lab.container import Timing
 from peerboot.lab.dns import LabDns
 from peerboot.lab.errors import LabError
@@ -53,6 +54,8 @@ class LabSpec:
     timing: Timing = field(default_factory=Timing)
     trust: ssl.SSLContext | None = None
     """How clients of the servers see TLS; None: they have none."""
+    login: Login | None = None
+    """Who clients of etcd are, where it asks for passwords."""
     beside: Lab | None = None
     """Another StatefulSet of the same cluster and system: these Pods find its Pods by name. Both may have one root."""
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from peerboot.checksum import crc32c
+from peerboot.systems.etcd.bolt import Bolt
 from peerboot.systems.etcd.wal import CHECK_BYTES, ENTRY, blob, message, number, segments
 
 DATABASE = Path("member/snap/db")
+ENTRY_INDEX = 3
+"""The field of an entry that numbers it (raftpb, Entry)."""
 
 
 def last_segment(data_dir: Path) -> Path:
@@ -77,9 +80,20 @@ def log_deleted(data_dir: Path) -> None:
 
 
 def tail_lost(data_dir: Path) -> None:
-    """The log's last records were never written, and the database has what they said."""
+    """The log's last records were never written, and the database has what they said. (It is written some 100 ms after
+    the log: of a server that was killed sooner it may have less than the log.)"""
+    bolt = Bolt(data_dir / DATABASE)
+    applied = int.from_bytes(bolt.items(b"meta")[b"consistent_index"][:8], "big")
+    bolt.close()
     segment = last_segment(data_dir)
-    cut(segment, frames(segment)[-5][0])
+    with segment.open("rb") as file:
+        written = file.read(frames(segment)[-1][1])
+    for start, end in frames(segment):
+        parsed = message(written[start + 8 : end - _padding(written, start)])
+        if number(parsed, 1) == ENTRY and number(message(blob(parsed, 3)), ENTRY_INDEX) == applied:
+            cut(segment, start)
+            return
+    raise AssertionError(f"no entry {applied} in {segment}")
 
 
 def file_ends_inside(data_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,22 +17,37 @@ from peerboot.lab import postgres as lab_postgres
 from peerboot.lab.cluster import Lab, LabSpec
 from peerboot.lab.container import Timing
 from peerboot.lab.servers import VERSIONS, Server, find
+from tests.real import secured
 from tests.real.scenes import MakeLab
 
 QUICK = Timing(restart=0.4, backoff=0.6, backoff_most=2.0, recreate=0.7)
 """A kubelet that is quicker still: what takes long in these tests is what servers take."""
 
 
+SECURED = "PEERBOOT_TEST_SECURED"
+"""Set to 1, etcd has TLS and passwords in every test that takes the newest one."""
+
+
 @pytest.fixture(scope="session")
 def etcd() -> Server:
     """The newest etcd."""
+    newest = find(VERSIONS[-1])
+    return secured.secured(newest) if os.environ.get(SECURED) == "1" else newest
+
+
+@pytest.fixture(scope="session")
+def plain_etcd() -> Server:
+    """The newest etcd without TLS, whatever ``SECURED`` says: a lab's addresses are in no certificate, and clusters
+    that tests make by hand have none.
+    """
     return find(VERSIONS[-1])
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=(*VERSIONS, f"{VERSIONS[-1]} secured"))
 def every_etcd(request: pytest.FixtureRequest) -> Server:
-    """A real etcd of every release in turn."""
-    return find(request.param)
+    """A real etcd of every release in turn, and the newest with TLS and passwords."""
+    version, _, more = request.param.partition(" ")
+    return secured.secured(find(version)) if more else find(version)
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +107,8 @@ def make_lab(short_root: Path) -> MakeLab:
     async def made(server: Server, **spec: Any) -> AsyncIterator[Lab]:
         nonlocal count
         count += 1
+        if isinstance(server, secured.SecuredServer):
+            spec |= secured.spec(short_root / f"secured-{count}", spec.get("env", {}))
         lab = Lab(LabSpec(**{"root": short_root / str(count), "server": server, "timing": QUICK, **spec}))
         try:
             yield lab

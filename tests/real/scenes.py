@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
-from peerboot.lab.client import Client, ClientError, Writer
+from peerboot.lab.client import Client, ClientError, Login, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import datadir
@@ -26,24 +26,34 @@ async def formed(lab: Lab) -> Lab:
     """Create all Pods and wait until all serve."""
     await lab.start()
     await lab.until_ready(120)
+    if lab.spec.login is not None:
+        await ask_for_passwords(lab, lab.spec.login)
     return lab
 
 
+async def ask_for_passwords(lab: Lab, root: Login) -> None:
+    """As an operator has etcd do it: a user root with the role of that name, and then authentication."""
+    async with client(lab, 0) as asked:
+        await asked.call("/v3/auth/user/add", {"name": root.name, "password": root.password})
+        await asked.call("/v3/auth/user/grant", {"user": root.name, "role": "root"})
+        await asked.call("/v3/auth/enable", {})
+
+
 @contextlib.asynccontextmanager
-async def client(lab: Lab, ordinal: int, token: str = "") -> AsyncIterator[Client]:
+async def client(lab: Lab, ordinal: int) -> AsyncIterator[Client]:
     """A client of one Pod's server."""
     http = Http(tls=lab.spec.trust)
     try:
-        yield Client(lab.client_url(ordinal), http, token)
+        yield Client(lab.client_url(ordinal), http, lab.spec.login)
     finally:
         await http.close()
 
 
 @contextlib.asynccontextmanager
-async def writing(lab: Lab, token: str = "") -> AsyncIterator[Writer]:
+async def writing(lab: Lab) -> AsyncIterator[Writer]:
     """Writes without pause; at the end no server may miss a write that was acknowledged."""
     urls = lambda: [lab.client_url(o) for o in sorted(lab.pods)]  # noqa: E731 - it is asked anew each time
-    writer = Writer(urls, pause=0.02, trust=lab.spec.trust, token=token)
+    writer = Writer(urls, pause=0.02, trust=lab.spec.trust, login=lab.spec.login)
     writer.start()
     try:
         yield writer
@@ -77,9 +87,9 @@ async def _written(writer: Writer) -> bool:
     return len(writer.acknowledged) > 5
 
 
-async def members(lab: Lab, ordinal: int = 0, token: str = "") -> dict[str, dict[str, Any]]:
+async def members(lab: Lab, ordinal: int = 0) -> dict[str, dict[str, Any]]:
     """The linearizable list by member id, asked of one Pod's server; while a leader is elected, again."""
-    async with client(lab, ordinal, token) as asked:
+    async with client(lab, ordinal) as asked:
         return await _while_elected(asked.members)
 
 
@@ -94,10 +104,10 @@ def own_id(lab: Lab, ordinal: int) -> tuple[str, str]:
     return disk.cluster, disk.member
 
 
-async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3, token: str = "") -> dict[str, str]:
+async def healthy(lab: Lab, ordinal: int = 0, voters: int = 3) -> dict[str, str]:
     """All Pods serve, with as many voters, in one cluster; returns member id by name."""
     await lab.until_ready(120)
-    listed = await members(lab, ordinal, token)
+    listed = await members(lab, ordinal)
     assert (len(listed), [row for row in listed.values() if row.get("isLearner")]) == (voters, [])
     assert len({own_id(lab, o)[0] for o in lab.ordinals}) == 1
     return {row.get("name", "?"): id_ for id_, row in listed.items()}

@@ -29,7 +29,8 @@ async def test_all_blank_form_one_cluster(every_etcd: Server, make_lab: MakeLab)
     """All are born into one token, from which follow the ids; afterwards each config is good only for its own data."""
     async with make_lab(every_etcd) as lab, writing(await formed(lab)):
         listed = await healthy(lab)
-        urls = {lab.pod_name(o): f"http://{lab.pod_name(o)}.peers.lab.svc.cluster.local:2380" for o in lab.ordinals}
+        zone, scheme = "peers.lab.svc.cluster.local", "http" if lab.spec.trust is None else "https"
+        urls = {lab.pod_name(o): f"{scheme}://{lab.pod_name(o)}.{zone}:2380" for o in lab.ordinals}
         token = lab.log(0).partition("recorded birth ")[2][:32]
         assert listed == {pod: computed.hexed(computed.member_id([url], token)) for pod, url in urls.items()}
         assert own_id(lab, 0)[0] == computed.static_cluster(urls.values(), token)
@@ -144,9 +145,9 @@ async def test_as_init_container_and_plain_sidecar(etcd: Server, make_lab: MakeL
         assert {name: id_ for name, id_ in after.items() if before.get(name) != id_}.keys() == {"db-0"}
 
 
-async def test_addresses_instead_of_names(etcd: Server, make_lab: MakeLab) -> None:
+async def test_addresses_instead_of_names(plain_etcd: Server, make_lab: MakeLab) -> None:
     """Where servers cannot resolve names the URLs hold addresses; forming and a lost disk work all the same."""
-    async with make_lab(etcd, names=False) as lab:
+    async with make_lab(plain_etcd, names=False) as lab:
         await healthy(await formed(lab))
         await lab.wipe(2)
         await healthy(lab)

@@ -30,7 +30,7 @@ from tests.real.scenes import (
     stays,
     writing,
 )
-from tests.real.volumes import PEER_PORT, add, all_gone, content, give, remove, same, saved
+from tests.real.volumes import add, all_gone, content, give, peer_members, remove, same, saved
 
 
 async def consented(lab: Lab, ordinal: int, reason: str) -> None:
@@ -208,4 +208,4 @@ async def test_servers_of_several_clusters(make_lab: MakeLab, etcd: Server, shor
 
 
 async def _run(lab: Lab, *ordinals: int) -> bool:
-    return [(await lab.pods[o].get("/members", PEER_PORT))[0] for o in ordinals] == [200 for _ in ordinals]
+    return [(await peer_members(lab, o))[0] for o in ordinals] == [200 for _ in ordinals]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,38 +14,31 @@ from typing import Any
 
 import pytest
 
-from peerboot.lab.client import Client, ClientError, Writer
+from peerboot.lab.client import Client, ClientError, Login, Writer
 from peerboot.lab.cluster import Lab
 from peerboot.lab.network import namespace_command
-from peerboot.lab.servers import Server
+from peerboot.lab.servers import VERSIONS, Server, find
 from peerboot.outside.http import Http
 from tests.certificates import Authority, authority
-from tests.real.scenes import MakeLab, client, formed, healthy, members, writing
-
-ZONE = "peers.lab.svc.cluster.local"
-NAMES = (*(f"DNS:db-{n}.{ZONE}" for n in range(5)), f"DNS:{ZONE}", "IP:127.0.0.1")
-"""Exact names, as etcd compares them with the address of who connects; and that of the lab's loopback, from which all
-connections come."""
+from tests.real.scenes import MakeLab, formed, healthy, members, writing
+from tests.real.secured import NAMES, PASSWORD, ZONE, certified, tls_env, trust
 
 
 @pytest.fixture
 def ours(short_root: Path) -> Authority:
     """The set's CA, which has certified ``tls``."""
-    made = authority(short_root / "ours")
-    made.certify(made.folder / "tls", *NAMES)
-    return made
+    return certified(short_root / "ours")
 
 
-def env(ours: Authority, **more: str) -> dict[str, str]:
-    """Both listeners have the same certificate."""
-    folder = str(ours.folder / "tls")
-    found = {"PEERBOOT_ETCD_PEER_TLS_DIR": folder, "PEERBOOT_ETCD_CLIENT_TLS_DIR": folder}
-    return {**found, **{f"PEERBOOT_ETCD_{name}": value for name, value in more.items()}}
+@pytest.fixture(params=VERSIONS)
+def every_etcd(request: pytest.FixtureRequest) -> Server:
+    """A real etcd of every release in turn, to which these tests give what it has of TLS."""
+    return find(request.param)
 
 
 async def test_tls_on_both_listeners(make_lab: MakeLab, every_etcd: Server, ours: Authority) -> None:
     """Three form; a lost disk joins; all crash and come back. No acknowledged write is missing."""
-    async with make_lab(every_etcd, env=env(ours), trust=trust(ours)) as lab:
+    async with make_lab(every_etcd, env=tls_env(ours), trust=trust(ours)) as lab:
         await formed(lab)
         before = await healthy(lab)
         async with writing(lab):
@@ -56,21 +48,11 @@ async def test_tls_on_both_listeners(make_lab: MakeLab, every_etcd: Server, ours
         assert {name for name in after if after[name] != before[name]} == {"db-1"}
 
 
-def trust(ours: Authority) -> ssl.SSLContext:
-    """A client's, with the certificate of the set."""
-    found = ssl.create_default_context(cafile=str(ours.certificate))
-    # Labs have addresses of their own on loopback, which no certificate knows beforehand.
-    found.check_hostname = False
-    folder = ours.folder / "tls"
-    found.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    return found
-
-
 async def test_a_renewed_certificate_needs_no_restart(make_lab: MakeLab, etcd: Server, ours: Authority) -> None:
     """While a client writes the Secret gets another key and certificate: every server shows it, none was restarted, and
     a lost disk joins with it.
     """
-    async with make_lab(etcd, env=env(ours), trust=trust(ours)) as lab:
+    async with make_lab(etcd, env=tls_env(ours), trust=trust(ours)) as lab:
         await formed(lab)
         async with writing(lab):
             old = {o: await asyncio.to_thread(shown, lab, o, ours) for o in lab.ordinals}
@@ -104,7 +86,7 @@ async def test_from_plain_text_to_tls_pod_by_pod(make_lab: MakeLab, every_etcd: 
         writer = Writer(urls, pause=0.02, trust=trust(ours))
         writer.start()
         for ordinal in reversed(lab.ordinals):
-            lab.pod_env[ordinal] = env(ours)
+            lab.pod_env[ordinal] = tls_env(ours)
             await lab.crash(ordinal, recreate=False)
             secured.add(ordinal)
             await lab.create(ordinal)
@@ -144,7 +126,7 @@ async def test_a_pod_whose_peer_url_is_not_changed_yet(make_lab: MakeLab, etcd: 
     async with make_lab(etcd) as lab:
         await formed(lab)
         await lab.pods[2].run("hold", "--all", "--for", "1h", "--why", "test")
-        lab.pod_env[2] = env(ours)
+        lab.pod_env[2] = tls_env(ours)
         await lab.crash(2)
         await says(lab, 2, "the others know it without")
         assert await lab.ready(2) is False
@@ -166,7 +148,7 @@ async def test_a_pod_that_was_down_while_another_got_tls(
     async with make_lab(every_etcd) as lab:
         await formed(lab)
         await lab.crash(1, recreate=False)
-        lab.pod_env[2] = lab.pod_env[1] = env(ours)
+        lab.pod_env[2] = lab.pod_env[1] = tls_env(ours)
         await lab.crash(2)
         await lab.until_ready(120, only=(0, 2))
         await lab.create(1)
@@ -175,7 +157,7 @@ async def test_a_pod_that_was_down_while_another_got_tls(
 
 async def test_a_pod_that_lost_its_tls(make_lab: MakeLab, etcd: Server, ours: Authority) -> None:
     """Among others that have it: it is not ready, and says what to set; with it again it is."""
-    async with make_lab(etcd, env=env(ours), trust=trust(ours)) as lab:
+    async with make_lab(etcd, env=tls_env(ours), trust=trust(ours)) as lab:
         await formed(lab)
         lab.pod_env[2] = {"PEERBOOT_ETCD_PEER_TLS_DIR": "", "PEERBOOT_ETCD_CLIENT_TLS_DIR": ""}
         await lab.crash(2)
@@ -193,10 +175,10 @@ async def test_a_pod_whose_certificate_is_not_accepted(
     theirs = authority(short_root / "theirs")
     folder = theirs.certify(theirs.folder / "tls", *NAMES)
     (folder / "ca.crt").write_bytes(ours.certificate.read_bytes())
-    async with make_lab(etcd, env=env(ours), trust=trust(ours)) as lab:
+    async with make_lab(etcd, env=tls_env(ours), trust=trust(ours)) as lab:
         await formed(lab)
         await lab.crash(2, recreate=False)
-        lab.pod_env[2] = env(theirs)
+        lab.pod_env[2] = tls_env(theirs)
         await lab.wipe(2)
         await says(lab, 2, "The server of db-0 does not let peerboot in: ")
         assert (await lab.decision(2))["may_run"] is False
@@ -215,10 +197,10 @@ async def test_a_pod_with_another_ca(make_lab: MakeLab, etcd: Server, ours: Auth
     """It says that it is not let in and by whom, and forms nothing; with the right one it joins."""
     theirs = authority(short_root / "theirs")
     theirs.certify(theirs.folder / "tls", *NAMES)
-    async with make_lab(etcd, env=env(ours), trust=trust(ours)) as lab:
+    async with make_lab(etcd, env=tls_env(ours), trust=trust(ours)) as lab:
         await formed(lab)
         await lab.crash(2, recreate=False)
-        lab.pod_env[2] = env(theirs)
+        lab.pod_env[2] = tls_env(theirs)
         await lab.wipe(2)
         await says(lab, 2, "The server of db-0 does not let peerboot in: ")
         assert (await lab.decision(2))["may_run"] is False
@@ -233,21 +215,19 @@ async def test_passwords(make_lab: MakeLab, every_etcd: Server, ours: Authority,
     without it says what to mount. No acknowledged write is missing.
     """
     password = short_root / "root"
-    password.write_text("p w\n")
-    more = env(ours, ROOT_PASSWORD_FILE=str(password))
-    async with make_lab(every_etcd, env=more, trust=trust(ours)) as lab:
-        await formed(lab)
-        for words in (("user", "add", "root", "--new-user-password", "p w"), ("auth", "enable")):
+    password.write_text(f"{PASSWORD}\n")
+    more = tls_env(ours, ROOT_PASSWORD_FILE=str(password))
+    root = Login("root", PASSWORD)
+    async with make_lab(every_etcd, env=more, trust=trust(ours), login=root) as lab:
+        await lab.start()
+        await lab.until_ready(120)
+        for words in (("user", "add", "root", "--new-user-password", PASSWORD), ("auth", "enable")):
             done = await asyncio.to_thread(etcdctl, lab, ours, *words)
             assert done.returncode == 0, done.stderr
-        token = await logged_in(lab)
-        before = await healthy(lab, token=token)
-        async with writing(lab, token) as writer:
+        before = await healthy(lab)
+        async with writing(lab):
             await lab.wipe(1)
-            await lab.until_ready(120)
-            # A server knows the tokens that were given out since its start.
-            writer.token = token = await logged_in(lab)
-            after = await healthy(lab, token=token)
+            after = await healthy(lab)
         assert {name for name in after if after[name] != before[name]} == {"db-1"}
         await lab.crash(2, recreate=False)
         lab.pod_env[2] = {"PEERBOOT_ETCD_ROOT_PASSWORD_FILE": ""}
@@ -256,7 +236,29 @@ async def test_passwords(make_lab: MakeLab, every_etcd: Server, ours: Authority,
         await lab.crash(2, recreate=False)
         del lab.pod_env[2]
         await lab.create(2)
-        await healthy(lab, token=await logged_in(lab))
+        await healthy(lab)
+
+
+async def test_passwords_without_tls(make_lab: MakeLab, plain_etcd: Server, short_root: Path) -> None:
+    """A cluster that asks for passwords and has no TLS, as some charts make them, is refused until somebody allows it;
+    then a lost disk joins, and no acknowledged write is missing.
+    """
+    password = short_root / "root"
+    password.write_text(f"{PASSWORD}\n")
+    known = {"PEERBOOT_ETCD_ROOT_PASSWORD_FILE": str(password), "PEERBOOT_ETCD_LOGIN_WITHOUT_TLS": "allowed"}
+    async with make_lab(plain_etcd, env=known, login=Login("root", PASSWORD)) as lab:
+        before = await healthy(await formed(lab))
+        async with writing(lab):
+            await lab.wipe(1)
+            after = await healthy(lab)
+        assert {name for name in after if after[name] != before[name]} == {"db-1"}
+        lab.pod_env[2] = {"PEERBOOT_ETCD_LOGIN_WITHOUT_TLS": "refused"}
+        await lab.crash(2)
+        await lab.until("it says what would be sent", lambda: _refused_to_start(lab, 2))
+
+
+async def _refused_to_start(lab: Lab, ordinal: int) -> bool:
+    return "the password would go over the network as it is" in lab.log(ordinal)
 
 
 def etcdctl(lab: Lab, ours: Authority, *words: str) -> subprocess.CompletedProcess[str]:
@@ -267,9 +269,3 @@ def etcdctl(lab: Lab, ours: Authority, *words: str) -> subprocess.CompletedProce
     command = [*(namespace_command(lab.hosts.path) or ()), str(tool), *map(str, files), *where, *words]
     env = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"]}
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, env=env)  # noqa: S603
-
-
-async def logged_in(lab: Lab) -> str:
-    """A token of root, which all servers know."""
-    async with client(lab, 0) as root:
-        return str((await root.call("/v3/auth/authenticate", {"name": "root", "password": "p w"}))["token"])

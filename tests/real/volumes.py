@@ -15,6 +15,7 @@ from peerboot.lab.client import ClientError
 from peerboot.lab.cluster import Lab
 from peerboot.lab.network import Network
 from peerboot.lab.servers import Server
+from peerboot.outside.http import Http, HttpError
 from tests.etcd.server import Etcd
 from tests.real.scenes import client
 
@@ -128,9 +129,24 @@ async def until_waits_for(lab: Lab, ordinal: int, *what: str) -> None:
     await lab.until(f"{lab.pod_name(ordinal)} waits for {what}", waits)
 
 
+async def peer_members(lab: Lab, asked: int) -> tuple[int, bytes]:
+    """What one server answers its peers who ask for the members: status and text; 0 where it does not answer."""
+    http = Http(tls=lab.spec.trust)
+    host = lab.client_address(asked).rpartition(":")[0]
+    try:
+        reply = await http.fetch(
+            "GET", f"{'https' if lab.spec.trust else 'http'}://{host}:{PEER_PORT}/members", timeout=5.0
+        )
+    except HttpError:
+        return 0, b""
+    finally:
+        await http.close()
+    return reply.status, reply.body
+
+
 async def listed_by(lab: Lab, asked: int) -> dict[str, list[str]]:
     """Peer URLs by member id as one server sees them, with or without quorum."""
-    _, text = await lab.pods[asked].get("/members", PEER_PORT)
+    _, text = await peer_members(lab, asked)
     return {f"{int(row['id']):x}": row["peerURLs"] for row in json.loads(text)}
 
 
