@@ -268,10 +268,9 @@ class Loops:
     async def look(self) -> None:
         """One bounded look at the servers; names that a joining server needs are resolved too."""
         clock, system, knew = self.doors.clock, self.doors.system, self.memory.asked_dns
-        addresses = self.addresses() | await self._elsewhere()
-        view = await system.look(
-            self.doors.http, addresses, rest=self.resting, timeout=self.pace.look_timeout, now=clock.now()
-        )
+        addresses, told = self.addresses() | await self._elsewhere(), self.memory.served()
+        rest, most, now = self.resting, self.pace.look_timeout, clock.now()
+        view = await system.look(self.doors.http, addresses, rest=rest, timeout=most, now=now, told=told)
         if view.quorum and self.memory.disk.kind not in DATA_KINDS:
             view = msgspec.structs.replace(view, unresolved=await self._unresolved(system.hosts_to_resolve(view)))
         before = self.memory.view

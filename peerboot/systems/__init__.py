@@ -60,11 +60,19 @@ class Prepared(Protocol):
         """The cluster id that the own birth leads to, empty when it cannot be known."""
 
     async def look(
-        self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+        self,
+        http: Http,
+        addresses: Mapping[str, tuple[str, ...]],
+        *,
+        rest: bool,
+        timeout: float,
+        now: float,
+        told: frozenset[str] = frozenset(),
     ) -> ClusterView:
         """Ask the servers; never changes anything, never raises. ``rest``: own server first, and alone if it serves.
 
-        ``addresses``: by pod, and by each name of ``also_resolve`` that DNS knows.
+        ``addresses``: by pod, and by each name of ``also_resolve`` that DNS knows. ``told``: the clusters in which
+        other Pods of this set serve by their own, signed word.
         """
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:

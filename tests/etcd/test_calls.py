@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+import msgspec
 import pytest
 
 from peerboot.lab.network import Network
@@ -138,6 +140,34 @@ async def look(
     """What all servers say, without TLS."""
     doors = assess.Doors(config, http)
     return await assess.look(doors, addresses, rest=rest, timeout=timeout, now=now, prefer="")
+
+
+@pytest.mark.parametrize("short", ["peers", "peers.lab", "peers.lab.svc"])
+async def test_a_short_name_proves_nothing(
+    start: Callable[..., Etcd], every_etcd: Server, network: Network, http: Http, short: str
+) -> None:
+    """A server that its cluster knows by a short name may be of a set in another namespace: its list counts only when a
+    Pod of this set says that it serves in that cluster, and the finding says so. The member is the Pod's then, and
+    whoever joins asks DNS for its whole name.
+    """
+    config = dataclasses.replace(config_of(network), peer_host="{pod}.{service}.{namespace}.svc.{domain}")
+    host, url = network.fixed(0), f"http://db-0.{short}:2380"
+    server = start(every_etcd, "db-0", host=host)
+    server.start()
+    await asyncio.to_thread(server.until_serving)
+    # Some releases resolve it at their first start, and nothing here does.
+    own = (await calls.status(http, server.client_url, TIMEOUT)).member
+    await calls.change(http, server.client_url, "update-peer-urls", own, (url,))
+    doors, places = assess.Doors(config, http), {"db-0": (host,)}
+    alone = await assess.look(doors, places, rest=False, timeout=TIMEOUT, now=1.0, prefer="")
+    assert (alone.quorum, [(found.name, found.pod) for found in alone.findings]) == (False, [("short-name", "db-0")])
+    cluster = alone.views[0].cluster
+    for known in ({"prefer": cluster}, {"prefer": "", "told": frozenset({cluster})}):
+        seen = await assess.look(doors, places, rest=False, timeout=TIMEOUT, now=1.0, **known)
+        assert (seen.quorum, seen.cluster, seen.findings) == (True, cluster, ())
+        assert [(member.pod, member.peer_urls) for member in seen.members] == [("db-0", (url,))]
+    other = dataclasses.replace(config, identity=msgspec.structs.replace(config.identity, pod="db-1", ordinal=1))
+    assert assess.hosts_of(other, seen) == ("db-0.peers.lab.svc.cluster.local",)
 
 
 async def test_a_lone_one_of_three_is_seen_by_its_peer_port(

@@ -43,7 +43,7 @@ class Doors:
         """The client listener and its URL."""
         security = self.config.security
         trust = security.client.trust if security.client else None
-        reach = Reach(self.http, trust, self.config.host_of(pod), self.login if security.client else None)
+        reach = Reach(self.http, trust, self.config.host_of(pod), self.login)
         return reach, f"{security.client_scheme}://{host}:{self.config.client_port}"
 
     def peer(self, pod: str, host: str) -> tuple[Reach, str]:
@@ -62,16 +62,18 @@ async def look(
     timeout: float,
     now: float,
     prefer: str,
+    told: frozenset[str] = frozenset(),
 ) -> ClusterView:
     """Ask the servers; own one first and alone when ``rest`` and it serves. Never raises.
 
-    ``prefer``: the cluster of the own data, which decides when servers of several clusters have quorum.
+    ``prefer``: the cluster of the own data, which decides when servers of several clusters have quorum. ``told``: those
+    in which other Pods serve by their own word.
     """
     own = doors.config.identity.pod
     if rest and addresses.get(own):
         seen = await one_server(doors, own, addresses[own], timeout)
         if seen is not None and seen.linearizable is not None:
-            return _view(doors, [seen], (), prefer, now)
+            return _view(doors, [seen], (), prefer, now, told)
     gate = asyncio.Semaphore(AT_ONCE)
     pods = sorted(addresses, key=lambda p: (p != own, doors.config.identity.ordinal_of(p) or 0, p))[:MAX_SERVERS]
 
@@ -81,7 +83,7 @@ async def look(
 
     answers = await asyncio.gather(*(ask(pod) for pod in pods))
     silent = tuple(pod for pod, seen in zip(pods, answers, strict=True) if seen is None)
-    return _view(doors, [seen for seen in answers if seen is not None], silent, prefer, now)
+    return _view(doors, [seen for seen in answers if seen is not None], silent, prefer, now, told)
 
 
 def not_let_in(pod: str, why: str, login: Login | None) -> Finding:
@@ -90,10 +92,14 @@ def not_let_in(pod: str, why: str, login: Login | None) -> Finding:
     return Finding(name="not-let-in", say=say, pod=pod)
 
 
-def _view(doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float) -> ClusterView:
+def _view(
+    doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float, told: frozenset[str]
+) -> ClusterView:
+    known = told | {prefer} - {""}
     heard = [one for one in seen if one.view.cluster]
     views = tuple(_with_scheme(doors.config, one.view) for one in heard)
-    proven = {one.view.cluster: one.linearizable for one in heard if one.linearizable and _is_of_set(one, prefer)}
+    ours = [one for one in heard if _is_of_set(doors.config, one, known)]
+    proven = {one.view.cluster: one.linearizable for one in ours if one.linearizable}
     cluster = prefer if prefer in proven else next(iter(proven), "") if len(proven) == 1 else ""
     members = proven.get(cluster)
     return ClusterView(
@@ -105,6 +111,7 @@ def _view(doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, 
         at=now,
         findings=(
             *_plain_among_tls(doors.config, views),
+            *(found for one in heard if (found := _short_name(doors.config, one, known)) is not None),
             *(not_let_in(one.view.pod, one.shut, doors.login) for one in seen if one.shut),
         ),
     )
@@ -140,13 +147,28 @@ def _plain_among_tls(config: EtcdConfig, views: Sequence[ServerView]) -> tuple[F
     return (Finding(name="plain-among-tls", say=say, pod=config.identity.pod),)
 
 
-def _is_of_set(one: Seen, prefer: str) -> bool:
-    """Whether the server that answered is the pod's that was asked, or of the own data's cluster.
+def _is_of_set(config: EtcdConfig, one: Seen, known: frozenset[str]) -> bool:
+    """Whether the server that answered is of a known cluster, or the pod's that was asked by its whole name.
 
-    An address may have gone to somebody else's etcd since DNS gave it: that one's list says nothing of this set.
+    An address may have gone to somebody else's etcd since DNS gave it: that one's list says nothing of this set. A
+    short name proves nothing, for a set in another namespace may have the same.
     """
     own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
-    return one.view.cluster == prefer or (own is not None and own.pod == one.view.pod)
+    return one.view.cluster in known or (own is not None and config.is_named(own.peer_urls, one.view.pod))
+
+
+def _short_name(config: EtcdConfig, one: Seen, known: frozenset[str]) -> Finding | None:
+    """A server that would show a quorum of this set, were it sure that it is of this set."""
+    own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
+    if own is None or own.pod != one.view.pod or _is_of_set(config, one, known):
+        return None
+    url = ", ".join(own.peer_urls)
+    say = (
+        f"The server of {own.pod} is member {own.id} of cluster {one.view.cluster} under the short name {url}, which a "
+        "set in another namespace may have too: what it says counts as soon as a peerboot in a Pod that serves in that "
+        "cluster says the same, so take a Pod with its data over first, or set PEERBOOT_ETCD_PEER_HOST to such names."
+    )
+    return Finding(name="short-name", say=say, pod=own.pod)
 
 
 async def one_server(doors: Doors, pod: str, addresses: tuple[str, ...], timeout: float) -> Seen | None:
@@ -211,7 +233,9 @@ async def _ask(doors: Doors, pod: str, address: str, timeout: float) -> Seen:
 
 
 def hosts_of(config: EtcdConfig, view: ClusterView) -> tuple[str, ...]:
-    """Host names in the peer URLs of the listed members, own ones left out; addresses need no DNS."""
+    """Host names in the peer URLs of the listed members, own ones left out; addresses need no DNS. A short name, which
+    etcd's own resolver completes, is asked for as the whole name that it stands for.
+    """
     hosts = set()
     for member in view.members:
         if member.pod == config.identity.pod:
@@ -219,7 +243,7 @@ def hosts_of(config: EtcdConfig, view: ClusterView) -> tuple[str, ...]:
         for url in member.peer_urls:
             host = (urlsplit(url).hostname or "").lower()
             if host and not _is_address(host):
-                hosts.add(host)
+                hosts.add(config.whole_name(host))
     return tuple(sorted(hosts))
 
 

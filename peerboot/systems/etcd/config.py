@@ -156,13 +156,27 @@ class EtcdConfig:
             if self.host_of(pod).lower() in hosts:
                 return pod
         for host in hosts:
-            # A member beyond the expected, or one that was made with the set's other host names.
+            # A member beyond the expected, or one that was made with the set's other host names, also shortened ones.
             label = host.partition(".")[0]
             if self.identity.ordinal_of(label) is not None and (
-                host in (self.host_of(label).lower(), self.identity.name_of(label).lower())
+                host == self.host_of(label).lower() or self.whole_name(host) == self.identity.name_of(label).lower()
             ):
                 return label
         return ""
+
+    def is_named(self, peer_urls: Iterable[str], pod: str) -> bool:
+        """Whether they name that pod by its whole name, or by the one that this set was told to use."""
+        names = {self.host_of(pod).lower(), self.identity.name_of(pod).lower()}
+        return any((urlsplit(url).hostname or "").lower() in names for url in peer_urls)
+
+    def whole_name(self, host: str) -> str:
+        """The whole name of a pod of this set for one that a Pod's resolver completes: ``db-0.peers``, with the
+        namespace, and with ``svc`` (the search list of a Pod's resolv.conf); any other as it is.
+        """
+        pod, _, rest = host.partition(".")
+        me = self.identity
+        short = (me.service, f"{me.service}.{me.namespace}", f"{me.service}.{me.namespace}.svc")
+        return me.name_of(pod).lower() if rest and rest in {name.lower() for name in short} else host
 
     @property
     def fingerprint(self) -> str:

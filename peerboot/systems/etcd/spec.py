@@ -83,10 +83,17 @@ class Etcd:
         return self.config.predicted_cluster(facts.record.birth or birth.may_be_born(facts).birth)
 
     async def look(
-        self, http: Http, addresses: Mapping[str, tuple[str, ...]], *, rest: bool, timeout: float, now: float
+        self,
+        http: Http,
+        addresses: Mapping[str, tuple[str, ...]],
+        *,
+        rest: bool,
+        timeout: float,
+        now: float,
+        told: frozenset[str] = frozenset(),
     ) -> ClusterView:
         view = await assess.look(
-            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster
+            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster, told=told
         )
         return self._made.with_trouble(self._with_troubles(view), self.config.identity.pod)
 
