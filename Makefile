@@ -12,7 +12,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
+.PHONY: help setup demo test test-real test-secured test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
 	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast lint docs bench servers jars image \
 	node prepare lock clean
 
@@ -39,9 +39,13 @@ twice = $(if $(AGAIN),,$(once) ||) $(if $(PUT_OFF),touch $(PUT_OFF)/$@,$(once) $
 REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_$(name).py)
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
-MORE := $(foreach name,dns people pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
+MORE := $(foreach name,dns people adoption pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
 test-real: setup servers ## every row of etcd's decision table on real servers
 	$(call twice,$(REAL))
+
+test-secured: export PEERBOOT_TEST_SECURED = 1
+test-secured: setup servers ## the same, and people's words, with TLS and passwords everywhere (20 minutes)
+	$(call twice,$(filter-out %test_tls.py,$(REAL)) $(foreach name,dns people,tests/real/test_$(name).py))
 
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)
 	$(call twice,$(MORE))

@@ -24,11 +24,12 @@ Edit = Callable[[list[Object]], None]
 
 
 def manifest(cluster: Cluster, *options: str, system: str = "etcd") -> list[Object]:
-    """What ``peerboot manifest`` prints, for the images of this test run."""
+    """What ``peerboot manifest`` prints, for the images of this test run; of a set that is there nothing is new."""
+    images = [f"--image={cluster.image}", f"--server-image={cluster.server_image(system)}"]
     done = subprocess.run(  # noqa: S603 - peerboot itself
         [
-            sys.executable, "-m", "peerboot", "manifest", system, f"--image={cluster.image}",
-            f"--server-image={cluster.server_image(system)}", "--storage=1Gi", *options,
+            sys.executable, "-m", "peerboot", "manifest", system, *images,
+            *(() if "--take-over" in options else ("--storage=1Gi",)), *options,
         ],
         check=False, capture_output=True, text=True, timeout=30,
     )  # fmt: skip

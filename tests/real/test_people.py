@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import os
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from peerboot.lab.client import ClientError
 from peerboot.lab.cluster import Lab
-from peerboot.lab.container import Container
-from peerboot.lab.pod import Pod, PodSpec
+from peerboot.lab.pod import Pod
 from peerboot.lab.servers import Server
 from tests.real.mortal import FAST
 from tests.real.scenes import (
@@ -31,7 +28,6 @@ from tests.real.scenes import (
     healthy,
     ids,
     members,
-    own_id,
     stays,
     writing,
 )
@@ -241,94 +237,6 @@ async def _added(lab: Lab) -> bool:
         except ClientError:
             return False
     return True
-
-
-# ------------------------------------------------------ observe and adopt
-
-
-@contextlib.asynccontextmanager
-async def older_cluster(lab: Lab) -> AsyncIterator[list[tuple[PodSpec, Container]]]:
-    """A cluster that people made with config files of their own, on the volumes and under the names of this set."""
-    await lab.start(only=())
-    specs = [await lab.pod_spec(ordinal) for ordinal in lab.ordinals]
-    zone = f"{lab.spec.service}.{lab.spec.namespace}.svc.{lab.spec.domain}"
-    cluster = ",".join(f"{spec.name}=http://{spec.name}.{zone}:2380" for spec in specs)
-    made: list[tuple[PodSpec, Container]] = []
-    try:
-        for spec in specs:
-            config = lab.spec.root / f"{spec.name}.yaml"
-            config.write_text(
-                f"name: {spec.name}\ndata-dir: {lab.data_dir(spec.ordinal)}\n"
-                f"listen-peer-urls: http://{spec.address}:2380\nlisten-client-urls: http://{spec.address}:2379\n"
-                f"listen-metrics-urls: http://{spec.address}:2381\n"
-                f"initial-advertise-peer-urls: http://{spec.name}.{zone}:2380\n"
-                f"advertise-client-urls: http://{spec.name}.{zone}:2379\n"
-                f"initial-cluster: {cluster}\ninitial-cluster-state: new\ninitial-cluster-token: by-hand\n"
-            )
-            spec.volume.mkdir(parents=True)
-            spec.publish()
-            command = (*spec.server[:-1], f"--config-file={config}")
-            log = lab.spec.root / "logs" / f"{spec.name}.older.log"
-            made.append((spec, Container("older", command, {"PATH": os.environ["PATH"]}, log, spec.timing)))
-        for _, server in made:
-            server.start()
-        yield made
-    finally:
-        await asyncio.gather(*(server.stop(0.0) for _, server in made))
-
-
-def seals(lab: Lab) -> list[tuple[str, str, bool]]:
-    """Cluster, member, adopted: what each volume is sealed to."""
-    states = [json.loads((lab.volume(o) / ".peerboot" / "state.json").read_text()) for o in lab.ordinals]
-    return [(state["seal"]["cluster"], state["seal"]["member"], state["seal"]["adopted"]) for state in states]
-
-
-async def test_observed_then_adopted(make_lab: MakeLab, etcd: Server) -> None:
-    """A cluster that is older than peerboot is first watched, which leaves nothing on any volume and changes nothing,
-    then taken over Pod by Pod under writes: ids and data stay, and the volumes are sealed as adopted.
-    """
-    async with make_lab(etcd, timing=FAST) as lab, older_cluster(lab) as older:
-        # The Pod's address is where its server answers, and its server container is not one that peerboot gates.
-        lab.pods = {
-            spec.ordinal: Pod(
-                dataclasses.replace(
-                    spec, env={**spec.env, "PEERBOOT_MODE": "observe"}, server=("sleep", "600"), publish=lambda: None
-                )
-            )
-            for spec, _ in older
-        }
-        for pod in lab.pods.values():
-            pod.start()
-        await lab.until_ready()
-        before = await ids(lab)
-        for ordinal in lab.ordinals:
-            await lab.until_rule(ordinal, "serving")
-            assert sorted(path.name for path in lab.volume(ordinal).iterdir()) == ["etcd"]
-            assert not (lab.pods[ordinal].output / "etcd.yaml").exists()
-        held = await lab.pods[0].run("hold")
-        assert (held.returncode, "observe changes nothing" in held.stderr) == (2, True)
-
-        async with writing(lab):
-            for spec, server in older:
-                await server.stop(10.0)
-                await lab.pods.pop(spec.ordinal).crash()
-                await lab.create(spec.ordinal)
-                await lab.until_ready()
-        assert await healthy(lab) == before
-        assert seals(lab) == [(*own_id(lab, ordinal), True) for ordinal in lab.ordinals]
-        assert [did(lab, o, "recorded birth") for o in lab.ordinals] == [0, 0, 0]
-
-
-async def test_observed_blank_set(make_lab: MakeLab, etcd: Server) -> None:
-    """Pods that only observe say what they would do and form nothing, however blank all disks are."""
-    async with make_lab(etcd, env={"PEERBOOT_MODE": "observe"}, timing=FAST) as lab:
-        await lab.start()
-        await lab.until_rule(0, "wait-for-all")
-        await stays(lab, 0, "wait-for-all")
-        # Observing holds no container back: etcd is started, finds no configuration and ends.
-        assert {exit.code for pod in lab.pods.values() for exit in pod.server.exits} <= {1}
-        assert [(pod.output / "etcd.yaml").exists() for pod in lab.pods.values()] == [False] * 3
-        assert [sorted(lab.volume(o).iterdir()) for o in lab.ordinals] == [[], [], []]
 
 
 # ------------------------------------------------- read-only and full disks
