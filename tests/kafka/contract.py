@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,8 @@ LOGINS = {
     "scram-512": Login("SCRAM-SHA-512", USER, PASSWORD),
 }
 WRONG = {name: Login(login.mechanism, USER, "other") for name, login in LOGINS.items()}
+NOT_YET = 7
+"""REQUEST_TIMED_OUT."""
 TRIES = 40
 """How often a quorum is asked until a change has reached it; half a second between two."""
 
@@ -71,6 +73,18 @@ async def why_not(call: Awaitable[object]) -> KafkaError:
         await call
     assert (str(caught.value).isprintable(), len(str(caught.value)) <= 600) == (True, True)
     return caught.value
+
+
+async def why_refused(place: Place, call: Callable[[], Awaitable[object]]) -> KafkaError:
+    """How a change of the quorum failed, once the leader can judge it: one that has just begun, or that is still at the
+    change before, answers 7 or that it does not lead.
+    """
+    for _ in range(TRIES):
+        error = await why_not(call())
+        if error.code != NOT_YET and error.outcome not in ("not-leader", "timeout"):
+            break
+        await asyncio.sleep(place.pause)
+    return error
 
 
 def endpoint(address: Address, listener: str = "CONTROLLER") -> list[Endpoint]:
@@ -198,20 +212,22 @@ class Contract:
     async def test_a_voter_that_is_there_is_not_added(self, place: Place) -> None:
         """126, also with another directory id: the old entry has to go first."""
         async with place.ask() as kafka:
-            error = await why_not(kafka.add_voter(place.cluster, 2, OTHER_ID, endpoint(place.controllers[1])))
+            there = endpoint(place.controllers[1])
+            error = await why_refused(place, lambda: kafka.add_voter(place.cluster, 2, OTHER_ID, there))
         assert (error.name, error.sent) == ("DUPLICATE_VOTER", False)
 
     async def test_an_endpoint_of_another_listener_is_refused(self, place: Place) -> None:
         """42: the leader would not know where to reach the voter."""
         async with place.ask() as kafka:
-            error = await why_not(kafka.add_voter(place.cluster, 9, OTHER_ID, endpoint(place.controllers[1], "OTHER")))
+            there = endpoint(place.controllers[1], "OTHER")
+            error = await why_refused(place, lambda: kafka.add_voter(place.cluster, 9, OTHER_ID, there))
         assert error.name == "INVALID_REQUEST"
 
     async def test_a_voter_that_is_not_there_is_not_removed(self, place: Place) -> None:
         """127, for an id as for a directory id."""
         async with place.ask() as kafka, place.brokers() as broker:
-            one = await why_not(kafka.remove_voter(place.cluster, 9, OTHER_ID))
-            other = await why_not(broker.remove_voter(place.cluster, 2, OTHER_ID))
+            one = await why_refused(place, lambda: kafka.remove_voter(place.cluster, 9, OTHER_ID))
+            other = await why_refused(place, lambda: broker.remove_voter(place.cluster, 2, OTHER_ID))
         assert (one.name, other.name) == ("VOTER_NOT_FOUND", "VOTER_NOT_FOUND")
 
     async def test_an_unknown_broker_is_not_unregistered(self, place: Place) -> None:
@@ -366,7 +382,7 @@ class Contract:
             there = endpoint(place.controllers[voter.id - 1])
             await kafka.remove_voter(place.cluster, voter.id, voter.directory)
             without = await kafka.describe_quorum()
-            gone = await why_not(kafka.remove_voter(place.cluster, voter.id, voter.directory))
+            gone = await why_refused(place, lambda: kafka.remove_voter(place.cluster, voter.id, voter.directory))
             for _ in range(TRIES):
                 # 7 comes for as long as it is behind.
                 with contextlib.suppress(KafkaError):
@@ -375,7 +391,7 @@ class Contract:
                     break
                 await asyncio.sleep(place.pause)
             after = await kafka.describe_quorum()
-            again = await why_not(kafka.add_voter(place.cluster, voter.id, voter.directory, there))
+            again = await why_refused(place, lambda: kafka.add_voter(place.cluster, voter.id, voter.directory, there))
         assert ids(without) == sorted({1, 2, 3} - {voter.id})
         assert (ids(after), gone.code, again.code) == ([1, 2, 3], 127, 126)
         assert after.voter(voter.id).directory == voter.directory  # type: ignore[union-attr]  # it is there

@@ -14,7 +14,7 @@ from peerboot.lab.jars import VERSIONS, find
 from peerboot.lab.network import Network
 from peerboot.outside.kafka import Address, Bounds, Kafka, KafkaError, wire
 from tests.doors.api_server import Certificates
-from tests.kafka.contract import PASSWORD, USER, Place
+from tests.kafka.contract import LOGINS, PASSWORD, USER, Place
 
 __all__ = ["VERSIONS", "Node", "RealKafka", "real_kafka"]
 FORMAT_SECONDS = 60
@@ -96,7 +96,7 @@ async def _format(node: Node, cluster: str, voters: str) -> None:
 
 
 async def _settled(place: Place) -> None:
-    """Until the quorum leads and the broker serves."""
+    """Until the quorum leads, each controller knows of it, and the broker serves and knows all logins."""
     bounds = Bounds(open=2, read=3, call=5)
     async with asyncio.timeout(START_SECONDS):
         while True:
@@ -108,6 +108,13 @@ async def _settled(place: Place) -> None:
                     quorum = await kafka.describe_quorum()
                     level = (await broker.versions()).level("metadata.version")
                     nodes = (await broker.describe_cluster()).nodes
+                    for controller in place.controllers:
+                        async with Kafka([controller], kind="controller", bounds=bounds) as one:
+                            await one.describe_quorum()
+                            await one.describe_cluster()
+                    for login in LOGINS.values():
+                        async with place.secured(login) as one:
+                            await one.describe_cluster()
                     if (
                         quorum.leader > 0
                         and len(nodes) == 2
