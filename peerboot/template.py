@@ -205,12 +205,12 @@ def _takes_over(args: argparse.Namespace) -> Wanted | None:
     return takeover.wanted(taken, data_dir=args.data_dir or "", user=args.user, observe=args.observe)
 
 
-def _text(path: str) -> str:
+def _text(path: str) -> bytes:
     try:
         if path == "-":
-            return sys.stdin.buffer.read(FILE_LIMIT).decode("utf-8", "replace")
+            return sys.stdin.buffer.read(FILE_LIMIT)
         with Path(path).open("rb") as file:
-            return file.read(FILE_LIMIT).decode("utf-8", "replace")
+            return file.read(FILE_LIMIT)
     except OSError as error:
         raise SettingsError(
             f"--take-over={path} cannot be read: {error.strerror}: name the file, or - for stdin"
@@ -238,6 +238,8 @@ def notes(o: Options, server: Server) -> list[str]:
     lines += [f"{need.what}{need.command and ': '}{need.command}" for need in objects.needs(o, server)]
     # Of several sets most is the same.
     lines += dict.fromkeys(line for _, part in objects.parts(o, server) for line in part.notes)
+    if o.takes_over is not None:
+        lines += _of_taken(o, o.takes_over)
     if not o.rbac:
         lines.append(o.lost_without_rbac)
     lines += _numbers(o, server)
@@ -246,6 +248,22 @@ def notes(o: Options, server: Server) -> list[str]:
             f"nodes pull {o.image} and {o.server_image}: name them as in your registry, by --image and --server-image"
         )
     return lines
+
+
+def _of_taken(o: Options, wanted: Wanted) -> Iterator[str]:
+    """What is left to do where a set is taken over, in order."""
+    taken, here = wanted.taken, o.in_namespace
+    port = '{"name":"peerboot","port":7070,"targetPort":7070}'
+    yield (
+        f"let peerboot be found, once: kubectl patch service {taken.service}{here} -p "
+        f'\'{{"spec":{{"publishNotReadyAddresses":true,"ports":[{port}]}}}}\''
+    )
+    yield (
+        f"make {taken.name} anew around its Pods, once: kubectl delete statefulset {taken.name}{here} "
+        "--cascade=orphan, then apply; nothing restarts until you lower its partition"
+    )
+    if dropped := [what for what in taken.dropped if not (wanted.observe and what.startswith("init container "))]:
+        yield f"not carried over, add what you need: {', '.join(dropped)}"
 
 
 def _numbers(o: Options, server: Server) -> Iterator[str]:

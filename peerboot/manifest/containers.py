@@ -7,6 +7,7 @@ from typing import Any
 from peerboot.manifest import volumes
 from peerboot.manifest.options import Options
 from peerboot.manifest.server import FILES_DIR, Mount, Server, Use
+from peerboot.manifest.takeover import Taken
 from peerboot.manifest.writer import Row, Tree, Why, why
 
 OUTPUT_DIR = "/run/peerboot"
@@ -55,6 +56,7 @@ def containers(o: Options, server: Server) -> Tree:
                 "the server may start. An init container can have no probes: what it waits for is in its log, "
                 "`kubectl logs POD -c peerboot-init`."
             ),
+            *_first(o),
             {"name": "peerboot-init", **_program(o, "init"), **_needs(o, server)},
         ],
         "containers": [
@@ -113,7 +115,7 @@ def _needs(o: Options, server: Server) -> Tree:
     """Environment, rights, use and mounts, the same wherever peerboot runs."""
     return {
         "env": _environment(o, server),
-        **CONFINED,
+        **_confined(o),
         **_resources(o, PEERBOOT_USE),
         "volumeMounts": [
             volumes.data(o, server),
@@ -123,6 +125,14 @@ def _needs(o: Options, server: Server) -> Tree:
             *_mounted(server.mounts),
         ],
     }
+
+
+def _confined(o: Options) -> Tree:
+    """As every container; in a Pod that stays as it was it is peerboot that has the user whose the data is."""
+    if o.takes_over is None or not o.observes:
+        return CONFINED
+    group = {} if o.takes_over.taken.group is None else {"runAsGroup": o.takes_over.taken.group}
+    return {"securityContext": {**CONFINED["securityContext"], "runAsUser": o.takes_over.user, **group}}
 
 
 def _mounted(mounts: tuple[Mount, ...]) -> list[Row]:
@@ -212,8 +222,9 @@ def _server(o: Options, server: Server) -> Tree:
             "failureThreshold": 5,
         },
     }
+    taken = o.takes_over.taken if o.takes_over is not None else None
     return {
-        "name": server.name,
+        "name": taken.container["name"] if taken is not None else server.name,
         "image": o.server_image,
         "command": list(server.command),
         **server.container,
@@ -228,9 +239,12 @@ def _server(o: Options, server: Server) -> Tree:
         ),
         **_prestop(),
         **(server.ordered if o.ordered else {**server.parallel, **readiness}),
-        "ports": [Row(name=port.name, containerPort=port.number) for port in server.ports],
+        "ports": [
+            *(Row(name=port.name, containerPort=port.number) for port in server.ports),
+            *(_ports_by_other_names(taken, server) if taken is not None else ()),
+        ],
         **CONFINED,
-        **_resources(o, server.use),
+        **({"resources": taken.resources} if taken is not None and taken.resources else _resources(o, server.use)),
         "volumeMounts": [
             volumes.data(o, server),
             Row(name="output", mountPath=OUTPUT_DIR, **({} if server.writes_output else {"readOnly": True})),
@@ -239,6 +253,13 @@ def _server(o: Options, server: Server) -> Tree:
             *_mounted(server.own_mounts),
         ],
     }
+
+
+def _ports_by_other_names(taken: Taken, server: Server) -> list[Any]:
+    """Services of others may name them so."""
+    known = {port.name for port in server.ports}
+    found = [Row(port) for port in taken.container.get("ports") or [] if port.get("name", "") not in ("", *known)]
+    return [Why("By the names that they had, which Services may use."), *found] if found else []
 
 
 def _prestop() -> Tree:

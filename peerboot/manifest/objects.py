@@ -9,6 +9,7 @@ from typing import Any
 from peerboot.manifest import pods
 from peerboot.manifest.options import Among, Options
 from peerboot.manifest.server import Need, Port, Server
+from peerboot.manifest.takeover import birth_of
 from peerboot.manifest.writer import Row, Tree, Why, comment, document, why
 
 CENSUS_PORT = 7070
@@ -78,9 +79,11 @@ def _adapted(o: Options, server: Server) -> Server:
 
 
 def _of_one(options: Options, server: Server) -> Iterator[Tree]:
-    yield _peers_service(options, server)
-    # Clients of a set that was there have a Service already.
-    if _numbers(server, "clients") and options.takes_over is None:
+    # A set that was there has Services, a budget and policies: they are somebody's, and stay as they are.
+    new = options.takes_over is None
+    if new:
+        yield _peers_service(options, server)
+    if new and _numbers(server, "clients"):
         yield _client_service(options, server)
     if server.files:
         yield _files(options, server)
@@ -91,8 +94,9 @@ def _of_one(options: Options, server: Server) -> Iterator[Tree]:
         yield from _role(options, server)
     if options.events:
         yield from _events_role(options, server)
-    yield _budget(options, server)
-    yield _network_policy(options, server)
+    if new:
+        yield _budget(options, server)
+        yield _network_policy(options, server)
     for tree in server.more:
         yield {**tree, "metadata": _meta(options, server, tree["metadata"]["name"])}
     yield pods.stateful_set(options, server)
@@ -100,7 +104,12 @@ def _of_one(options: Options, server: Server) -> Iterator[Tree]:
 
 def _head(o: Options, server: Server) -> str:
     again = "Change the options rather than this file, and make it anew."
-    if o.rbac and not o.ordered:
+    if o.takes_over is not None:
+        again = (
+            "Once all Pods are changed delete `updateStrategy` below, keep this file, and change it as your own: it is "
+            "the set from then on."
+        )
+    elif o.rbac and not o.ordered:
         again += (
             "\nOne line is the exception: after `kubectl scale` set `replicas:` to what it is now, each time, or the "
             "next apply scales back. --replicas is PEERBOOT_REPLICAS too, the number of the first day, and another one "
@@ -212,15 +221,20 @@ def _account(o: Options, server: Server) -> Tree:
         **why("An account of its own, so that the rights below are nobody else's."),
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": _meta(o, server, o.name),
+        "metadata": _meta(o, server, o.account),
         "automountServiceAccountToken": False,
     }
 
 
 def _anchor(o: Options, server: Server) -> Tree:
+    held = o.takes_over is not None
     return {
         **why(
-            "The anchor: a memory of the cluster outside of its volumes. It is shipped empty; peerboot writes the "
+            "The anchor: a memory of the cluster outside of its volumes. It says from the start that there is one, so "
+            "that Pods which come up on blank disks, or look for their data in the wrong place, wait or refuse and "
+            "never form another one. Delete it only together with the volumes."
+            if held
+            else "The anchor: a memory of the cluster outside of its volumes. It is shipped empty; peerboot writes the "
             "birth into it, once, and seals it. After that the loss of all disks is refused, instead of looking like "
             "the first day. `kubectl apply` leaves alone what was written, and a cluster that serves writes an empty "
             "one again. Delete it only together with the volumes: to delete the set and keep the data, say `kubectl "
@@ -229,6 +243,7 @@ def _anchor(o: Options, server: Server) -> Tree:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": _meta(o, server, o.anchor),
+        **({"data": {"birth": birth_of(o.namespace, o.name)}, "immutable": True} if held else {}),
     }
 
 
@@ -236,7 +251,7 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
     yield {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": _meta(o, server, o.name),
+        "metadata": _meta(o, server, o.account),
         "rules": [
             Why("The live number of replicas: a member leaves because its Pod was scaled away, and for no other stop."),
             Row(apiGroups=["apps"], resources=["statefulsets"], resourceNames=[o.name], verbs=["get"]),
@@ -244,7 +259,7 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
             *(_claim_of_the_second(o) if o.ordered else ()),
         ],
     }
-    yield _binding(o, server, o.name)
+    yield _binding(o, server, o.account)
 
 
 def _rights_of_the_anchor(o: Options) -> tuple[Any, ...]:
@@ -283,7 +298,7 @@ def _binding(o: Options, server: Server, role: str) -> Tree:
         "kind": "RoleBinding",
         "metadata": _meta(o, server, role),
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
-        "subjects": [Row(kind="ServiceAccount", name=o.name, **where)],
+        "subjects": [Row(kind="ServiceAccount", name=o.account, **where)],
     }
 
 

@@ -101,6 +101,11 @@ class Options:
         return f"{self.name}-peers" if self.takes_over is None else self.takes_over.taken.service
 
     @property
+    def account(self) -> str:
+        """The ServiceAccount, its Role and their binding; of a set that was there a chart's may have its name."""
+        return self.name if self.takes_over is None else f"{self.name}-peerboot"
+
+    @property
     def claim(self) -> str:
         """The template of the volumes for data."""
         return "data" if self.takes_over is None else self.takes_over.taken.claim_name
@@ -229,6 +234,11 @@ def _together(o: Options) -> None:
         raise SettingsError(
             "--ordered-ready needs the anchor, without which ordinal 0 would form an empty cluster when its disk is "
             "lost: drop --no-rbac"
+        )
+    if not o.rbac and o.takes_over is not None:
+        raise SettingsError(
+            "--take-over needs the anchor, which says that there is a cluster: without it Pods that come up on blank "
+            "disks would form another one: drop --no-rbac"
         )
     if o.ordered and o.takes_over is not None:
         raise SettingsError(

@@ -53,7 +53,7 @@ def _pod_labels(o: Options, server: Server) -> Tree:
 
 
 def _container_name(o: Options, server: Server) -> str:
-    return str(o.takes_over.taken.container["name"]) if o.takes_over is not None and o.observes else server.name
+    return server.name if o.takes_over is None else str(o.takes_over.taken.container["name"])
 
 
 def _management(o: Options) -> Tree:
@@ -96,11 +96,8 @@ def _management(o: Options) -> Tree:
 
 def _pod(o: Options, server: Server) -> Tree:
     return {
-        **({"serviceAccountName": o.name} if o.rbac else {}),
-        **_token_remark(o),
-        "automountServiceAccountToken": False,
-        **why("No variables for each Service of the namespace: their names can be those of settings."),
-        "enableServiceLinks": False,
+        **({"serviceAccountName": o.account} if o.rbac else {}),
+        **_quiet(o),
         **why(
             f"For /prestop ({server.leave} s at most), then the server's own end, then peerboot, which ends last and "
             f"takes up to {server.leave} s more to finish a leave that was begun."
@@ -114,6 +111,19 @@ def _pod(o: Options, server: Server) -> Tree:
     }
 
 
+def _quiet(o: Options) -> Tree:
+    """Nothing that the server was not meant to have; where it stays as it was, what it has."""
+    if o.observes and o.takes_over is not None:
+        was = o.takes_over.taken.pod
+        return {key: was[key] for key in ("automountServiceAccountToken", "enableServiceLinks") if key in was}
+    return {
+        **_token_remark(o),
+        "automountServiceAccountToken": False,
+        **why("No variables for each Service of the namespace: their names can be those of settings."),
+        "enableServiceLinks": False,
+    }
+
+
 def _token_remark(o: Options) -> Tree:
     if not o.rbac:
         return why("Nobody here asks the Kubernetes API.")
@@ -122,7 +132,7 @@ def _token_remark(o: Options) -> Tree:
 
 def _pod_security(o: Options, server: Server) -> Tree:
     if o.takes_over is not None:
-        return _as_before(o.takes_over)
+        return _looked_at(o.takes_over) if o.observes else _as_before(o.takes_over)
     return {
         "securityContext": {
             **why(
@@ -140,6 +150,13 @@ def _pod_security(o: Options, server: Server) -> Tree:
     }
 
 
+def _looked_at(wanted: Wanted) -> Tree:
+    """Of the Pod nothing changes but that peerboot can read its Secret."""
+    was = dict(wanted.taken.pod.get("securityContext") or {})
+    group = {} if wanted.fs_group is None or "fsGroup" in was else {"fsGroup": wanted.fs_group}
+    return {"securityContext": {**was, **group}}
+
+
 def _as_before(wanted: Wanted) -> Tree:
     taken = wanted.taken
     ids = {"runAsUser": wanted.user, "runAsGroup": taken.group, "fsGroup": wanted.fs_group}
@@ -155,6 +172,9 @@ def _as_before(wanted: Wanted) -> Tree:
 
 
 def _spread(o: Options, server: Server) -> Tree:
+    if o.takes_over is not None:
+        return dict(o.takes_over.taken.placed)
+
     def over(key: str) -> Tree:
         return {
             "maxSkew": 1,

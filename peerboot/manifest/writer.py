@@ -1,6 +1,6 @@
 """Trees to YAML with comments. Pure; no library writes comments, and the little that is needed here fits on a page.
 
-A tree is made of ``dict``, ``list``, text (of Unicode's first 65536 characters), whole numbers, booleans and ``None``.
+A tree is made of ``dict``, ``list``, text, whole and other numbers, booleans and ``None``.
 ``Why`` is a comment: as a key of a mapping (whose value does not matter) or as an item of a list it stands above what
 follows. ``Row`` is a mapping on one line, ``Text`` a text of several lines as the value of a mapping.
 """
@@ -18,6 +18,8 @@ PLAIN = re.compile(
     r"[A-Za-z/.]([A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_./@-]))*|--[a-z][a-z0-9=/._-]*|[1-9][0-9]{0,8}(m|s|[KMGT]i)"
 )
 """Text that is itself without quotes, for any reader of YAML 1.1 or 1.2, wherever it stands."""
+QUOTES = ('"', '"')
+PAIR = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 WORDS = re.compile(r"(true|false|yes|no|on|off|y|n|null|[.](inf|nan)|[.][0-9_.e]*)", re.IGNORECASE)
 """Words that some readers take for a truth, for nothing or for a number."""
 
@@ -68,7 +70,16 @@ def scalar(value: object) -> str:
     """A scalar as YAML. A JSON scalar is a YAML scalar; what is safe without quotes has none."""
     if isinstance(value, str) and PLAIN.fullmatch(value) and not WORDS.fullmatch(value):
         return value
-    return json.dumps(value)
+    if isinstance(value, float):
+        # Without a point YAML 1.1 takes a number with an exponent for a text.
+        text = repr(value)
+        return text if "." in text or "e" not in text else text.replace("e", ".0e")
+    # JSON has two escapes for a character beyond the first 65536, YAML one.
+    return PAIR.sub(_one_escape, json.dumps(value))
+
+
+def _one_escape(pair: re.Match[str]) -> str:
+    return f"\\U{ord(json.loads(pair[0].join(QUOTES))):08x}"
 
 
 def _flow(value: object) -> str:

@@ -67,12 +67,12 @@ class Prepared(Protocol):
         rest: bool,
         timeout: float,
         now: float,
-        told: frozenset[str] = frozenset(),
+        told: Mapping[str, str] | None = None,
     ) -> ClusterView:
         """Ask the servers; never changes anything, never raises. ``rest``: own server first, and alone if it serves.
 
-        ``addresses``: by pod, and by each name of ``also_resolve`` that DNS knows. ``told``: the clusters in which
-        other Pods of this set serve by their own, signed word.
+        ``addresses``: by pod, and by each name of ``also_resolve`` that DNS knows. ``told``: by
+        address, the cluster in which the Pod of this set there serves, by its own, signed word.
         """
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:

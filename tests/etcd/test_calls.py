@@ -146,9 +146,9 @@ async def look(
 async def test_a_short_name_proves_nothing(
     start: Callable[..., Etcd], every_etcd: Server, network: Network, http: Http, short: str
 ) -> None:
-    """A server that its cluster knows by a short name may be of a set in another namespace: its list counts only when a
-    Pod of this set says that it serves in that cluster, and the finding says so. The member is the Pod's then, and
-    whoever joins asks DNS for its whole name.
+    """A server that its cluster knows by a short name may be of a set in another namespace, which may have the same
+    cluster id: its list counts only when the peerboot at that address says so, or for the own server, and the finding
+    says so. The member is the Pod's then, and whoever joins asks DNS for its whole name.
     """
     config = dataclasses.replace(config_of(network), peer_host="{pod}.{service}.{namespace}.svc.{domain}")
     host, url = network.fixed(0), f"http://db-0.{short}:2380"
@@ -160,13 +160,21 @@ async def test_a_short_name_proves_nothing(
     await calls.change(http, server.client_url, "update-peer-urls", own, (url,))
     doors, places = assess.Doors(config, http), {"db-0": (host,)}
     alone = await assess.look(doors, places, rest=False, timeout=TIMEOUT, now=1.0, prefer="")
-    assert (alone.quorum, [(found.name, found.pod) for found in alone.findings]) == (False, [("short-name", "db-0")])
+    assert (alone.quorum, [(found.name, found.pod) for found in alone.findings]) == (False, [("not-of-set", "db-0")])
     cluster = alone.views[0].cluster
-    for known in ({"prefer": cluster}, {"prefer": "", "told": frozenset({cluster})}):
-        seen = await assess.look(doors, places, rest=False, timeout=TIMEOUT, now=1.0, **known)
+    assert [(view.cluster, view.healthy) for view in alone.views] == [(cluster, False)]
+    other = dataclasses.replace(config, identity=msgspec.structs.replace(config.identity, pod="db-1", ordinal=1))
+    theirs = assess.Doors(other, http)
+    # The same id somewhere else, or on the own disk, says nothing of whose server this is.
+    for who, prefer, told in (
+        (theirs, "", {network.fixed(9): cluster}), (theirs, cluster, {}), (theirs, cluster, {host: "another"}),
+    ):  # fmt: skip
+        seen = await assess.look(who, places, rest=False, timeout=TIMEOUT, now=1.0, prefer=prefer, told=told)
+        assert (seen.quorum, [found.name for found in seen.findings]) == (False, ["not-of-set"])
+    for who, prefer, told in ((doors, cluster, {}), (theirs, "", {host: cluster})):
+        seen = await assess.look(who, places, rest=False, timeout=TIMEOUT, now=1.0, prefer=prefer, told=told)
         assert (seen.quorum, seen.cluster, seen.findings) == (True, cluster, ())
         assert [(member.pod, member.peer_urls) for member in seen.members] == [("db-0", (url,))]
-    other = dataclasses.replace(config, identity=msgspec.structs.replace(config.identity, pod="db-1", ordinal=1))
     assert assess.hosts_of(other, seen) == ("db-0.peers.lab.svc.cluster.local",)
 
 

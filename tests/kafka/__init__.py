@@ -1,3 +1,5 @@
+"""What peerboot knows of Kafka, against real ones and a fake that is like them."""
+
 import pytest
 
 # Its assertions are no test module's own, and say as little as Python's would.

@@ -13,12 +13,13 @@ import yaml
 from tests.kubernetes.conftest import TAG, Measure
 from tests.kubernetes.kube import Cluster, Kube, Object
 from tests.kubernetes.node import script
-from tests.kubernetes.sets import EtcdSet, manifest, set_of
+from tests.kubernetes.sets import EtcdSet, manifest, pod_spec
 from tools import image
 
 pytestmark = pytest.mark.node
 ROOT = Path(__file__).parents[2]
 LONG = 180
+SETTINGS = "auto-compaction-retention: '1'\nquota-backend-bytes: 4294967296\n"
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +66,10 @@ def test_a_set_made_by_hand(cluster: Cluster, kube: Kube, shell_image: str, meas
     with db.writer("adopt") as writer:
         db.write_secret(db.keys)
         kube.run("delete", "statefulset", "etcd", "--cascade=orphan")
-        looking = set_of(EtcdSet, kube, manifest(cluster, *taken, "--observe"))
+        found = '{"spec":{"publishNotReadyAddresses":true,"ports":[{"name":"peerboot","port":7070,"targetPort":7070}]}}'
+        kube.run("patch", "service", "etcd", "-p", found)
         began = time.monotonic()
-        kube.apply(looking.objects)
+        _apply(kube, manifest(cluster, *taken, "--observe"))
         kube.until("the Pods are the new set's", 30, lambda: _owned(kube, db))
         assert db.uids() == pods
 
@@ -76,12 +78,13 @@ def test_a_set_made_by_hand(cluster: Cluster, kube: Kube, shell_image: str, meas
         assert db.wait_voters() == before
         measure("etcd: three Pods that peerboot only looks at, by hand before", time.monotonic() - began)
         for pod in db.pods:
-            assert "would" in kube.exec(pod, "peerboot", "plan")
+            assert "idle (peer-url-differs)" in kube.exec(pod, "peerboot", "status")
             assert "default.etcd" in kube.exec(pod, "ls", "-A", "/var/lib/etcd", container="server")
             assert ".peerboot" not in kube.exec(pod, "ls", "-A", "/var/lib/etcd", container="server")
 
         looked_at = db.uids()
-        kube.apply(set_of(EtcdSet, kube, manifest(cluster, *taken)).objects)
+        kube.run("create", "configmap", "etcd-base", f"--from-literal=etcd.yaml={SETTINGS}")
+        _apply(kube, manifest(cluster, *taken, "--base-config=etcd-base"))
         began = time.monotonic()
         _change_down_to(kube, 2)
         db.wait_ready(LONG, old=[looked_at[db.pod(2)]])
@@ -99,9 +102,16 @@ def test_a_set_made_by_hand(cluster: Cluster, kube: Kube, shell_image: str, meas
         assert after == joined
         kube.until("each peer URL is the Pod's whole name", 30, lambda: _whole_names(kube, db))
     assert writer.lost() == set()
-    found = kube.get("statefulset", "etcd")
-    assert found is not None
-    assert found["spec"]["podManagementPolicy"] == "Parallel"
+    made = kube.get("statefulset", "etcd")
+    assert made is not None
+    assert made["spec"]["podManagementPolicy"] == "Parallel"
+
+
+def _apply(kube: Kube, objects: list[Object]) -> None:
+    spec = pod_spec(objects)
+    for container in (*spec["initContainers"], *spec["containers"]):
+        container["imagePullPolicy"] = kube.cluster.pull_policy
+    kube.apply(objects)
 
 
 def _owned(kube: Kube, db: EtcdSet) -> bool | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from peerboot import cli
+from peerboot.model import SCHEMA
 from tests.manifest.parsed import env, mounts, parse
 
 ROOT = Path(__file__).parents[2]
@@ -47,10 +48,10 @@ class Made:
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """The command with a StatefulSet."""
 
-    def command(found: object, *options: str) -> Made:
+    def command(found: object, *options: str, base: tuple[str, ...] = ("--base-config", "etcd-base")) -> Made:
         path = tmp_path / "old.json"
         path.write_text(found if isinstance(found, str) else json.dumps(found))
-        status = cli.main(["manifest", "etcd", "--take-over", str(path), *options])
+        status = cli.main(["manifest", "etcd", "--take-over", str(path), *base, *options])
         out, err = capsys.readouterr()
         if status:
             raise WrongError(status, out, err)
@@ -71,10 +72,10 @@ def test_what_it_keeps(run: Any) -> None:
     for key in ("serviceName", "replicas", "selector", "volumeClaimTemplates"):
         assert spec[key] == old["spec"][key]
     assert spec["template"]["metadata"]["labels"] == {"app": "etcd", "tier": "store"}
-    assert new.container("etcd")["image"] == "etcd:v3.6.16"
+    assert new.container("server")["image"] == "etcd:v3.6.16"
     security = new.pod["securityContext"]
     assert [security[key] for key in ("runAsUser", "runAsGroup", "fsGroup")] == [1001, 1001, 1001]
-    for name in ("peerboot", "etcd"):
+    for name in ("peerboot", "server"):
         assert mounts(new.container(name))["datadir"] == "/var/lib/etcd"
     told = env(new.container("peerboot"))
     assert {key: told[key] for key in ("PEERBOOT_SERVICE", "PEERBOOT_DATA_DIR", "PEERBOOT_REPLICAS")} == {
@@ -85,27 +86,55 @@ def test_what_it_keeps(run: Any) -> None:
 
 
 def test_what_it_gets(run: Any) -> None:
-    """Parallel Pods, none of which restarts by itself, a governing Service that finds peerboot, no Service for clients;
-    every object selects what the set selects.
+    """Parallel Pods, none of which restarts by itself. Services, budgets and policies are somebody's and stay: none is
+    printed, and a command has peerboot be found by the governing Service.
     """
     new = run(before())
     assert new.set["spec"]["podManagementPolicy"] == "Parallel"
     assert new.set["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 3}}
-    [service] = [each for each in new.objects if each["kind"] == "Service"]
-    assert (service["metadata"]["name"], service["spec"]["publishNotReadyAddresses"]) == ("etcd", True)
-    assert [port["name"] for port in service["spec"]["ports"]] == ["peerboot", "peer"]
-    assert service["spec"]["selector"] == {"app": "etcd"}
-    [budget] = [each for each in new.objects if each["kind"] == "PodDisruptionBudget"]
-    assert budget["spec"]["selector"]["matchLabels"] == {"app": "etcd"}
+    assert [(each["kind"], each["metadata"]["name"]) for each in new.objects] == [
+        ("ServiceAccount", "etcd-peerboot"),
+        ("ConfigMap", "etcd-anchor"),
+        ("Role", "etcd-peerboot"),
+        ("RoleBinding", "etcd-peerboot"),
+        ("StatefulSet", "etcd"),
+    ]
+    assert new.pod["serviceAccountName"] == "etcd-peerboot"
+    [found] = [note for note in new.notes if "patch service" in note]
+    assert found.partition("once: ")[2] == (
+        'kubectl patch service etcd -p \'{"spec":{"publishNotReadyAddresses":true,'
+        '"ports":[{"name":"peerboot","port":7070,"targetPort":7070}]}}\''
+    )
+
+
+def test_where_the_pods_run(run: Any) -> None:
+    """What places the Pods, what the server may use and its ports' names stay; what has no place is named."""
+    old = before()
+    pod = old["spec"]["template"]["spec"]
+    [server] = pod["containers"]
+    pod |= {"tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "pull"}], "serviceAccountName": "x"}
+    server["resources"] = {"limits": {"memory": "8Gi"}}
+    server["ports"] = [{"name": "etcd-client", "containerPort": 2379}]
+    pod["containers"].append({"name": "metrics", "image": "exporter"})
+    new = run(old)
+    assert {key: new.pod[key] for key in ("tolerations", "imagePullSecrets")} == {
+        "tolerations": [{"operator": "Exists"}],
+        "imagePullSecrets": [{"name": "pull"}],
+    }
+    assert new.container("server")["resources"] == {"limits": {"memory": "8Gi"}}
+    assert [port["name"] for port in new.container("server")["ports"]] == ["client", "peer", "metrics", "etcd-client"]
+    assert [note for note in new.notes if note.startswith("not carried over")] == [
+        "not carried over, add what you need: container metrics, serviceAccountName"
+    ]
 
 
 def test_what_it_says(run: Any) -> None:
     """How the set is made anew without its Pods, and which settings of etcd are not carried over."""
-    notes = run(before()).notes
+    notes = run(before(), "--observe", base=()).notes
     [anew] = [note for note in notes if "--cascade=orphan" in note]
     assert anew == (
-        "etcd has to be made anew for this, without its Pods: kubectl delete statefulset etcd --cascade=orphan, then "
-        "apply; nothing restarts until you lower its partition"
+        "make etcd anew around its Pods, once: kubectl delete statefulset etcd --cascade=orphan, then apply; nothing "
+        "restarts until you lower its partition"
     )
     [lost] = [note for note in notes if "carried over" in note]
     assert lost == (
@@ -113,7 +142,7 @@ def test_what_it_says(run: Any) -> None:
         "quota-backend-bytes; put them into a file etcd.yaml, as etcd's config file has them, and add --base-config "
         "CONFIGMAP"
     )
-    based = run(before(), "--base-config", "etcd-base")
+    based = run(before())
     assert [note for note in based.notes if "carried over" in note] == []
     assert env(based.container("peerboot"))["PEERBOOT_BASE_CONFIG_FILE"] == "/etc/etcd-base/etcd.yaml"
 
@@ -137,7 +166,7 @@ def test_who_only_looks(run: Any) -> None:
 def test_stdin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """kubectl's output can be piped into it."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(before()).encode())))
-    assert cli.main(["manifest", "etcd", "--take-over", "-"]) == 0
+    assert cli.main(["manifest", "etcd", "--take-over", "-", "--observe"]) == 0
     assert "serviceName: etcd\n" in capsys.readouterr().out
 
 
@@ -147,7 +176,7 @@ def test_an_option_wins(run: Any) -> None:
     assert env(new.container("peerboot"))["PEERBOOT_DATA_DIR"] == "/var/lib/etcd/other"
     assert new.pod["securityContext"]["runAsUser"] == 0
     assert "runAsNonRoot" not in new.pod["securityContext"]
-    assert new.container("etcd")["image"] == "registry.example/etcd:1"
+    assert new.container("server")["image"] == "registry.example/etcd:1"
 
 
 def bitnami() -> Object:
@@ -172,6 +201,10 @@ def bitnami() -> Object:
             {"name": "ETCD_ADVERTISE_CLIENT_URLS", "value": f"{url}:2379"},
             {"name": "ETCD_INITIAL_ADVERTISE_PEER_URLS", "value": f"{url}:2380"},
             {"name": "ETCD_AUTO_COMPACTION_MODE", "value": "periodic"},
+            {
+                "name": "ETCD_ROOT_PASSWORD",
+                "valueFrom": {"secretKeyRef": {"name": "kv-etcd", "key": "etcd-root-password"}},
+            },
         ],
         "volumeMounts": [{"name": "data", "mountPath": "/bitnami/etcd"}],
     }
@@ -181,13 +214,19 @@ def bitnami() -> Object:
 
 def test_bitnamis(run: Any) -> None:
     """Its set is read as it is; etcd is started by its own name, and its settings in the environment are named."""
-    new = run(bitnami())
+    new = run(bitnami(), base=())
     told = env(new.container("peerboot"))
     assert (told["PEERBOOT_DATA_DIR"], told["PEERBOOT_SERVICE"]) == ("/bitnami/etcd/data", "kv-etcd-headless")
     assert {each["metadata"]["namespace"] for each in new.objects} == {"shop"}
     assert new.pod["securityContext"]["runAsUser"] == 1001
     assert [note for note in new.notes if "auto-compaction-mode" in note] != []
+    assert [note for note in new.notes if "password for root, from the Secret kv-etcd" in note] != []
     secured = run(bitnami(), "--users-secret", "kv-etcd-root")
+    [password] = [note for note in secured.notes if "kv-etcd-root" in note]
+    read, _, made = password.partition("under the key root: ")[2].partition(" | kubectl ")
+    key = '{{index .data "etcd-root-password" | base64decode}}'
+    assert read == f"kubectl get secret kv-etcd --namespace shop -o go-template='{key}'"
+    assert made == "create secret generic kv-etcd-root --namespace shop --from-file=root=/dev/stdin"
     assert env(secured.container("peerboot"))["PEERBOOT_ETCD_LOGIN_WITHOUT_TLS"] == "allowed"
 
 
@@ -217,13 +256,44 @@ def changed(path: str, value: object) -> Object:
 
 
 SERVER = "spec/template/spec/containers/0"
-CLAIM = {"metadata": {"name": "wal"}, "spec": {}}
+CLAIM: Object = {"metadata": {"name": "wal"}, "spec": {}}
 WRONG: dict[str, tuple[object, tuple[str, ...], str]] = {
     "no JSON": ("{", (), "the file is no JSON: give what `kubectl get statefulset NAME -o json` prints"),
     "deep JSON": ("[" * 100_000, (), "the file is no JSON"),
-    "a list": ({"kind": "List", "items": []}, (), "the file is a List, not a StatefulSet"),
-    "no object": ("[]", (), "the file is an object without a kind, not a StatefulSet"),
-    "half": ({"kind": "StatefulSet"}, (), "the file lacks what every StatefulSet has"),
+    "a list": ({"kind": "List", "items": []}, (), "the file has an object of kind 'List', not a StatefulSet"),
+    "an odd kind": ({"kind": "a\nb"}, (), "the file has an object of kind 'a\\nb', not a StatefulSet"),
+    "no object": ("[]", (), "the file has an object without a kind, not a StatefulSet"),
+    "half": ({"kind": "StatefulSet"}, (), "(Object missing required field `metadata`)"),
+    "too deep": (changed("metadata/annotations", json.loads("[" * 60 + "]" * 60)), (), "nested more than 40 deep"),
+    "no number": (changed("spec/replicas", 2.7), (), "(Expected `int`, got `float` - at `$.spec.replicas`)"),
+    "endless": (json.dumps(changed("spec/replicas", 7777)).replace("7777", "1e999"), (), "the file is no JSON"),
+    "no Service": (changed("spec/serviceName", ""), (), "names no governing Service for etcd"),
+    "no text": (changed("spec/serviceName", 5), (), "(Expected `str`, got `int` - at `$.spec.serviceName`)"),
+    "no image": (changed(f"{SERVER}/image", None), (), "the server is known by being the only one, with an image"),
+    "no list": (changed("spec/template/spec/volumes", 5), (), "(Expected `array`, got `int`"),
+    "no variable": (changed(f"{SERVER}/env", ["x"]), (), "(Expected `object`, got `str`"),
+    "numbered from five": (changed("spec/ordinals", {"start": 5}), (), "numbers the Pods of etcd from 5 on"),
+    "a volume like ours": (
+        changed("spec/template/spec/volumes", [{"name": "output", "emptyDir": {}}]),
+        (),
+        "has a volume output, and so has peerboot",
+    ),
+    "a part of it": (
+        changed(f"{SERVER}/volumeMounts", [{"name": "datadir", "mountPath": "/d", "subPathExpr": "$(POD_NAME)"}]),
+        (),
+        "('$(POD_NAME)'): make the set by hand",
+    ),
+    "two directories": (
+        changed(f"{SERVER}/command", ["sh", "-c", "get --data-dir=/var/lib/etcd/a; etcd --data-dir=/var/lib/etcd/b"]),
+        (),
+        "add --data-dir PATH",
+    ),
+    "a file of its own": (
+        changed(f"{SERVER}/command", ["etcd", "--config-file=/etc/etcd.yaml", "--data-dir=/var/lib/etcd/a"]),
+        (),
+        "add --data-dir PATH",
+    ),
+    "without rights": (before(), ("--no-rbac",), "--take-over needs the anchor"),
     "expressions": (
         changed("spec/selector/matchExpressions", [{"key": "app", "operator": "Exists"}]),
         (),
@@ -247,6 +317,13 @@ WRONG: dict[str, tuple[object, tuple[str, ...], str]] = {
         (),
         "the servers of etcd have wal-dir",
     ),
+    "other ports": (
+        changed(
+            f"{SERVER}/command", ["etcd", "--data-dir=/var/lib/etcd/a", "--listen-client-urls=http://0.0.0.0:4001"]
+        ),
+        (),
+        "the servers of etcd listen for clients on 4001, and what is printed on 2379",
+    ),
     "a name": (before(), ("--name", "x"), "--name is kept as it is by --take-over: drop it"),
     "replicas": (before(), ("--replicas", "5"), "--replicas is kept as it is by --take-over: drop it"),
     "in turn": (before(), ("--ordered-ready",), "--take-over is for a cluster that is there"),
@@ -263,6 +340,46 @@ def test_one_line_for_what_cannot_be(run: Any, name: str) -> None:
         run(found, *options)
     status, out, err = caught.value.args
     assert (status, out, len(err.splitlines()), said in err) == (2, "", 1, True), err
+
+
+def test_a_quota_is_not_lost(run: Any) -> None:
+    """A set with one is refused without settings of its own: a larger database would take no writes."""
+    with pytest.raises(WrongError, match="have a quota-backend-bytes"):
+        run(before(), base=())
+
+
+def test_it_forms_nothing(run: Any) -> None:
+    """The anchor says from the start that there is a cluster: Pods on blank disks never form another one."""
+    [anchor] = [each for each in run(before()).objects if each["kind"] == "ConfigMap"]
+    said = json.loads(anchor["data"]["birth"])
+    assert (anchor["immutable"], said["version"], len(said["token"])) == (True, SCHEMA, 32)
+
+
+@pytest.mark.parametrize("plain", [(), ("--plain-sidecar",)])
+def test_who_runs_as_whom(run: Any, plain: tuple[str, ...]) -> None:
+    """While peerboot looks the Pod's rights stay, so that what ran before the server still can; peerboot alone has the
+    user whose the data is.
+    """
+    old = before()
+    pod = old["spec"]["template"]["spec"]
+    pod["securityContext"] = {"supplementalGroups": [7]}
+    pod["containers"][0]["securityContext"] = {"runAsUser": 1001}
+    pod["initContainers"] = [{"name": "chown", "image": "tools", "securityContext": {"runAsUser": 0}}]
+    new = run(old, "--observe", *plain)
+    assert new.pod["securityContext"] == {"supplementalGroups": [7], "fsGroup": 1001}
+    assert new.pod["initContainers"][0] == pod["initContainers"][0]
+    assert new.container("peerboot")["securityContext"]["runAsUser"] == 1001
+    assert "enableServiceLinks" not in new.pod
+
+
+def test_what_stays_is_written_as_it_is(run: Any) -> None:
+    """Whatever texts and numbers stand in the container, a reader of YAML gets them back."""
+    old = before()
+    [server] = old["spec"]["template"]["spec"]["containers"]
+    odd = ["yes", "0x1", "1e3", "", " ", "\u2028", "a\nb\n", "\U0001f980", "#", "- a", "null", "\x85", "{a: b}"]
+    server["env"] = [{"name": f"V{number}", "value": text} for number, text in enumerate(odd)]
+    server["odd"] = [1.5, 1e16, 1e-7, True, 10**15, {}, [], {"a": []}]
+    assert run(old, "--observe", "--data-dir", "/var/lib/etcd/default.etcd").container("server") == server
 
 
 @pytest.mark.parametrize("option", [["--observe"], ["--data-dir", "/x"], ["--user", "0"]])

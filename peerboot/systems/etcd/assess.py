@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,6 +18,7 @@ from peerboot.systems.etcd.reach import Login, Reach
 
 AT_ONCE = 16
 MAX_SERVERS = 64
+NOBODY: Mapping[str, str] = MappingProxyType({})
 SHUT = ("shut", "auth")
 """Outcomes of a server that is there and does not let peerboot in."""
 
@@ -62,12 +64,12 @@ async def look(
     timeout: float,
     now: float,
     prefer: str,
-    told: frozenset[str] = frozenset(),
+    told: Mapping[str, str] = NOBODY,
 ) -> ClusterView:
     """Ask the servers; own one first and alone when ``rest`` and it serves. Never raises.
 
-    ``prefer``: the cluster of the own data, which decides when servers of several clusters have quorum. ``told``: those
-    in which other Pods serve by their own word.
+    ``prefer``: the cluster of the own data, which decides when servers of several clusters have quorum. ``told``: by
+    address, the cluster in which the Pod there serves by its own word.
     """
     own = doors.config.identity.pod
     if rest and addresses.get(own):
@@ -93,12 +95,18 @@ def not_let_in(pod: str, why: str, login: Login | None) -> Finding:
 
 
 def _view(
-    doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float, told: frozenset[str]
+    doors: Doors, seen: list[Seen], silent: tuple[str, ...], prefer: str, now: float, told: Mapping[str, str]
 ) -> ClusterView:
-    known = told | {prefer} - {""}
     heard = [one for one in seen if one.view.cluster]
-    views = tuple(_with_scheme(doors.config, one.view) for one in heard)
-    ours = [one for one in heard if _is_of_set(doors.config, one, known)]
+    ours = [one for one in heard if _is_of_set(doors.config, one, prefer, told)]
+    # No call goes to a server that may be another set's, whatever its cluster's id.
+    views = tuple(
+        _with_scheme(
+            doors.config,
+            one.view if one in ours or not one.linearizable else msgspec.structs.replace(one.view, healthy=False),
+        )
+        for one in heard
+    )
     proven = {one.view.cluster: one.linearizable for one in ours if one.linearizable}
     cluster = prefer if prefer in proven else next(iter(proven), "") if len(proven) == 1 else ""
     members = proven.get(cluster)
@@ -111,7 +119,7 @@ def _view(
         at=now,
         findings=(
             *_plain_among_tls(doors.config, views),
-            *(found for one in heard if (found := _short_name(doors.config, one, known)) is not None),
+            *(_not_of_set(one) for one in heard if one.linearizable and one not in ours),
             *(not_let_in(one.view.pod, one.shut, doors.login) for one in seen if one.shut),
         ),
     )
@@ -147,28 +155,33 @@ def _plain_among_tls(config: EtcdConfig, views: Sequence[ServerView]) -> tuple[F
     return (Finding(name="plain-among-tls", say=say, pod=config.identity.pod),)
 
 
-def _is_of_set(config: EtcdConfig, one: Seen, known: frozenset[str]) -> bool:
-    """Whether the server that answered is of a known cluster, or the pod's that was asked by its whole name.
+def _is_of_set(config: EtcdConfig, one: Seen, prefer: str, told: Mapping[str, str]) -> bool:
+    """Whether the server that answered is of this set: known by the whole name of the pod that was asked, or its
+    peerboot says so at the same address, or it is of the own data's cluster.
 
     An address may have gone to somebody else's etcd since DNS gave it: that one's list says nothing of this set. A
-    short name proves nothing, for a set in another namespace may have the same.
+    short name proves nothing, for a set in another namespace may have the same; and nor does the cluster's id then,
+    which follows from names and token (docs/adr/0019-*.md). Of those the own server counts, at the own address.
     """
     own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
-    return one.view.cluster in known or (own is not None and config.is_named(own.peer_urls, one.view.pod))
+    if own is not None and config.is_named(own.peer_urls, one.view.pod):
+        return True
+    if told.get(one.view.address) == one.view.cluster:
+        return True
+    is_own = one.view.pod == config.identity.pod
+    return one.view.cluster == prefer and (is_own or own is None or not config.is_short(own.peer_urls))
 
 
-def _short_name(config: EtcdConfig, one: Seen, known: frozenset[str]) -> Finding | None:
-    """A server that would show a quorum of this set, were it sure that it is of this set."""
+def _not_of_set(one: Seen) -> Finding:
+    """A server that shows a quorum, and is not known to be of this set."""
     own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
-    if own is None or own.pod != one.view.pod or _is_of_set(config, one, known):
-        return None
-    url = ", ".join(own.peer_urls)
+    known = f"as {', '.join(own.peer_urls)}" if own is not None and own.peer_urls else "by no name"
     say = (
-        f"The server of {own.pod} is member {own.id} of cluster {one.view.cluster} under the short name {url}, which a "
-        "set in another namespace may have too: what it says counts as soon as a peerboot in a Pod that serves in that "
-        "cluster says the same, so take a Pod with its data over first, or set PEERBOOT_ETCD_PEER_HOST to such names."
+        f"The server at the address of {one.view.pod} serves in cluster {one.view.cluster}, which knows it {known}, "
+        "and not by the whole name of that Pod: it may be another set's. What it says counts as soon as a peerboot in "
+        "that Pod says the same, so take a Pod with its data over first, or set PEERBOOT_ETCD_PEER_HOST to such names."
     )
-    return Finding(name="short-name", say=say, pod=own.pod)
+    return Finding(name="not-of-set", say=say, pod=one.view.pod)
 
 
 async def one_server(doors: Doors, pod: str, addresses: tuple[str, ...], timeout: float) -> Seen | None:

@@ -20,6 +20,8 @@ ASKS = (
     "etcd asks for passwords, of every client, once you have said so (`etcdctl user add root`, `etcdctl auth enable`); "
     "peerboot logs in from then on"
 )
+ROOT_PASSWORD = "ETCD_ROOT_PASSWORD"  # noqa: S105 - the name of a variable, of the Bitnami chart
+QUOTA = "quota-backend-bytes"
 ROOT = "root"
 """The key of the Secret with etcd's passwords: the user who changes members."""
 
@@ -73,7 +75,7 @@ def adapted(server: Server, o: Options) -> Server:
             )
         env = {**env, "PEERBOOT_ETCD_ROOT_PASSWORD_FILE": f"{USERS_DIR}/{ROOT}"}
         mounts, needs = (*mounts, _root(o)), (*needs, _password(o))
-        notes = (ASKS,)
+        notes = (ASKS,) if o.takes_over is None else ()
     if o.base_config:
         env = {
             **env,
@@ -153,8 +155,19 @@ def _root(o: Options) -> Mount:
 
 
 def _password(o: Options) -> Need:
+    what = f"the Secret {o.users_secret} has the password of etcd's user root under the key {ROOT}"
+    if o.takes_over is not None:
+        secret = o.takes_over.taken.secrets.get(ROOT_PASSWORD)
+        if secret is None:
+            return Need(f"{what}, the one that etcd knows")
+        return Need(
+            what,
+            f'kubectl get secret {secret[0]}{o.in_namespace} -o go-template=\'{{{{index .data "{secret[1]}" | '
+            f"base64decode}}}}' | kubectl create secret generic {o.users_secret}{o.in_namespace} "
+            f"--from-file={ROOT}=/dev/stdin",
+        )
     return Need(
-        f"the Secret {o.users_secret} has the password of etcd's user root under the key {ROOT}",
+        what,
         f"head -c 24 /dev/urandom | base64 | kubectl create secret generic {o.users_secret}{o.in_namespace} "
         f"--from-file={ROOT}=/dev/stdin",
     )
@@ -183,14 +196,32 @@ def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
             f"--take-over: the servers of {taken.name} have TLS, and without it a changed one would not be let in: add "
             "--tls-secret NAME, a Secret with tls.crt, tls.key and ca.crt of the CA that they trust"
         )
-    yield (
-        f"{taken.name} has to be made anew for this, without its Pods: kubectl delete statefulset {taken.name}"
-        f"{o.in_namespace} --cascade=orphan, then apply; nothing restarts until you lower its partition"
-    )
-    if (found := sorted(_settings_of(taken) & set(ALLOWED))) and not o.base_config and not o.observes:
+    for which, port in (("client", "2379"), ("peer", "2380")):
+        ports = _ports(taken, which)
+        if ports and port not in ports:
+            raise SettingsError(
+                f"--take-over: the servers of {taken.name} listen for {which}s on {', '.join(ports)}, and what is "
+                f"printed on {port}: make the set by hand"
+            )
+    if (secret := taken.secrets.get(ROOT_PASSWORD)) and not o.users_secret:
+        yield (
+            f"its servers have a password for root, from the Secret {secret[0]}: where etcd asks for it (`etcdctl auth "
+            "status`), add --users-secret NAME"
+        )
+    if taken.unread:
+        yield (
+            "its servers are told more in a file, or in variables that come from a ConfigMap or a Secret, which was "
+            "not read: TLS, a log directory or settings there are yours to carry over"
+        )
+    if (found := sorted(_settings_of(taken) & set(ALLOWED))) and not o.base_config:
         yield (
             f"its servers have settings of their own, which are not carried over: {', '.join(found)}; put them "
             f"into a file {BASE_FILE}, as etcd's config file has them, and add --base-config CONFIGMAP"
+        )
+    if QUOTA in _settings_of(taken) and not (o.base_config or o.observes):
+        raise SettingsError(
+            f"--take-over: the servers of {taken.name} have a {QUOTA}, and without it a larger database would take no "
+            f"writes: put it into a file {BASE_FILE}, as etcd's config file has it, and add --base-config CONFIGMAP"
         )
     if hidden := sorted(_settings_of(taken) & {"wal-dir"}):
         raise SettingsError(
@@ -199,8 +230,15 @@ def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
         )
 
 
+def _ports(taken: Taken, which: str) -> list[str]:
+    """On which its container says that it listens."""
+    text = "\n".join(taken.words).replace(f"ETCD_LISTEN_{which.upper()}_URLS=", f"listen-{which}-urls=")
+    found = re.findall(rf"listen-{which}-urls[=\s\"']+(\S+)", text)
+    return sorted({port for urls in found for port in re.findall(r":(\d{1,5})\b", urls)})
+
+
 def _settings_of(taken: Taken) -> set[str]:
     """Names of etcd's options that its container mentions, also within a script."""
-    words = set(re.findall(r"(?<![\w-])--?([a-z][a-z0-9-]+)", "\n".join(taken.words)))
-    named = {name.removeprefix("ETCD_").lower().replace("_", "-") for name in taken.variables if name[:5] == "ETCD_"}
-    return words | named
+    text = "\n".join(taken.words)
+    named = re.findall(r"^ETCD_([A-Z0-9_]+)=", text, re.MULTILINE)
+    return {*re.findall(r"(?<![\w-])--?([a-z][a-z0-9-]+)", text), *(name.lower().replace("_", "-") for name in named)}

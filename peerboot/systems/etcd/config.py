@@ -150,9 +150,9 @@ class EtcdConfig:
 
     def pod_of(self, peer_urls: Iterable[str]) -> str:
         """The pod of this set that a member's peer URLs name, by host; empty when they name none."""
-        hosts = {(urlsplit(url).hostname or "").lower() for url in peer_urls}
+        hosts = sorted({_host(url) for url in peer_urls})
         expected = {*self.identity.expected, self.identity.pod}
-        for pod in expected:
+        for pod in sorted(expected):
             if self.host_of(pod).lower() in hosts:
                 return pod
         for host in hosts:
@@ -167,7 +167,11 @@ class EtcdConfig:
     def is_named(self, peer_urls: Iterable[str], pod: str) -> bool:
         """Whether they name that pod by its whole name, or by the one that this set was told to use."""
         names = {self.host_of(pod).lower(), self.identity.name_of(pod).lower()}
-        return any((urlsplit(url).hostname or "").lower() in names for url in peer_urls)
+        return any(_host(url) in names for url in peer_urls)
+
+    def is_short(self, peer_urls: Iterable[str]) -> bool:
+        """Whether one of them is a shortened name of a pod of this set: sets of other namespaces may have the same."""
+        return any(self.whole_name(_host(url)) != _host(url) for url in peer_urls)
 
     def whole_name(self, host: str) -> str:
         """The whole name of a pod of this set for one that a Pod's resolver completes: ``db-0.peers``, with the
@@ -293,6 +297,11 @@ def _wrap(text: str, width: int) -> list[str]:
             line = ""
         line = f"{line} {word}".strip()
     return [*lines, line] if line else lines
+
+
+def _host(url: str) -> str:
+    """Of a URL, without the dot that ends a whole name."""
+    return (urlsplit(url).hostname or "").lower().removesuffix(".")
 
 
 def _bracket(host: str) -> str:

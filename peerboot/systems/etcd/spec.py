@@ -90,10 +90,10 @@ class Etcd:
         rest: bool,
         timeout: float,
         now: float,
-        told: frozenset[str] = frozenset(),
+        told: Mapping[str, str] | None = None,
     ) -> ClusterView:
         view = await assess.look(
-            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster, told=told
+            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster, told=told or {}
         )
         return self._made.with_trouble(self._with_troubles(view), self.config.identity.pod)
 

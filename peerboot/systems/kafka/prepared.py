@@ -120,7 +120,7 @@ class Kafka:
         rest: bool,
         timeout: float,
         now: float,
-        told: frozenset[str] = frozenset(),  # noqa: ARG002 - a server's word says of which set it is
+        told: Mapping[str, str] | None = None,  # noqa: ARG002 - a server's word says of which set it is
     ) -> ClusterView:
         broker = asyncio.create_task(self._own_broker(addresses, rest=rest, timeout=timeout, now=now))
         try:

@@ -110,7 +110,7 @@ class Postgres:
         rest: bool,
         timeout: float,
         now: float,
-        told: frozenset[str] = frozenset(),  # noqa: ARG002 - a server's word says of which set it is
+        told: Mapping[str, str] | None = None,  # noqa: ARG002 - a server's word says of which set it is
     ) -> ClusterView:
         view = await assess.look(self.config, addresses, rest=rest, timeout=timeout, now=now, primary=self._primary)
         writing = [one.pod for one in view.views if one.part is not None and one.part.writes]
