@@ -81,9 +81,9 @@ test-postgres: setup servers ## what Postgres' launch.sh makes, copies and rewin
 test-together: setup servers jars ## the four above at the same time; what each part said is shown when it has ended
 	$(call together,$(KAFKA) test-postgres test-scenarios test-real)
 
-# Two nodes at the same time, for their tests wait most of the time; three of etcd's files are Kafka's group's, so that
+# Two nodes at the same time, for their tests wait most of the time; four of etcd's files are Kafka's group's, so that
 # both take about as long.
-KAFKA_PODS := $(foreach name,kafka* again recovery tls,$(wildcard tests/kubernetes/test_$(name).py))
+KAFKA_PODS := $(foreach name,kafka* adoption again recovery tls,$(wildcard tests/kubernetes/test_$(name).py))
 PODS := tests/image $(filter-out $(KAFKA_PODS),$(wildcard tests/kubernetes/test_*.py))
 test-pods: setup servers node # the image, and etcd's Pods
 	$(call twice,$(PODS))

@@ -70,7 +70,7 @@ async def plan(environ: Mapping[str, str]) -> Mapping[str, Any]:
             raise RuntimeError("no pass was made")
         wall = node.doors.clock.wall()
         data = node.report.as_data(node.facts, node.decision, ready=node.ready(), wall=wall)
-        return _told(node.doors.system, node.facts, data, wall)
+        return _told(node.doors.system, node.facts, data, wall, observes=made.settings.mode == "observe")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -93,9 +93,11 @@ async def _looked_around(node: Node, task: asyncio.Task[int]) -> None:
             return
 
 
-def _told(system: Prepared, facts: Facts, data: Mapping[str, Any], wall: float) -> Mapping[str, Any]:
-    """The decision as if peerboot managed, whatever the mode, and what would follow from it."""
-    real = msgspec.structs.replace(facts, mode="manage")
+def _told(system: Prepared, facts: Facts, data: Mapping[str, Any], wall: float, *, observes: bool) -> Mapping[str, Any]:
+    """The decision as if peerboot managed, whatever the mode, and what would follow from it. Who observes lets no
+    server start: one that runs there is the Pod's own, as if it had been let.
+    """
+    real = msgspec.structs.replace(facts, mode="manage", permit_was_given=facts.permit_was_given or observes)
     if not facts.identity.ips:
         # This Pod's own sidecar answers under its name too. Without POD_IPS it looks like a second Pod.
         real = msgspec.structs.replace(real, twin="")

@@ -78,7 +78,7 @@ def test_a_set_made_by_hand(cluster: Cluster, kube: Kube, shell_image: str, meas
         assert db.wait_voters() == before
         measure("etcd: three Pods that peerboot only looks at, by hand before", time.monotonic() - began)
         for pod in db.pods:
-            assert "idle (peer-url-differs)" in kube.exec(pod, "peerboot", "status")
+            assert "idle (peer-url-differs)" in kube.exec(pod, "peerboot", "plan")
             assert "default.etcd" in kube.exec(pod, "ls", "-A", "/var/lib/etcd", container="server")
             assert ".peerboot" not in kube.exec(pod, "ls", "-A", "/var/lib/etcd", container="server")
 

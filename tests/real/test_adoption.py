@@ -84,6 +84,10 @@ async def test_observed_then_adopted(make_lab: MakeLab, plain_etcd: Server) -> N
             await lab.until_rule(ordinal, "serving")
             assert sorted(path.name for path in lab.volume(ordinal).iterdir()) == ["etcd"]
             assert not (lab.pods[ordinal].output / "etcd.yaml").exists()
+            # What it would do is start that server as it is, which to managing peerboots is nothing new.
+            plan = (await lab.pods[ordinal].run("plan")).stdout
+            assert plan.startswith("idle (serving): ")
+            assert "  write etcd.yaml, with which the server may start\n" in plan
         held = await lab.pods[0].run("hold")
         assert (held.returncode, "observe changes nothing" in held.stderr) == (2, True)
 
