@@ -44,7 +44,7 @@ test-real: setup servers ## every row of etcd's decision table on real servers
 	$(call twice,$(REAL))
 
 test-secured: export PEERBOOT_TEST_SECURED = 1
-test-secured: setup servers ## the same, and people's words, with TLS and passwords everywhere (20 minutes)
+test-secured: setup servers ## the same, and people's words, with TLS, and passwords once a set has formed (20 minutes)
 	$(call twice,$(filter-out %test_tls.py,$(REAL)) $(foreach name,dns people,tests/real/test_$(name).py))
 
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)

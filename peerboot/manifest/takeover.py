@@ -260,6 +260,8 @@ def _taken(found: _Set, raw: Any) -> Taken:
         raise _wrong(f"selects the Pods of {name} by expressions, which nothing here writes: make the set by hand")
     if spec.ordinals.start:
         raise _wrong(f"numbers the Pods of {name} from {spec.ordinals.start} on, and what is printed from 0: {BY_HAND}")
+    if spec.replicas < 1:
+        raise _wrong(f"has no replicas of {name}, and what is taken over has to run: scale it up first")
     if not spec.service_name:
         raise _wrong(f"names no governing Service for {name}, and by that the Pods find each other: {BY_HAND}")
     claims = spec.volume_claim_templates

@@ -142,7 +142,7 @@ async def look(
     return await assess.look(doors, addresses, rest=rest, timeout=timeout, now=now, prefer="")
 
 
-@pytest.mark.parametrize("short", ["peers", "peers.lab", "peers.lab.svc"])
+@pytest.mark.parametrize("short", ["", ".peers", ".peers.lab", ".peers.lab.svc"])
 async def test_a_short_name_proves_nothing(
     start: Callable[..., Etcd], every_etcd: Server, network: Network, http: Http, short: str
 ) -> None:
@@ -151,7 +151,7 @@ async def test_a_short_name_proves_nothing(
     says so. The member is the Pod's then, and whoever joins asks DNS for its whole name.
     """
     config = dataclasses.replace(config_of(network), peer_host="{pod}.{service}.{namespace}.svc.{domain}")
-    host, url = network.fixed(0), f"http://db-0.{short}:2380"
+    host, url = network.fixed(0), f"http://db-0{short}:2380"
     server = start(every_etcd, "db-0", host=host)
     server.start()
     await asyncio.to_thread(server.until_serving)

@@ -267,6 +267,7 @@ WRONG: dict[str, tuple[object, tuple[str, ...], str]] = {
     "too deep": (changed("metadata/annotations", json.loads("[" * 60 + "]" * 60)), (), "nested more than 40 deep"),
     "no number": (changed("spec/replicas", 2.7), (), "(Expected `int`, got `float` - at `$.spec.replicas`)"),
     "endless": (json.dumps(changed("spec/replicas", 7777)).replace("7777", "1e999"), (), "the file is no JSON"),
+    "no replicas": (changed("spec/replicas", 0), (), "has no replicas of etcd"),
     "no Service": (changed("spec/serviceName", ""), (), "names no governing Service for etcd"),
     "no text": (changed("spec/serviceName", 5), (), "(Expected `str`, got `int` - at `$.spec.serviceName`)"),
     "no image": (changed(f"{SERVER}/image", None), (), "the server is known by being the only one, with an image"),

@@ -213,7 +213,7 @@ def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
             "its servers are told more in a file, or in variables that come from a ConfigMap or a Secret, which was "
             "not read: TLS, a log directory or settings there are yours to carry over"
         )
-    if (found := sorted(_settings_of(taken) & set(ALLOWED))) and not o.base_config:
+    if (found := sorted(filter(_is_carried, _settings_of(taken)))) and not o.base_config:
         yield (
             f"its servers have settings of their own, which are not carried over: {', '.join(found)}; put them "
             f"into a file {BASE_FILE}, as etcd's config file has them, and add --base-config CONFIGMAP"
@@ -235,6 +235,11 @@ def _ports(taken: Taken, which: str) -> list[str]:
     text = "\n".join(taken.words).replace(f"ETCD_LISTEN_{which.upper()}_URLS=", f"listen-{which}-urls=")
     found = re.findall(rf"listen-{which}-urls[=\s\"']+(\S+)", text)
     return sorted({port for urls in found for port in re.findall(r":(\d{1,5})\b", urls)})
+
+
+def _is_carried(name: str) -> bool:
+    """Whether it may stand in a base config, and is no matter of peerboot's own."""
+    return name in ALLOWED or name.startswith("experimental-")
 
 
 def _settings_of(taken: Taken) -> set[str]:

@@ -174,13 +174,14 @@ class EtcdConfig:
         return any(self.whole_name(_host(url)) != _host(url) for url in peer_urls)
 
     def whole_name(self, host: str) -> str:
-        """The whole name of a pod of this set for one that a Pod's resolver completes: ``db-0.peers``, with the
-        namespace, and with ``svc`` (the search list of a Pod's resolv.conf); any other as it is.
+        """The whole name of a pod of this set for one that a Pod's resolver completes: ``db-0``, ``db-0.peers``, with
+        the namespace, and with ``svc`` (the search list of a Pod's resolv.conf); any other as it is.
         """
         pod, _, rest = host.partition(".")
         me = self.identity
-        short = (me.service, f"{me.service}.{me.namespace}", f"{me.service}.{me.namespace}.svc")
-        return me.name_of(pod).lower() if rest and rest in {name.lower() for name in short} else host
+        short = ("", me.service, f"{me.service}.{me.namespace}", f"{me.service}.{me.namespace}.svc")
+        is_pod = me.ordinal_of(pod) is not None
+        return me.name_of(pod).lower() if is_pod and rest in {name.lower() for name in short} else host
 
     @property
     def fingerprint(self) -> str:
