@@ -14,6 +14,7 @@ from peerboot.model import (
     Call,
     Claim,
     ClusterView,
+    Decision,
     Done,
     EndRemoval,
     Facts,
@@ -83,6 +84,18 @@ class Tally:
     """When the permit was last written."""
     started_after: float | None = None
     """Seconds from this process's start until the server might start."""
+    joins_since: float | None = None
+    """When this process saw that its disk has to join; None once it serves."""
+    rejoined_after: float | None = None
+    """Seconds from there until it served, of the last time."""
+
+    def follow(self, decision: Decision, now: float) -> None:
+        """Note how long joining takes, from the decision that it has to be until the member serves."""
+        since = self.joins_since
+        if decision.kind in ("join", "replace"):
+            self.joins_since = now if since is None else since
+        elif decision.rule == "serving" and since is not None:
+            self.joins_since, self.rejoined_after = None, now - since
 
     def count(self, result: Done, *, now: float, wall: float) -> None:
         """Take one action's outcome."""

@@ -37,6 +37,10 @@ class Discovery:
         self._followed: dict[str, tuple[float, tuple[str, ...]]] = {}
         self.strangers: tuple[str, ...] = ()
         """Targets in the last answer that are no pods of this Service: they are ignored."""
+        self.asked = 0
+        """Questions about the set that came to an end."""
+        self.spent = 0.0
+        """Seconds for all of them together."""
 
     @property
     def question(self) -> str:
@@ -45,6 +49,12 @@ class Discovery:
 
     async def ask(self) -> Answer:
         """One SRV question for the whole set; addresses from the additional section, follow-ups only without glue."""
+        began = self._clock.now()
+        answer = await self._answered()
+        self.asked, self.spent = self.asked + 1, self.spent + self._clock.now() - began
+        return answer
+
+    async def _answered(self) -> Answer:
         self._dns.spelling = self._spelling()
         reply = await self._dns.srv(self.question)
         now = self._clock.now()

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from peerboot.serve import Metric
 
 
+MOST_AGES = 192
+"""Samples at most: of three kinds, so of 64 pods."""
+
+
 def of(node: Node, *, up: bool) -> list[Metric]:
     """All metrics now."""
     return [*_decision(node, up), *_cluster(node), *_set(node), *_work(node)]
@@ -44,6 +48,11 @@ def _decision(node: Node, up: bool) -> list[Metric]:
             "From the start of peerboot until the server might start.",
             node.tally.started_after,
         ),
+        _gauge(
+            "rejoin_seconds",
+            "From seeing that this disk has to join until its member served, the last time.",
+            node.tally.rejoined_after,
+        ),
     ]
 
 
@@ -65,8 +74,37 @@ def _cluster(node: Node) -> list[Metric]:
         _gauge("quorum_margin", "How many of the voters that serve could stop before quorum is lost.", margin),
         _gauge("voters", "Voting members listed.", voters),
         _gauge("learners", "Learners listed.", len(view.members) - voters),
+        _gauge("ghost_members", "Members listed that are no Pod's of this set.", _ghosts(node) if known else None),
         *(_gauge(one.name, one.text, one.value) for one in view.gauges),
     ]
+
+
+def _ghosts(node: Node) -> int:
+    return sum(_is_ghost(node, member.pod) for member in node.memory.view.members)
+
+
+def _is_ghost(node: Node, pod: str) -> bool:
+    """Beyond the live number of replicas; where that is not known: neither expected nor in DNS."""
+    me, live = node.identity, node.memory.live
+    ordinal = me.ordinal_of(pod) if pod else None
+    if ordinal is None:
+        return True
+    if live.state == "known" and live.replicas is not None:
+        return not me.start <= ordinal < me.start + live.replicas
+    return pod not in me.expected and pod not in node.memory.peers.sightings
+
+
+def _ages(node: Node) -> list[tuple[dict[str, str], float]]:
+    """Of what is known of each other pod: its own word, its server's, and DNS."""
+    memory, now = node.memory, node.doors.clock.now()
+    ages: list[tuple[str, str, float]] = []
+    for pod, evidence in memory.evidence.items():
+        if evidence.statement is not None:
+            ages.append((pod, "census", now - evidence.at))
+    ages += [(view.pod, "server", now - memory.view.at) for view in memory.view.views]
+    ages += [(pod, "dns", now - sighting.last_at) for pod, sighting in memory.peers.sightings.items()]
+    known = sorted((pod, kind, age) for pod, kind, age in ages if pod != node.identity.pod)
+    return [({"peer": pod, "kind": kind}, max(age, 0.0)) for pod, kind, age in known[:MOST_AGES]]
 
 
 def _set(node: Node) -> list[Metric]:
@@ -82,10 +120,17 @@ def _set(node: Node) -> list[Metric]:
     results = [({"result": result}, float(memory.dns_results[result])) for result in ("found", "absent", "unknown")]
     return [
         ("peers", "Other pods: heard first hand, silent though in DNS, missing in DNS.", "gauge", peers),
+        ("evidence_age_seconds", "How old is what is known of each other pod, by kind.", "gauge", _ages(node)),
+        ("dns_query_duration_seconds", "Seconds for a question about the set.", "summary", _spent(node)),
         ("dns_queries", "Questions about the set, by what came of them.", "counter", results),
         _gauge("dns_unknown_seconds", "How long DNS has given no answer.", memory.peers.unknown_for),
         *_live(node),
     ]
+
+
+def _spent(node: Node) -> list[tuple[dict[str, str], float]]:
+    discovery = node.doors.discovery
+    return [({"part": "count"}, float(discovery.asked)), ({"part": "sum"}, discovery.spent)]
 
 
 def _live(node: Node) -> list[Metric]:

@@ -251,6 +251,7 @@ class Node:
         decision = decide.decide(facts)
         self.facts = facts
         self.tally.changes += self.loops.follow(decision)
+        self.tally.follow(decision, self.doors.clock.now())
         return facts, decision
 
     def _observe(self, *, fresh: bool = False) -> Facts:

@@ -33,7 +33,8 @@ UNIX_PATH_MAX = 107
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]
-"""Name without prefix, help, ``gauge`` or ``counter``, samples."""
+"""Name without prefix, help, kind, samples. Of a ``summary`` these are two, with the label ``part``: count and sum; the
+other kinds are ``gauge`` and ``counter``."""
 
 
 class View(Protocol):
@@ -292,12 +293,16 @@ def _logger() -> logging.Logger:
 def exposition(metrics: list[Metric]) -> bytes:
     """Prometheus text format. The library is imported at the first scrape: who does not scrape does not pay."""
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
     from prometheus_client.registry import Collector
 
     class Now(Collector):
         def collect(self) -> Any:
             for name, text, kind, samples in metrics:
+                if kind == "summary":
+                    parts = {keys["part"]: value for keys, value in samples}
+                    yield SummaryMetricFamily(f"peerboot_{name}", text, int(parts["count"]), parts["sum"])
+                    continue
                 labels = sorted({label for keys, _ in samples for label in keys})
                 family: Any = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(
                     f"peerboot_{name}", text, labels=labels

@@ -18,15 +18,23 @@ PROMISED = {
     "decision_changes_total": set(),
     "decision_since_timestamp_seconds": set(),
     "peers": {"state"},
+    "evidence_age_seconds": {"peer", "kind"},
     "dns_queries_total": {"result"},
+    "dns_query_duration_seconds_count": set(),
+    "dns_query_duration_seconds_sum": set(),
     "actions_total": {"action", "result"},
     "last_pass_timestamp_seconds": set(),
     "config_last_write_timestamp_seconds": set(),
     "held": set(),
     "learners": set(),
+    "ghost_members": set(),
     "quorum_margin": set(),
     "time_to_started_seconds": set(),
 }
+
+
+LABELS = {"findings": "name", "dns_query_duration_seconds": ""}
+"""Of those that have no sample in a healthy set, or another name in the exposition."""
 
 
 def scraped(pod: Pod) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -54,6 +62,21 @@ async def test_every_promised_metric_is_there_with_its_labels(tmp_path: Path) ->
 
 
 @turned
+async def test_the_page_has_each_of_them(tmp_path: Path) -> None:
+    """Name, kind and what it says of every metric of a set of etcd, as docs/metrics.md has them."""
+    async with world(tmp_path) as w:
+        await w.formed()
+        rows = []
+        for name, text, kind, _ in w.pods[0].view.metrics():
+            whole = f"peerboot_{name}{'_total' if kind == 'counter' else ''}"
+            labels = ", ".join(sorted(PROMISED.get(whole.removeprefix("peerboot_"), ()))) or LABELS.get(name, "")
+            rows.append(f"| `{whole}` | {kind} | {labels} | {text} |")
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    told = [line for line in page.splitlines() if line.startswith("| `peerboot_")]
+    assert sorted(rows) == told
+
+
+@turned
 async def test_numbers_of_a_healthy_set(tmp_path: Path) -> None:
     """Three Pods that serve: both others heard, one voter may stop, nothing is held, the permit was written."""
     async with world(tmp_path) as w:
@@ -73,6 +96,30 @@ async def test_numbers_of_a_healthy_set(tmp_path: Path) -> None:
         assert 55 <= wall - found["config_last_write_timestamp_seconds", ()] <= 70
         assert 55 <= wall - found["decision_since_timestamp_seconds", ()] <= 65
         assert 0 < found["time_to_started_seconds", ()] < 5
+        assert found["ghost_members", ()] == 0
+        asked = found["dns_query_duration_seconds_count", ()]
+        assert (asked >= 2, 0 <= found["dns_query_duration_seconds_sum", ()] <= asked) == (True, True)
+        ages = {
+            dict(labels)["peer"]: value for (name, labels), value in found.items() if name == "evidence_age_seconds"
+        }
+        assert sorted(ages) == ["db-1", "db-2"]
+        assert all(0 <= age <= 60 for age in ages.values())
+
+
+@turned
+async def test_how_long_a_lost_disk_took(tmp_path: Path) -> None:
+    """From the decision that it has to join until its member served; nothing of those that never lost one."""
+    async with world(tmp_path) as w:
+        await w.formed()
+        pod = w.pods[1]
+        await pod.stop()
+        pod.wipe()
+        began = w.clock.now()
+        pod.start()
+        await w.until(lambda: pod.node is not None and pod.rule == "serving")
+        took = scraped(pod)["rejoin_seconds", ()]
+        assert 0 < took <= w.clock.now() - began
+        assert ("rejoin_seconds", ()) not in scraped(w.pods[0])
 
 
 @pytest.mark.parametrize(("weather", "result"), [("servfail", "unknown"), ("nxdomain", "absent")])
