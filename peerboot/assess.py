@@ -103,12 +103,10 @@ class Memory:
         known, self.asks = self.asks, {ask: self.asks.get(ask, now) for ask in asks}
         return bool(asks - known.keys())
 
-    def served(self) -> dict[str, str]:
-        """By address, the cluster in which the Pod of this set there serves, by its own word."""
-        said = [
-            (one.address, one.statement) for one in self.evidence.values() if one.fresh and one.statement is not None
-        ]
-        return {address: word.cluster for address, word in said if word.serving and word.cluster}
+    def served(self, since: float) -> dict[str, str]:
+        """By address, the cluster in which the Pod of this set there serves, by its own word since then."""
+        said = [(one.address, one.statement) for one in self.evidence.values() if one.fresh and one.at >= since]
+        return {address: word.cluster for address, word in said if word is not None and word.serving and word.cluster}
 
     def see_view(self, view: ClusterView, now: float) -> None:
         """Take what the servers said, and note which learners move. Of two looks the one that began later counts."""

@@ -268,7 +268,8 @@ class Loops:
     async def look(self) -> None:
         """One bounded look at the servers; names that a joining server needs are resolved too."""
         clock, system, knew = self.doors.clock, self.doors.system, self.memory.asked_dns
-        addresses, told = self.addresses() | await self._elsewhere(), self.memory.served()
+        addresses = self.addresses() | await self._elsewhere()
+        told = self.memory.served(since=clock.now() - system.limits.fresh)
         rest, most, now = self.resting, self.pace.look_timeout, clock.now()
         view = await system.look(self.doors.http, addresses, rest=rest, timeout=most, now=now, told=told)
         if view.quorum and self.memory.disk.kind not in DATA_KINDS:

@@ -90,7 +90,7 @@ def _is_ghost(node: Node, pod: str) -> bool:
     if ordinal is None:
         return True
     if live.state == "known" and live.replicas is not None:
-        return not me.start <= ordinal < me.start + live.replicas
+        return not live.wants(ordinal)
     return pod not in me.expected and pod not in node.memory.peers.sightings
 
 

@@ -30,6 +30,7 @@ EMPTY = (
         "listener",
         "rack_label",
         "base_config",
+        "data_dir",
     ),
     *("quorum", "promote"),
 )
@@ -262,8 +263,8 @@ def _of_taken(o: Options, wanted: Wanted) -> Iterator[str]:
         f"make {taken.name} anew around its Pods, once: kubectl delete statefulset {taken.name}{here} "
         "--cascade=orphan, then apply; nothing restarts until you lower its partition"
     )
-    if dropped := [what for what in taken.dropped if not (wanted.observe and what.startswith("init container "))]:
-        yield f"not carried over, add what you need: {', '.join(dropped)}"
+    if taken.dropped:
+        yield f"not carried over once it manages, add what you need: {', '.join(taken.dropped)}"
 
 
 def _numbers(o: Options, server: Server) -> Iterator[str]:

@@ -47,7 +47,7 @@ def containers(o: Options, server: Server) -> Tree:
                     **_watched(o, server),
                 },
             ],
-            "containers": [_server(o, server)],
+            "containers": [_server(o, server), *_beside(o)],
         }
     return {
         "initContainers": [
@@ -72,6 +72,7 @@ def containers(o: Options, server: Server) -> Tree:
                 **_watched(o, server),
             },
             _server(o, server),
+            *_beside(o),
         ],
     }
 
@@ -79,6 +80,14 @@ def containers(o: Options, server: Server) -> Tree:
 def _first(o: Options) -> list[Any]:
     """What ran before the server, where that stays as it was."""
     return list(o.takes_over.taken.pod.get("initContainers") or []) if o.takes_over is not None and o.observes else []
+
+
+def _beside(o: Options) -> list[Any]:
+    """What ran beside the server, where that stays as it was."""
+    if o.takes_over is None or not o.observes:
+        return []
+    taken = o.takes_over.taken
+    return [each for each in taken.pod["containers"] if each is not taken.container]
 
 
 def _program(o: Options, command: str) -> Tree:

@@ -88,7 +88,8 @@ def _of_one(options: Options, server: Server) -> Iterator[Tree]:
     if server.files:
         yield _files(options, server)
     if options.rbac:
-        yield _account(options, server)
+        if options.account == options.rights:
+            yield _account(options, server)
         if options.anchor:
             yield _anchor(options, server)
         yield from _role(options, server)
@@ -232,7 +233,8 @@ def _anchor(o: Options, server: Server) -> Tree:
         **why(
             "The anchor: a memory of the cluster outside of its volumes. It says from the start that there is one, so "
             "that Pods which come up on blank disks, or look for their data in the wrong place, wait or refuse and "
-            "never form another one. Delete it only together with the volumes."
+            "never form another one. Delete it only together with the volumes. Where all disks are lost and an empty "
+            "cluster is to form, delete `data` and `immutable` here first."
             if held
             else "The anchor: a memory of the cluster outside of its volumes. It is shipped empty; peerboot writes the "
             "birth into it, once, and seals it. After that the loss of all disks is refused, instead of looking like "
@@ -251,7 +253,7 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
     yield {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": _meta(o, server, o.account),
+        "metadata": _meta(o, server, o.rights),
         "rules": [
             Why("The live number of replicas: a member leaves because its Pod was scaled away, and for no other stop."),
             Row(apiGroups=["apps"], resources=["statefulsets"], resourceNames=[o.name], verbs=["get"]),
@@ -259,7 +261,7 @@ def _role(o: Options, server: Server) -> Iterator[Tree]:
             *(_claim_of_the_second(o) if o.ordered else ()),
         ],
     }
-    yield _binding(o, server, o.account)
+    yield _binding(o, server, o.rights)
 
 
 def _rights_of_the_anchor(o: Options) -> tuple[Any, ...]:

@@ -101,9 +101,14 @@ class Options:
         return f"{self.name}-peers" if self.takes_over is None else self.takes_over.taken.service
 
     @property
-    def account(self) -> str:
-        """The ServiceAccount, its Role and their binding; of a set that was there a chart's may have its name."""
+    def rights(self) -> str:
+        """The Role and its binding; of a set that was there a chart's may have its name."""
         return self.name if self.takes_over is None else f"{self.name}-peerboot"
+
+    @property
+    def account(self) -> str:
+        """The ServiceAccount; that of a set that was there stays, where it has one of its own."""
+        return (self.takes_over.taken.account if self.takes_over is not None else "") or self.rights
 
     @property
     def claim(self) -> str:
@@ -240,6 +245,8 @@ def _together(o: Options) -> None:
             "--take-over needs the anchor, which says that there is a cluster: without it Pods that come up on blank "
             "disks would form another one: drop --no-rbac"
         )
+    if o.with_namespace and o.takes_over is not None:
+        raise SettingsError("--with-namespace is for a new namespace, and --take-over is in one that is used: drop it")
     if o.ordered and o.takes_over is not None:
         raise SettingsError(
             "--ordered-ready has ordinal 0 form alone, and --take-over is for a cluster that is there: drop it, for "

@@ -33,7 +33,10 @@ def stateful_set(o: Options, server: Server) -> Tree:
                 "metadata": {
                     **_pod_labels(o, server),
                     **why("What `kubectl logs` and `kubectl exec` take without -c; peerboot is `-c peerboot`."),
-                    "annotations": {"kubectl.kubernetes.io/default-container": _container_name(o, server)},
+                    "annotations": {
+                        **(o.takes_over.taken.annotations if o.takes_over is not None else {}),
+                        "kubectl.kubernetes.io/default-container": _container_name(o, server),
+                    },
                 },
                 "spec": _pod(o, server),
             },
@@ -103,12 +106,17 @@ def _pod(o: Options, server: Server) -> Tree:
             f"takes up to {server.leave} s more to finish a leave that was begun."
             + (server.grace_why and f" {server.grace_why}")
         ),
-        "terminationGracePeriodSeconds": server.grace,
+        "terminationGracePeriodSeconds": _grace(o, server),
         **_pod_security(o, server),
         **_spread(o, server),
         **containers(o, server),
         "volumes": volumes.volumes(o, server),
     }
+
+
+def _grace(o: Options, server: Server) -> int:
+    """Nobody gets less time to stop than there was."""
+    return server.grace if o.takes_over is None else max(server.grace, o.takes_over.taken.grace)
 
 
 def _quiet(o: Options) -> Tree:

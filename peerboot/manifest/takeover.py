@@ -12,11 +12,10 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from peerboot.errors import SettingsError
+from peerboot.manifest import statefulset
 from peerboot.manifest.writer import Tree
 
 SOURCE = "--take-over"
@@ -35,117 +34,17 @@ PLACED = (
 )
 REPLACED = ("restartPolicy", "securityContext", "terminationGracePeriodSeconds", "automountServiceAccountToken")
 """What is printed has its own."""
-WHOLE = re.compile(r"/[^\s$\"']*")
-"""A path without what only the container's shell or the kubelet knows."""
+WHOLE = re.compile(r"/[A-Za-z0-9._/@+-]*")
+"""A path without what a shell or the kubelet would make something else of."""
 DATA_DIR = re.compile(r"(?<![\w-])--?data-dir[=\s]+[\"']?([^\s\"']*)")
 CONFIG_FILE = re.compile(r"(?<![\w-])--?config-file[=\s]")
 URLS = re.compile(r"-urls[=\s\"']+(\S+)")
-OURS = ("output", "files", "tmp", "census", "token", "tls", "users", "base")
+OURS = ("output", "census", "token", "tls", "users", "base")
 """Volumes that what is printed has beside that for data."""
-DEEPEST = 40
-
-
-class _Shape(msgspec.Struct, rename="camel"):
-    """What of an object is looked at, with the types that Kubernetes gives it; whatever else there is stays."""
-
-
-class _Mount(_Shape):
-    name: str
-    mount_path: Annotated[str, msgspec.Meta(pattern=r"^/[^\x00-\x1f]*$")]
-    sub_path: str = ""
-    sub_path_expr: str = ""
-
-
-class _Key(_Shape):
-    name: str
-    key: str
-
-
-class _From(_Shape):
-    secret_key_ref: _Key | None = None
-
-
-class _Variable(_Shape):
-    name: str
-    value: str = ""
-    value_from: _From | None = None
-
-
-class _Security(_Shape):
-    run_as_user: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] | None = None
-    run_as_group: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] | None = None
-    fs_group: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] | None = None
-
-
-class _Port(_Shape):
-    container_port: int
-    name: str = ""
-
-
-class _Container(_Shape):
-    name: str
-    image: str = ""
-    command: list[str] = []
-    args: list[str] = []
-    env: list[_Variable] = []
-    env_from: list[dict[str, Any]] = []
-    ports: list[_Port] = []
-    resources: dict[str, Any] = {}
-    volume_mounts: list[_Mount] = []
-    security_context: _Security = msgspec.field(default_factory=_Security)
-
-
-class _Named(_Shape):
-    name: str
-
-
-class _Pod(_Shape):
-    containers: list[_Container]
-    init_containers: list[_Named] = []
-    volumes: list[_Named] = []
-    security_context: _Security = msgspec.field(default_factory=_Security)
-
-
-class _PodMeta(_Shape):
-    labels: dict[str, str]
-
-
-class _Template(_Shape):
-    metadata: _PodMeta
-    spec: _Pod
-
-
-class _Selector(_Shape):
-    match_labels: dict[str, str] = {}
-    match_expressions: list[dict[str, Any]] = []
-
-
-class _Ordinals(_Shape):
-    start: int = 0
-
-
-class _Claim(_Shape):
-    metadata: _Named
-    spec: dict[str, Any]
-
-
-class _Spec(_Shape):
-    selector: _Selector
-    template: _Template
-    replicas: int = 1
-    service_name: str = ""
-    ordinals: _Ordinals = msgspec.field(default_factory=_Ordinals)
-    volume_claim_templates: list[_Claim] = []
-
-
-class _Meta(_Shape):
-    name: str
-    namespace: str = ""
-
-
-class _Set(_Shape):
-    metadata: _Meta
-    spec: _Spec
+SECURED = re.compile(
+    r"(?<![\w-])--?(peer-)?(cert-file|client-cert-auth|auto-tls)\b|^ETCD_(PEER_)?(CERT_FILE|CLIENT_CERT_AUTH|AUTO_TLS)=",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +78,12 @@ class Taken:
     """As the server is told; empty: nothing here says it for sure."""
     unread: bool = False
     """It is told more elsewhere: in a file, or in variables that come from an object."""
+    annotations: Mapping[str, str]
+    """Of its Pods."""
+    account: str = ""
+    """Their ServiceAccount; empty: the namespace's."""
+    grace: int = 30
+    """Seconds that they have to stop."""
     user: int | None = None
     group: int | None = None
     fs_group: int | None = None
@@ -195,8 +100,10 @@ class Taken:
 
     @property
     def has_tls(self) -> bool:
-        """Whether some URL of a member has TLS."""
-        return any("https://" in url for word in self.words for url in URLS.findall(word.replace("_URLS=", "-urls=")))
+        """Whether some URL of a member has TLS, or it has a certificate."""
+        text = "\n".join(self.words)
+        secured = any("https://" in url for url in URLS.findall(text.replace("_URLS=", "-urls=")))
+        return secured or SECURED.search(text) is not None
 
     @property
     def resources(self) -> Tree:
@@ -210,51 +117,29 @@ class Taken:
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """What the Pods have besides and what is printed has not, in words."""
+        """What the Pods have besides and what is printed has not once peerboot manages, in words."""
         found = [f"container {each['name']}" for each in self.pod["containers"] if each is not self.container]
         found += [f"init container {each['name']}" for each in self.pod.get("initContainers") or []]
-        known = {"containers", "initContainers", "volumes", *PLACED, *REPLACED}
+        found += [f"volume {each['name']}" for each in self.pod.get("volumes") or []]
+        own = [
+            str(each["name"]) for each in self.container.get("env") or [] if not str(each["name"]).startswith("ETCD_")
+        ]
+        found += [f"variable {name}" for name in own]
+        found += [f"{key} of {self.container['name']}" for key in ("envFrom", "lifecycle") if self.container.get(key)]
+        known = {"containers", "initContainers", "volumes", "serviceAccount", "serviceAccountName", *PLACED, *REPLACED}
         return (*found, *sorted(str(key) for key, value in self.pod.items() if key not in known and value))
 
 
 def read(text: bytes) -> Taken:
     """The set in that JSON; raises ``SettingsError``."""
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        raise _wrong("is no JSON: give what `kubectl get statefulset NAME -o json` prints") from None
-    kind = found.get("kind") if isinstance(found, dict) else None
-    if kind != "StatefulSet":
-        shown = f"of kind {kind[:40]!r}" if isinstance(kind, str) else "without a kind"
-        raise _wrong(
-            f"has an object {shown}, not a StatefulSet: give what `kubectl get statefulset NAME -o json` prints"
-        )
-    if _is_deep(found):
-        raise _wrong(f"is nested more than {DEEPEST} deep, which no StatefulSet is: give what kubectl prints")
-    try:
-        shape = msgspec.convert(found, _Set)
-    except msgspec.ValidationError as error:
-        raise _wrong(
-            f"has no StatefulSet as Kubernetes has them ({error}): give the whole of what kubectl prints"
-        ) from None
-    return _taken(shape, found)
+    return _taken(*statefulset.parse(text, SOURCE))
 
 
 def _wrong(what: str) -> SettingsError:
-    return SettingsError(f"{SOURCE}: the file {what}")
+    return statefulset.wrong(SOURCE, what)
 
 
-def _is_deep(found: object) -> bool:
-    level = [found]
-    for _ in range(DEEPEST):
-        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
-        level = [one for each in inner for one in each]
-        if not level:
-            return False
-    return True
-
-
-def _taken(found: _Set, raw: Any) -> Taken:
+def _taken(found: statefulset.Set, raw: Any) -> Taken:
     spec, name, pod = found.spec, found.metadata.name, raw["spec"]["template"]["spec"]
     if spec.selector.match_expressions or not spec.selector.match_labels:
         raise _wrong(f"selects the Pods of {name} by expressions, which nothing here writes: make the set by hand")
@@ -271,9 +156,10 @@ def _taken(found: _Set, raw: Any) -> Taken:
             f"has {len(claims)} volumes of its own for each Pod ({names}), and what is printed has one: {BY_HAND}"
         )
     claim = claims[0].metadata.name
-    volumes = [claim, *(volume.name for volume in spec.template.spec.volumes)]
-    if taken := sorted(set(volumes) & set(OURS)):
-        raise _wrong(f"has a volume {taken[0]}, and so has peerboot: {BY_HAND}")
+    if claim in OURS:
+        raise _wrong(f"has a volume {claim}, and so has peerboot: {BY_HAND}")
+    if spec.template.spec.host_network:
+        raise _wrong(f"has the Pods of {name} in the nodes' network, and what is printed has not: {BY_HAND}")
     number, mount = _server(spec.template.spec, claim)
     server = spec.template.spec.containers[number]
     if mount.sub_path_expr:
@@ -296,6 +182,9 @@ def _taken(found: _Set, raw: Any) -> Taken:
         container=pod["containers"][number],
         pod=pod,
         words=words,
+        annotations=spec.template.metadata.annotations,
+        account=spec.template.spec.service_account_name.removeprefix("default"),
+        grace=spec.template.spec.termination_grace_period_seconds,
         secrets={
             each.name: (each.value_from.secret_key_ref.name, each.value_from.secret_key_ref.key)
             for each in server.env
@@ -315,7 +204,7 @@ BY_HAND = "make the set by hand"
 KEPT = ("accessModes", "storageClassName", "resources", "volumeMode", "selector", "volumeAttributesClassName")
 
 
-def _server(pod: _Pod, claim: str) -> tuple[int, _Mount]:
+def _server(pod: statefulset.Pod, claim: str) -> tuple[int, statefulset.Mount]:
     """Which container has the volume, and where."""
     having = [
         (number, mount)
@@ -332,12 +221,14 @@ def _server(pod: _Pod, claim: str) -> tuple[int, _Mount]:
     return having[0]
 
 
-def _is_unread(server: _Container) -> bool:
+def _is_unread(server: statefulset.Container) -> bool:
     told = "\n".join((*server.command, *server.args))
-    return bool(server.env_from or CONFIG_FILE.search(told) or any(v.name == "ETCD_CONFIG_FILE" for v in server.env))
+    from_map = any(v.name.startswith("ETCD_") and v.value_from and v.value_from.config_map_key_ref for v in server.env)
+    named = any(v.name == "ETCD_CONFIG_FILE" for v in server.env)
+    return bool(server.env_from or CONFIG_FILE.search(told) or named or from_map)
 
 
-def _data_dir(server: _Container) -> str:
+def _data_dir(server: statefulset.Container) -> str:
     """``--data-dir`` of the command line or of a script in it, else ETCD_DATA_DIR; nothing that only a shell knows."""
     given = set(DATA_DIR.findall("\n".join((*server.command, *server.args))))
     if not given:
@@ -371,15 +262,17 @@ def wanted(taken: Taken, *, data_dir: str, user: int | None, observe: bool) -> W
             f"{SOURCE}: nothing in {taken.name} says which user its server runs as, and its files belong to that one: "
             f"add --user NUMBER (`kubectl exec {taken.name}-0 -- id -u` says it)"
         )
+    if observe and (both := sorted({str(each["name"]) for each in taken.pod.get("volumes") or []} & set(OURS))):
+        raise _wrong(f"has a volume {both[0]}, and so has peerboot: {BY_HAND}")
     where = data_dir or taken.data_dir
     if not where:
         raise SettingsError(
             f"{SOURCE}: nothing in {taken.name} says where its server keeps its data: add --data-dir PATH"
         )
     path = posixpath.normpath(where)
-    if not path.startswith(f"{taken.volume}/"):
+    if not path.startswith(f"{taken.volume}/") or not WHOLE.fullmatch(path):
         raise SettingsError(
-            f"{SOURCE}: the data of {taken.name} is in {where[:100]}, and that is no directory below {taken.volume}, "
+            f"{SOURCE}: the data of {taken.name} is in {where[:100]!r}, and that is no directory below {taken.volume}, "
             "where its volume is: what is no longer good is renamed aside there, so that it has to lie in a directory "
             "of its own on the volume; if this is wrong, say --data-dir PATH"
         )

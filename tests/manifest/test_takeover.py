@@ -37,6 +37,10 @@ class Made:
         [self.set] = [each for each in self.objects if _is_set(each)]
         self.pod = self.set["spec"]["template"]["spec"]
 
+    def of(self, kind: str) -> list[Object]:
+        """All objects of a kind."""
+        return [each for each in self.objects if each["kind"] == kind]
+
     def container(self, name: str) -> Object:
         """One of the Pod's."""
         [found] = [each for each in (*self.pod["initContainers"], *self.pod["containers"]) if each["name"] == name]
@@ -124,8 +128,10 @@ def test_where_the_pods_run(run: Any) -> None:
     assert new.container("server")["resources"] == {"limits": {"memory": "8Gi"}}
     assert [port["name"] for port in new.container("server")["ports"]] == ["client", "peer", "metrics", "etcd-client"]
     assert [note for note in new.notes if note.startswith("not carried over")] == [
-        "not carried over, add what you need: container metrics, serviceAccountName"
+        "not carried over once it manages, add what you need: container metrics"
     ]
+    assert (new.pod["serviceAccountName"], new.of("ServiceAccount")) == ("x", [])
+    assert new.of("RoleBinding")[0]["subjects"] == [{"kind": "ServiceAccount", "name": "x"}]
 
 
 def test_what_it_says(run: Any) -> None:
@@ -153,8 +159,16 @@ def test_who_only_looks(run: Any) -> None:
     pod = old["spec"]["template"]["spec"]
     pod["initContainers"] = [{"name": "prepare", "image": "tools", "command": ["true"]}]
     pod["volumes"] = [{"name": "scripts", "configMap": {"name": "scripts"}}]
+    pod["containers"].append({"name": "metrics", "image": "exporter"})
+    pod["terminationGracePeriodSeconds"] = 300
+    old["spec"]["template"]["metadata"]["annotations"] = {"sidecar.istio.io/inject": "false"}
     new = run(old, "--observe")
     assert new.pod["containers"] == pod["containers"]
+    assert new.pod["terminationGracePeriodSeconds"] == 300
+    assert new.set["spec"]["template"]["metadata"]["annotations"] == {
+        "sidecar.istio.io/inject": "false",
+        "kubectl.kubernetes.io/default-container": "server",
+    }
     assert new.pod["initContainers"][0] == pod["initContainers"][0]
     assert new.pod["volumes"][1] == pod["volumes"][0]
     assert env(new.container("peerboot"))["PEERBOOT_MODE"] == "observe"
@@ -237,6 +251,15 @@ def test_tls_has_to_be_named(run: Any) -> None:
     container["env"][2]["value"] = "https://x:2379"
     with pytest.raises(WrongError, match="the servers of kv-etcd have TLS"):
         run(old)
+    for words in (
+        ["etcd", "--listen-peer-urls", "https://0.0.0.0:2380"],
+        ["etcd", "--peer-cert-file=/c"],
+        ["etcd", "--auto-tls"],
+    ):
+        with pytest.raises(WrongError, match="the servers of etcd have TLS"):
+            run(changed(f"{SERVER}/command", [*words, "--data-dir=/var/lib/etcd/a"]))
+    plain = changed(f"{SERVER}/env", [{"name": "BACKUP", "value": "https://backup.example"}])
+    assert "variable BACKUP" in " ".join(run(plain).notes)
     new = run(old, "--tls-secret", "etcd-tls")
     assert env(new.container("peerboot"))["PEERBOOT_ETCD_PEER_TLS_DIR"] == "/etc/etcd-tls"
 
@@ -276,8 +299,26 @@ WRONG: dict[str, tuple[object, tuple[str, ...], str]] = {
     "numbered from five": (changed("spec/ordinals", {"start": 5}), (), "numbers the Pods of etcd from 5 on"),
     "a volume like ours": (
         changed("spec/template/spec/volumes", [{"name": "output", "emptyDir": {}}]),
-        (),
+        ("--observe",),
         "has a volume output, and so has peerboot",
+    ),
+    "a claim like ours": (changed("spec/volumeClaimTemplates/0/metadata/name", "output"), (), "has a volume output"),
+    "the nodes' network": (changed("spec/template/spec/hostNetwork", value=True), (), "in the nodes' network"),
+    "an odd name": (changed("metadata/name", "a\nb"), (), "- at `$.metadata.name`)"),
+    "a dangerous Service": (changed("spec/serviceName", "x; rm -rf /"), (), "- at `$.spec.serviceName`)"),
+    "a used namespace": (
+        before(),
+        ("--with-namespace", "--namespace", "shop"),
+        "--with-namespace is for a new namespace",
+    ),
+    "a word of a shell": (before(), ("--data-dir", "/var/lib/etcd/a;b"), "is in '/var/lib/etcd/a;b', and that is no"),
+    "no word": (before(), ("--data-dir", ""), "--data-dir='' is empty"),
+    "reached elsewhere": (
+        changed(
+            f"{SERVER}/command", ["etcd", "--data-dir=/var/lib/etcd/a", "--initial-advertise-peer-urls=http://x:7001"]
+        ),
+        (),
+        "the servers of etcd listen for peers on 7001, and what is printed on 2380",
     ),
     "a part of it": (
         changed(f"{SERVER}/volumeMounts", [{"name": "datadir", "mountPath": "/d", "subPathExpr": "$(POD_NAME)"}]),

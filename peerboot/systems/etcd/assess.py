@@ -13,7 +13,7 @@ import msgspec
 from peerboot.model import ClusterView, Finding, Member, ServerView
 from peerboot.outside.http import Http
 from peerboot.systems.etcd import calls
-from peerboot.systems.etcd.config import EtcdConfig
+from peerboot.systems.etcd.config import EtcdConfig, is_address
 from peerboot.systems.etcd.reach import Login, Reach
 
 AT_ONCE = 16
@@ -107,7 +107,8 @@ def _view(
         )
         for one in heard
     )
-    proven = {one.view.cluster: one.linearizable for one in ours if one.linearizable}
+    # The own server stands first, and its list counts before those of others in the same cluster.
+    proven = {one.view.cluster: one.linearizable for one in reversed(ours) if one.linearizable}
     cluster = prefer if prefer in proven else next(iter(proven), "") if len(proven) == 1 else ""
     members = proven.get(cluster)
     return ClusterView(
@@ -119,7 +120,7 @@ def _view(
         at=now,
         findings=(
             *_plain_among_tls(doors.config, views),
-            *(_not_of_set(one) for one in heard if one.linearizable and one not in ours),
+            *(_not_of_set(one) for one in heard if one.linearizable and one not in ours and one.view.cluster != prefer),
             *(not_let_in(one.view.pod, one.shut, doors.login) for one in seen if one.shut),
         ),
     )
@@ -161,7 +162,7 @@ def _is_of_set(config: EtcdConfig, one: Seen, prefer: str, told: Mapping[str, st
 
     An address may have gone to somebody else's etcd since DNS gave it: that one's list says nothing of this set. A
     short name proves nothing, for a set in another namespace may have the same; and nor does the cluster's id then,
-    which follows from names and token (docs/adr/0019-*.md). Of those the own server counts, at the own address.
+    which follows from names and token (docs/adr/0019-*.md). Then the own server counts, at the own address.
     """
     own = next((member for member in one.linearizable or () if member.id == one.view.member), None)
     if own is not None and config.is_named(own.peer_urls, one.view.pod):
@@ -169,7 +170,7 @@ def _is_of_set(config: EtcdConfig, one: Seen, prefer: str, told: Mapping[str, st
     if told.get(one.view.address) == one.view.cluster:
         return True
     is_own = one.view.pod == config.identity.pod
-    return one.view.cluster == prefer and (is_own or own is None or not config.is_short(own.peer_urls))
+    return one.view.cluster == prefer and (is_own or own is None or config.names_namespace(own.peer_urls))
 
 
 def _not_of_set(one: Seen) -> Finding:
@@ -178,8 +179,8 @@ def _not_of_set(one: Seen) -> Finding:
     known = f"as {', '.join(own.peer_urls)}" if own is not None and own.peer_urls else "by no name"
     say = (
         f"The server at the address of {one.view.pod} serves in cluster {one.view.cluster}, which knows it {known}, "
-        "and not by the whole name of that Pod: it may be another set's. What it says counts as soon as a peerboot in "
-        "that Pod says the same, so take a Pod with its data over first, or set PEERBOOT_ETCD_PEER_HOST to such names."
+        "and not by the whole name of that Pod: it may be another set's, so nothing is taken from it until the "
+        "peerboot of that Pod says the same. Where this set is being taken over, a Pod that has its data comes first."
     )
     return Finding(name="not-of-set", say=say, pod=one.view.pod)
 
@@ -255,10 +256,6 @@ def hosts_of(config: EtcdConfig, view: ClusterView) -> tuple[str, ...]:
             continue
         for url in member.peer_urls:
             host = (urlsplit(url).hostname or "").lower()
-            if host and not _is_address(host):
+            if host and not is_address(host):
                 hosts.add(config.whole_name(host))
     return tuple(sorted(hosts))
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()

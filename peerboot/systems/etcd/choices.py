@@ -198,7 +198,7 @@ def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
         )
     for which, port in (("client", "2379"), ("peer", "2380")):
         ports = _ports(taken, which)
-        if ports and port not in ports:
+        if ports and ports != [port]:
             raise SettingsError(
                 f"--take-over: the servers of {taken.name} listen for {which}s on {', '.join(ports)}, and what is "
                 f"printed on {port}: make the set by hand"
@@ -231,9 +231,9 @@ def _taken_over(o: Options, taken: Taken) -> Iterator[str]:
 
 
 def _ports(taken: Taken, which: str) -> list[str]:
-    """On which its container says that it listens."""
-    text = "\n".join(taken.words).replace(f"ETCD_LISTEN_{which.upper()}_URLS=", f"listen-{which}-urls=")
-    found = re.findall(rf"listen-{which}-urls[=\s\"']+(\S+)", text)
+    """On which its container says that it listens, and can be reached."""
+    text = "\n".join(taken.words).replace(f"_{which.upper()}_URLS=", f"-{which}-urls=")
+    found = re.findall(rf"-{which}-urls[=\s\"']+(\S+)", text)
     return sorted({port for urls in found for port in re.findall(r":(\d{1,5})\b", urls)})
 
 

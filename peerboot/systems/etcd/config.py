@@ -169,9 +169,10 @@ class EtcdConfig:
         names = {self.host_of(pod).lower(), self.identity.name_of(pod).lower()}
         return any(_host(url) in names for url in peer_urls)
 
-    def is_short(self, peer_urls: Iterable[str]) -> bool:
-        """Whether one of them is a shortened name of a pod of this set: sets of other namespaces may have the same."""
-        return any(self.whole_name(_host(url)) != _host(url) for url in peer_urls)
+    def names_namespace(self, peer_urls: Iterable[str]) -> bool:
+        """Whether each is an address, or a name with this namespace in it: no set of another one has such names."""
+        mine = f".{self.identity.namespace}.svc".lower()
+        return all(is_address(host) or host.endswith(mine) or f"{mine}." in host for host in map(_host, peer_urls))
 
     def whole_name(self, host: str) -> str:
         """The whole name of a pod of this set for one that a Pod's resolver completes: ``db-0``, ``db-0.peers``, with
@@ -303,6 +304,11 @@ def _wrap(text: str, width: int) -> list[str]:
 def _host(url: str) -> str:
     """Of a URL, without the dot that ends a whole name."""
     return (urlsplit(url).hostname or "").lower().removesuffix(".")
+
+
+def is_address(host: str) -> bool:
+    """Whether it is no name."""
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _bracket(host: str) -> str:
