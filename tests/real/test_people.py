@@ -274,7 +274,7 @@ async def test_output_directory_cannot_be_written(make_lab: MakeLab, etcd: Serve
     """
     spoil, mend, words = FAULTS[fault]
     # The server stays away for longer than a pass at rest takes to come round, so that there is something to write.
-    async with make_lab(etcd, timing=dataclasses.replace(FAST, restart=2.5)) as lab:
+    async with make_lab(etcd, timing=dataclasses.replace(FAST, restart=6.0)) as lab:
         script = 'mount --bind "$PEERBOOT_OUTPUT_DIR" "$PEERBOOT_OUTPUT_DIR" && exec "$@"'
         peerboot = (*UNSHARE, "sh", "-c", script, "sh", *lab.spec.peerboot)
         lab.spec = dataclasses.replace(lab.spec, peerboot=peerboot)
