@@ -140,7 +140,8 @@ async def test_a_pod_that_is_not_expected(make_lab: MakeLab, etcd: Server) -> No
 @pytest.mark.row(13)
 async def test_every_first_start_is_cut_off(make_lab: MakeLab, every_etcd: Server, short_root: Path) -> None:
     """Every server is killed on its first start when it has made its log and written nothing, and only its own
-    container is restarted. The disks are taken as new ones, what was begun is kept aside, and another birth forms.
+    container is restarted. The disks are taken as new ones, what was begun is kept aside, and another birth forms. A
+    Pod that was later than the others may have its first start in that one already: the others feed it.
     """
     async with make_lab(cutting(every_etcd, short_root)) as lab:
         cut_first_start(lab, *lab.ordinals)
@@ -155,8 +156,8 @@ async def test_every_first_start_is_cut_off(make_lab: MakeLab, every_etcd: Serve
                 if "recorded birth" in line
             ]
             assert births[-1] == token(lab, ordinal)
-            assert len(set(births)) == 2
-            assert len(aside(lab, ordinal)) == 1
+            was_late = "resume/interrupted-listed" in decided(lab, ordinal)
+            assert (len(set(births)), len(aside(lab, ordinal))) == ((1, 0) if was_late else (2, 1))
             assert own_id(lab, ordinal)[1] == now[f"db-{ordinal}"]
             assert lab.pods[ordinal].sidecar.starts == 1
 
@@ -235,10 +236,18 @@ async def test_a_lost_disk_while_nobody_can_be_reached(make_lab: MakeLab, etcd: 
 @pytest.mark.row(13, 14)
 async def test_two_first_starts_are_cut_off(make_lab: MakeLab, etcd: Server, short_root: Path) -> None:
     """Two of three servers are cut off on their first start while the third runs on with nothing but its bootstrap: a
-    cluster comes of it all the same.
+    cluster comes of it all the same. Where the third was late, so that the two have begun anew, it says that its
+    container has to be restarted (as Kubernetes does after half an hour), and that is enough.
     """
     async with make_lab(cutting(etcd, short_root)) as lab:
         cut_first_start(lab, 0, 2)
         await lab.start()
         await lab.until("two first starts are cut off", lambda: _cut(lab, 0, 2))
+        await lab.until("all serve, or the third is stuck", lambda: _serves_or_is_stuck(lab, 1), 120)
+        if await lab.rule(1) == "stuck-bootstrap":
+            lab.kill(1)
         await healthy(lab)
+
+
+async def _serves_or_is_stuck(lab: Lab, ordinal: int) -> bool:
+    return await lab.all_ready() or await lab.rule(ordinal) == "stuck-bootstrap"
