@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peerboot.outside.http import Http, HttpError
+from peerboot.systems.etcd.calls import ASKS_WHO
 
 
 class ClientError(Exception):
     """A request was not answered with 200; what it would have done may have happened all the same."""
-
-
-ASKS_WHO = ("user name is empty", "permission denied", "invalid auth token")
-"""What etcd 3.4 to 3.6 answer who has no token, or one that the server does not know: it was restarted since."""
 
 
 @dataclass
