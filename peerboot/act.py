@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peerboot.model import (
     Action,
     Call,
     Claim,
     ClusterView,
+    CopyData,
     Decision,
     Done,
     EndRemoval,
@@ -23,6 +25,7 @@ from peerboot.model import (
     RecordBirth,
     RecordClaim,
     RecordCrown,
+    RecordForced,
     RecordIntent,
     RecordPermit,
     RecordSeal,
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
     from peerboot.outside.http import Http
     from peerboot.statedir import StateDir
     from peerboot.systems import Prepared
+
+
+HARD = Call | MoveAside | Renew | EndRemoval | RecordForced | CopyData
+"""Actions that are hard to take back."""
 
 
 @dataclass
@@ -78,6 +85,8 @@ class Tally:
     failed_calls: int = 0
     """In a row, of admin calls."""
     call_failure: str = ""
+    undone: str = ""
+    """The last failure of a copy, in words; empty once one was made."""
     not_before: float = 0.0
     """Until then nothing is tried that is hard to take back: after failures it waits a little longer each time."""
     written_wall: float | None = None
@@ -100,6 +109,8 @@ class Tally:
     def count(self, result: Done, *, now: float, wall: float) -> None:
         """Take one action's outcome."""
         action = result.action
+        if isinstance(action, CopyData):
+            self.undone = "" if result.ok else result.say
         self.acted[name_of(action), "ok" if result.ok else "failed"] += 1
         if result.ok:
             self.failures, self.not_before = 0, 0.0
@@ -126,6 +137,8 @@ class Doors:
     """Time stamp for names of what is moved aside, for example ``20260102T030405Z``."""
     addresses: Mapping[str, tuple[str, ...]]
     view: ClusterView
+    alive: Callable[[], None] = lambda: None
+    """Called every second while one action takes long."""
 
 
 async def carry_out(plan: Plan, doors: Doors) -> tuple[Done, ...]:
@@ -161,6 +174,10 @@ async def perform(action: Action, doors: Doors) -> Done:
             doors.state.record_crown(term)
         case RecordIntent(intent=intent):
             doors.state.record_intent(intent)
+        case RecordForced(forced=forced):
+            doors.state.record_forced(forced)
+        case CopyData(name=name):
+            return await _copy(action, name, doors)
         case Renew(why=why):
             doors.state.renew(why)
         case MoveAside(part=part):
@@ -181,7 +198,7 @@ def needs_fresh_look(plan: Plan) -> bool:
     """Whether it has anything that is hard to take back. A person's word too is over only when a list of now shows it:
     at rest the last one is seconds old.
     """
-    return any(isinstance(action, Call | MoveAside | Renew | EndRemoval) for action in plan.actions)
+    return any(isinstance(action, HARD) for action in plan.actions)
 
 
 def read_files(output_dir: Path, names: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -210,6 +227,23 @@ def withdraw_permit(output_dir: Path, name: str) -> None:
         (output_dir / name).replace(output_dir / f"{name}.withdrawn")
     except FileNotFoundError:
         return
+
+
+async def _copy(action: CopyData, name: str, doors: Doors) -> Done:
+    """Away from the loop, which goes on answering: gigabytes take minutes. Cut off, the next try goes on."""
+    from peerboot.outside.copying import Stop, size_text
+
+    stop = Stop()
+    system: Any = doors.system  # one whose traits say so: ``ForcesOne``
+    copying = asyncio.create_task(asyncio.to_thread(system.copy_data, name, stop))
+    try:
+        while not copying.done():
+            await asyncio.wait({copying}, timeout=1.0)
+            doors.alive()
+    finally:
+        stop.set()
+    where, size = await copying
+    return Done(action=action, ok=True, say=f"the copy is {where}, {size_text(size)}")
 
 
 async def _anchor(action: WriteAnchor, doors: Doors) -> Done:
@@ -259,6 +293,14 @@ def describe(action: Action) -> str:
             if intent is None:
                 return "asks for the writes no more"
             return "recorded that the call is made" if intent.called else "asks for the writes"
+        case RecordForced(forced=forced):
+            if forced is None:
+                return "ended the word that this disk becomes a cluster of one"
+            step = "there is a copy of it" if forced.copy else "a copy of it comes first"
+            step = "its server may do it" if forced.given else step
+            return f"recorded that this disk becomes a cluster of one: {step}"
+        case CopyData(name=name):
+            return f"copied the data to {name}"
         case Renew():
             return "gave the disk a new nonce"
         case MoveAside():

@@ -23,12 +23,16 @@ from peerboot.model import (
     Record,
     Standing,
     Statement,
+    Traits,
 )
 
 VIEW_MAX_AGE = 45.0
 """Seconds after which what servers said is no longer believed; at rest they are asked every ten."""
 HANDS_LAST = 300.0
 """Seconds for which a person's wish that this Pod's server takes the writes is told."""
+REREAD = 5.0
+"""A stopped server's data is read again after so many seconds, and before anything is done to it; of a server that runs
+while no quorum is seen, the log."""
 TURN_LASTS = 120.0
 """Seconds for which the others hear that this Pod's server is about to stop, after ``/prestop`` was last asked."""
 
@@ -76,6 +80,15 @@ class Memory:
     def looked(self, now: float, patience: float) -> bool:
         """Whether everybody was asked once, or long enough tried."""
         return (self.asked_dns and self.asked_census and self.asked_servers) or now - self.started_at >= patience
+
+    def is_to_be_read(self, traits: Traits, *, running: bool, fresh: bool, now: float) -> bool:
+        """Whether the data directory has to be read again. What a server that runs has is what it says itself, except
+        where logs are compared because no quorum is seen.
+        """
+        if self.disk.kind != "data" or self.disk.running != running:
+            return True
+        due = now - self.read_at >= REREAD
+        return due and traits.forces and not self.view.quorum if running else fresh or due
 
     def see_record(self, record: Record, now: float) -> None:
         """Take what lies in the state directory, and note when the disk became another one."""
@@ -227,6 +240,7 @@ def statement_of(
         applied=own.applied if own else 0,
         writes=part is not None and part.writes,
         standing=part.standing if part is not None else ended,
+        log_end=None if view.quorum or unknown else disk.log_end,
         crown=record.crown,
         intent=record.intent,
         confirm=memory.confirm if record.intent is not None else "",

@@ -29,11 +29,13 @@ EXAMPLES = {
     "settings": "peerboot settings --system etcd",
     "systems": "peerboot systems",
     "manifest": "peerboot manifest etcd | kubectl apply -f -",
+    "etcd": "kubectl exec etcd-0 -c peerboot -- peerboot etcd restore",
     "kafka": "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3",
     "postgres": "kubectl exec pg-1 -c peerboot -- peerboot postgres switchover --yes",
     "lab": "peerboot lab demo etcd",
 }
 OWN = {
+    "etcd": "Commands that etcd alone has: show how a snapshot is restored.",
     "kafka": "Commands that kafka alone has: drain a broker, unregister one, migrate a static quorum.",
     "postgres": "Commands that postgres alone has: promote a server, switch over to one, rebuild one.",
 }

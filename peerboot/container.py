@@ -17,6 +17,7 @@ from peerboot.errors import PeerbootError, SettingsError, bug
 from peerboot.model import Identity
 from peerboot.outside import files
 from peerboot.outside.clock import Clock, SystemClock, process_age
+from peerboot.report import sentence
 from peerboot.settings import Setting, Settings, config_path, read
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ async def run(mode: Literal["init", "sidecar"], environ: Mapping[str, str]) -> i
     try:
         _ordinal_fits(node)
         code = await _until_done(node, made.settings, partial(_announce, made, log, environ))
-        node.report.last_words(node.last_sentence())
+        node.report.last_words(sentence(node.decision))
         return code
     except PeerbootError as error:
         log.error(str(error), exit_code=error.exit_code)  # noqa: TRY400 - a verdict, not a bug: no traceback

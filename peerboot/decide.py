@@ -19,6 +19,7 @@ from peerboot.rules import (
     copies,
     corrupt,
     data,
+    disaster,
     fixed,
     following,
     handing,
@@ -84,6 +85,8 @@ TABLE: tuple[Rule, ...] = (
     asking.no_primary,
     fixed.formatted_by_hand,
     fixed.list_unknown,
+    disaster.forced,
+    disaster.quorum_lost,
     data.own_data,
     corrupt.corrupt_replaced,
     corrupt.corrupt_kept,
@@ -136,6 +139,7 @@ HELD_RULES = (
     "hand_over_writes",
     "promote",
     "ask_to_promote",
+    "forced",
 )
 
 

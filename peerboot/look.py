@@ -18,12 +18,14 @@ from peerboot.decide import decide
 from peerboot.model import (
     Action,
     Call,
+    CopyData,
     EndRemoval,
     Facts,
     MoveAside,
     RecordBirth,
     RecordClaim,
     RecordCrown,
+    RecordForced,
     RecordIntent,
     RecordPermit,
     RecordSeal,
@@ -143,6 +145,10 @@ def would(action: Action) -> str:
             return f"remember that {told}"
         case RecordIntent():
             return "ask all others to let this Pod's server take the writes" if action.intent else "ask no more"
+        case RecordForced():
+            return "record that this disk becomes a cluster of one" if action.forced else "end that word"
+        case CopyData():
+            return f"copy the data to {action.name}"
         case Renew():
             return f"give the disk a new nonce: {action.why}"
         case MoveAside():

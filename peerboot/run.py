@@ -34,10 +34,8 @@ __all__ = ["Doors", "Node", "Pace"]
 
 BATCH = 0.02
 """Seconds for which news are taken together, so that no stream of them keeps the process from all else."""
-REREAD = 5.0
-"""A stopped server's data is read again after so many seconds, and before anything is done to it."""
 NEVER_READY = ("two-primaries",)
-TRANSITION_RULES = ("first-permit", "first-start", "born", "claimed", "form", "join", "promote-learner")
+TRANSITION_RULES = ("first-permit", "first-start", "born", "claimed", "form", "join", "promote-learner", "forced")
 
 
 @dataclass
@@ -127,10 +125,6 @@ class Node:
             await self.passed.wait()
         assert self.facts is not None  # noqa: S101 - a pass has just made them
         return self.facts
-
-    def last_sentence(self) -> str:
-        """The decision in force, for the termination log."""
-        return sentence(self.decision)
 
     # ------------------------------------------------------------- its life
 
@@ -260,8 +254,7 @@ class Node:
         self.last_pass = now
         memory.see_record(doors.state.read(), now)
         running = doors.system.is_running()
-        same = memory.disk.kind == "data" and memory.disk.running == running
-        if not (same and (running or (not fresh and now - memory.read_at < REREAD))):
+        if memory.is_to_be_read(doors.system.traits, running=running, fresh=fresh, now=now):
             memory.see_disk(doors.system.read_disk(), now)
         if memory.record.nonce == "" and not self.observing and self._may_make_nonce():
             memory.see_record(doors.state.ensure_nonce(), now)
@@ -296,6 +289,7 @@ class Node:
                 "own_urls": system.own_urls,
                 "limits": system.limits,
                 "traits": system.traits,
+                "undone": self.tally.undone,
             },
             now=now,
             wall=self.doors.clock.wall(),
@@ -329,6 +323,7 @@ class Node:
                 stamp=self.doors.state.stamp(),
                 addresses=self.loops.addresses(),
                 view=self.memory.view,
+                alive=self._alive,
             ),
         )
         for result in done:
@@ -336,6 +331,10 @@ class Node:
         if any(isinstance(result.action, Call) for result in done):
             await self.look()
         return done
+
+    def _alive(self) -> None:
+        """A pass that takes long is none that is stuck."""
+        self.last_pass = self.doors.clock.now()
 
     def _account(self, result: Done) -> None:
         """Count and log what was done, or why not."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from peerboot.model import SCHEMA, Birth, Claim, Hold, Identity, Intent, Record, Seal
+from peerboot.model import SCHEMA, Birth, Claim, Forced, Hold, Identity, Intent, Record, Seal
 from peerboot.outside.clock import Clock
 from peerboot.outside.files import FilesError, directory_lock, keep_copy, make_directory, read_small, write_whole
 
@@ -54,6 +54,7 @@ class _State(msgspec.Struct, kw_only=True):
     crown: int = 0
     let_go: int = 0
     intent: Intent | None = None
+    forced: Forced | None = None
 
 
 class _DamagedError(FilesError):
@@ -127,6 +128,7 @@ class StateDir:
             crown=state.crown,
             let_go=state.let_go,
             intent=state.intent,
+            forced=state.forced,
         )
 
     def _state(self) -> _State | None:
@@ -201,6 +203,11 @@ class StateDir:
             if intent is not None and not intent.token:
                 intent = msgspec.structs.replace(intent, token=self._clock.token())
             state.intent = intent
+
+    def record_forced(self, forced: Forced | None) -> None:
+        """A person wants this disk to become a cluster of one, or that is over."""
+        with self._changed() as state:
+            state.forced = forced
 
     def renew(self, why: str) -> None:
         """A new nonce for this disk; what was remembered is kept aside as ``state.json.aside-<stamp>``.

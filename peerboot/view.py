@@ -15,7 +15,7 @@ from peerboot.model import Hold
 from peerboot.outside.files import FilesError
 from peerboot.printing import ago
 from peerboot.report import answers, sentence
-from peerboot.rules import handing, parts
+from peerboot.rules import disaster, handing, parts
 from peerboot.rules.words import consent_nonce, is_serving, role_of, stands_without
 
 if TYPE_CHECKING:
@@ -225,9 +225,12 @@ class NodeView:
         if disk.kind != "data" or not disk.index or self._node.doors.system.traits.has_primary:
             # Of a server that copies it is known only once that runs: its own sentence says it.
             return []
-        end = f"term {disk.term}, index {disk.index}"
+        end = f"term {disk.term}, index {disk.index}" + (f", last written {disk.written}" if disk.written else "")
         order = "the highest term counts first, then the highest index"
-        return [f"No quorum is seen. The log on this disk ends with {end}: where disks have to be compared, {order}."]
+        words = {pod: one.statement for pod, one in sorted(self._node.memory.evidence.items()) if one.statement}
+        others = [f"{pod}: {disaster.end_text(word.log_end)}" for pod, word in words.items() if word.log_end]
+        said = f" By their own words, {'; '.join(others)}." if others else ""
+        return [f"No quorum is seen. The log on this disk ends with {end}: where they are compared, {order}.{said}"]
 
     def _stood(self, pod: str) -> float | None:
         """Seconds for which another pod's decision has been in force, by its last word; None when nothing was heard."""

@@ -189,9 +189,11 @@ def build_etcd(base: str, tag: str) -> str:
     context.mkdir()
     try:
         shutil.copy(find("3.6").path, context / "etcd")
+        shutil.copy(find("3.5").path.with_name("etcdutl"), context)
     except LabError as error:
         raise ImageError(str(error)) from None
-    (context / "etcd").chmod(0o755)
+    for name in ("etcd", "etcdutl"):
+        (context / name).chmod(0o755)
     name = f"{ETCD_NAME}:{tag}"
     bud(name, ROOT / "images/etcd/Dockerfile", context, f"--build-arg=BASE={base}")
     return name

@@ -10,6 +10,7 @@ from __future__ import annotations
 from peerboot.model.actions import (
     Action,
     Call,
+    CopyData,
     Done,
     EndRemoval,
     MoveAside,
@@ -17,6 +18,7 @@ from peerboot.model.actions import (
     RecordBirth,
     RecordClaim,
     RecordCrown,
+    RecordForced,
     RecordIntent,
     RecordPermit,
     RecordSeal,
@@ -31,7 +33,7 @@ from peerboot.model.census import Evidence, Hold, Statement
 from peerboot.model.cluster import ClusterView, Copies, Gauge, Kept, LearnerTrack, Member, Registration, ServerView
 from peerboot.model.decision import Decision, Kind
 from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting, Target
-from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Record, Seal
+from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Forced, LogEnd, Record, Seal
 from peerboot.model.facts import Anchor, Facts, Limits, Removal
 from peerboot.model.identity import Identity
 from peerboot.model.live import Live
@@ -60,6 +62,8 @@ __all__ = [
     "Birth",
     "Seal",
     "Claim",
+    "LogEnd",
+    "Forced",
     "Record",
     "Disk",
     "Member",
@@ -84,6 +88,8 @@ __all__ = [
     "RecordClaim",
     "RecordCrown",
     "RecordIntent",
+    "RecordForced",
+    "CopyData",
     "RecordSeal",
     "Renew",
     "MoveAside",

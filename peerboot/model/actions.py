@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from peerboot.model.base import Value
-from peerboot.model.disk import Birth, Claim, Seal
+from peerboot.model.disk import Birth, Claim, Forced, Seal
 from peerboot.model.primary import Intent
 
 
@@ -57,6 +57,19 @@ class RecordIntent(Value, frozen=True, kw_only=True, tag="intent"):
     """Make durable that this pod asks to have its server take writes; None: that it does not, or no more."""
 
     intent: Intent | None
+
+
+class RecordForced(Value, frozen=True, kw_only=True, tag="forced"):
+    """Make durable that a person wants this disk to become a cluster of one, and how far that is; None: it is over."""
+
+    forced: Forced | None
+
+
+class CopyData(Value, frozen=True, kw_only=True, tag="copy"):
+    """Copy the data beside itself, whole and synced, while its server is stopped."""
+
+    name: str
+    """Of the copy; what is there under it already is whole."""
 
 
 class Renew(Value, frozen=True, kw_only=True, tag="renew"):
@@ -114,6 +127,8 @@ Action = (
     | RecordClaim
     | RecordCrown
     | RecordIntent
+    | RecordForced
+    | CopyData
     | Renew
     | MoveAside
     | WriteAnchor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from peerboot.model.base import SCHEMA, Value
-from peerboot.model.disk import DiskKind
+from peerboot.model.disk import DiskKind, LogEnd
 from peerboot.model.primary import Intent, Standing
 
 
@@ -60,6 +60,8 @@ class Statement(Value, frozen=True, kw_only=True):
     """Where one server takes the writes: this pod's does, by its own word."""
     standing: Standing | None = None
     """How far its disk is, where that is known and stays so; of a blank disk None, for ``disk`` says it."""
+    log_end: LogEnd | None = None
+    """Where its log ends, told while no quorum is seen: without one it does not grow."""
     crown: int = 0
     """The timeline on which its server was last told to take writes, if nobody was let do so since."""
     intent: Intent | None = None

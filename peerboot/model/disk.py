@@ -49,6 +49,37 @@ class Claim(Value, frozen=True, kw_only=True):
     """Not empty: the fixed voters of that cluster, of which this Pod is one; its server takes its old place, empty."""
 
 
+class LogEnd(Value, frozen=True, kw_only=True):
+    """Where the log of a disk with data ends. Of two disks of one cluster the one with the higher term has more, and of
+    one term the one with the higher index (Raft, section 5.4.1).
+    """
+
+    term: int
+    index: int
+    written: str = ""
+    """When something was last written to it, ``2026-01-02 03:04:05Z``; empty: not known."""
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Greater is more."""
+        return self.term, self.index
+
+
+class Forced(Value, frozen=True, kw_only=True):
+    """A person's durable word that this disk becomes a cluster of one: it outlives the restart of its server."""
+
+    cluster: str
+    member: str
+    end: LogEnd
+    """Where its log ended then. Once it ends elsewhere the word is over: it was carried out, or something else was."""
+    voters: tuple[str, ...]
+    """The pods of the cluster's voters, this one among them."""
+    copy: str = ""
+    """What the copy of the data is called; empty until it was taken."""
+    given: bool = False
+    """The file that lets the server do it, once, was written, or was about to be."""
+
+
 class Record(Value, frozen=True, kw_only=True):
     """What lies in the state directory."""
 
@@ -69,6 +100,8 @@ class Record(Value, frozen=True, kw_only=True):
     whatever its data looks like."""
     intent: Intent | None = None
     """The wish to have it take writes, while it lasts."""
+    forced: Forced | None = None
+    """A person wants this disk to become a cluster of one, and it is not known to be one yet."""
     foreign: str = ""
     """Not empty: the directory was written for another identity; says which."""
     problem: str = ""
@@ -94,6 +127,8 @@ class Disk(Value, frozen=True, kw_only=True):
     term: int = 0
     index: int = 0
     """Where the log of a disk with data ended when it was read; for a person who has to compare disks."""
+    written: str = ""
+    """When something was last written to it, as in ``LogEnd``."""
     logged: bool = True
     """What makes it a member holds entries. False: it was only formatted, or its log was lost."""
     led: bool = False
@@ -111,3 +146,10 @@ class Disk(Value, frozen=True, kw_only=True):
     it says nothing."""
     since: float = 0.0
     """When this kind was first seen in a row."""
+
+    @property
+    def log_end(self) -> LogEnd | None:
+        """Where its log ended when it was read; None where there is none."""
+        if self.kind != "data" or not self.index:
+            return None
+        return LogEnd(term=self.term, index=self.index, written=self.written)

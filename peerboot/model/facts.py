@@ -111,6 +111,8 @@ class Facts(Value, frozen=True, kw_only=True):
     looked: bool = True
     """False in the very first moments, before the servers were asked once."""
     started_at: float = 0.0
+    undone: str = ""
+    """Why the last copy of the data was not made, in words; empty where none was tried, or it was made."""
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:

@@ -22,6 +22,9 @@ class Traits(Value, frozen=True, kw_only=True):
     that is what counts."""
     cluster_of_one: bool = True
     """A person can make one surviving member a cluster of its own, as docs/recovery.md tells."""
+    forces: bool = False
+    """peerboot itself can do that, on a person's word: the system copies its data (``ForcesOne``), and its plan writes
+    the file with which the server drops all other members."""
     quorum_of: str = ""
     """Not empty: these servers have no vote, as Kafka's brokers that are a set of their own. The quorum is that of the
     servers behind the headless Service of this name; this set forms nothing, joins it, and its members are those of it

@@ -272,9 +272,10 @@ def _too_few_have_data(facts: Facts) -> str:
     )
     if not facts.traits.cluster_of_one:
         return f"{back}. peerboot's docs/recovery.md shows with etcd how a volume is put back."
+    who = f"{holders[0]} a cluster of one" if alone else "the one that has most a cluster of one, which it says itself"
     return (
-        f"{back}; where neither can be had, a person makes what is left a cluster of one, which the others join. For "
-        "each of the three peerboot's docs/recovery.md has the commands."
+        f"{back}; where neither can be had, a person makes {who}, which the others join: `peerboot status` there says "
+        "how. For each of the three peerboot's docs/recovery.md has the commands."
     )
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts
-from peerboot.rules.words import in_range, refuse, say, stands_without
+from peerboot.rules.words import allowed, in_range, refuse, say, stands_without
+
+AS_NEW = (
+    "move the data aside, kept, and take this disk as a new one, which joins its cluster, or forms anew once all pods "
+    "say that theirs are blank"
+)
 
 
 def corrupt_replaced(facts: Facts) -> Decision | None:
@@ -47,10 +52,19 @@ def corrupt_replaced(facts: Facts) -> Decision | None:
 
 def corrupt_kept(facts: Facts) -> Decision | None:
     """When: the data cannot be read, and its cluster has no quorum without it, or another one serves.
-    Then: refuse: this may be the best copy that is left.
+    Then: refuse: this may be the best copy that is left; of etcd a consent moves it aside, kept, and the disk is a new
+    one.
     """
     if facts.disk.kind != "corrupt":
         return None
+    aside = facts.traits.forces and not facts.disk.running
+    if aside and allowed(facts, "corrupt-kept"):
+        return say(
+            facts,
+            "replace",
+            "corrupt-kept",
+            "A person allowed it: the data goes aside, kept, and the disk is a new one.",
+        )
     if facts.cluster.quorum and _of_cluster(facts) not in ("", facts.cluster.cluster):
         return refuse(
             facts,
@@ -58,6 +72,9 @@ def corrupt_kept(facts: Facts) -> Decision | None:
             f"The data does not read ({facts.disk.reason}), and it is of cluster {_of_cluster(facts)}, while the one "
             f"that serves is {facts.cluster.cluster}: it may be the best copy that is left, so nothing is touched. "
             "Mount the right volume, or restore from a snapshot.",
+            would=f"move the data aside, kept, and join cluster {facts.cluster.cluster} as a new member"
+            if aside
+            else "",
         )
     if facts.traits.has_primary:
         return refuse(
@@ -72,6 +89,7 @@ def corrupt_kept(facts: Facts) -> Decision | None:
         "corrupt-kept",
         f"The data does not read ({facts.disk.reason}) and no quorum stands without it: it may be the best copy that "
         "is left, so nothing is touched. Bring the other members back, or restore from a snapshot.",
+        would=AS_NEW if aside else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from peerboot.model import Decision, Facts
-from peerboot.rules import following
+from peerboot.rules import disaster, following
 from peerboot.rules.unwanted import goes_with, unwanted_pods
 from peerboot.rules.words import (
     DATA_KINDS,
@@ -186,19 +186,25 @@ def foreign_cluster(facts: Facts) -> Decision | None:
 
 def peers_disagree(facts: Facts) -> Decision | None:
     """When: live servers speak for different clusters, none has quorum, and no majority holds this disk's.
-    Then: refuse: this is a split brain from earlier.
+    Then: refuse: this is a split brain from earlier; of etcd a consent starts a server that has data.
     """
     live = sorted({view.cluster for view in facts.cluster.views if view.cluster and view.pod != facts.identity.pod})
     if len(live) < 2 or facts.cluster.quorum or facts.disk.running:
         return None
     if _has_data(facts) and own_cluster_holders(facts) >= quorum_of(max(len(facts.identity.expected), 1)):
         return None
+    startable = _has_data(facts) and facts.traits.forces
+    if startable and allowed(facts, "peers-disagree"):
+        return say(
+            facts, "resume", "peers-disagree", "A person allowed it: the server starts with its data.", may_run=True
+        )
     told = "; ".join(f"{cluster}: {', '.join(pods)}" for cluster, pods in clusters_seen(facts).items())
     return refuse(
         facts,
         "peers-disagree",
         f"The other pods are in different clusters ({told}): a split brain from earlier. Find out which one holds the "
         "right data and move the others' volumes away.",
+        would=f"start this Pod's server with its data of cluster {facts.disk.cluster}" if startable else "",
     )
 
 
@@ -290,7 +296,7 @@ def own_data(facts: Facts) -> Decision | None:
     elif facts.cluster.views:
         reason = (
             f"This disk is {where}: the server starts with its data. The servers that answer have no quorum now; "
-            "peerboot changes no membership until they do."
+            "peerboot changes no membership until they do." + with_remark(disaster.silence(facts))
         )
         if unwanted := unwanted_pods(facts):
             are = "is a member" if len(unwanted) == 1 else "are members"

@@ -189,6 +189,6 @@ def unstarted_pair(facts: Facts) -> Decision | None:
         facts,
         "unstarted-pair",
         f"The cluster has two members, one runs and {mine.id} waits for this Pod, but it was not added for this disk, "
-        "so starting it could lose a write. Bring back the disk it was added for, or recover the running "
-        "member by hand.",
+        "so starting it could lose a write. Bring back the disk it was added for, or have the running member go on "
+        "alone: `peerboot status` in its Pod says how.",
     )

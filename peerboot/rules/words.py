@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from peerboot.model import Decision, Evidence, Facts, Kind, Member, Standing, Statement
+from peerboot.model import Decision, Evidence, Facts, Kind, LogEnd, Member, Standing, Statement
 
+BY_DISKS = ("quorum-lost",)
+"""Refusals of what disks hold: which of the servers that have no quorum answers at the moment is no matter."""
+ANSWER = ("servers answer without quorum", "no server answers")
 DATA_KINDS = ("data", "bootstrap")
 """Disks with which a server starts by itself."""
 
@@ -211,7 +214,7 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
     if disk.kind == "blank" and facts.record.nonce and not asked:
         # What may be lost is what a person consents to then, whichever nonce the disk takes next.
         own += f", nonce {facts.record.nonce}"
-    lines = [own + _standing_line(facts, facts.standing)]
+    lines = [own + _standing_line(facts, facts.standing) + _log_line(facts, disk.log_end)]
     if disk.lost:
         lines.append(f"{facts.identity.pod}: lost {', '.join(disk.lost)}")
         lines += [f"only there: {name}" for name in facts.cluster.only_here]
@@ -224,7 +227,8 @@ def evidence_lines(facts: Facts) -> tuple[str, ...]:
             continue
         text = f"{pod}: disk {word.disk}" + (f" of cluster {word.cluster}" if word.cluster else "")
         text += (f", born {word.token}" if word.token else "") + (", serving" if word.serving else "")
-        lines.append(text + _standing_line(facts, word.standing) + _silence_line(facts, facts.evidence[pod]))
+        lines.append(text + _standing_line(facts, word.standing) + _log_line(facts, word.log_end))
+        lines[-1] += _silence_line(facts, facts.evidence[pod])
     if facts.traits.has_primary:
         writing = [v.pod for v in facts.cluster.views if v.part is not None and v.part.writes]
         lines.append(f"servers that take writes: {', '.join(sorted(writing)) or 'none'}")
@@ -248,6 +252,13 @@ def _standing_line(facts: Facts, standing: Standing | None) -> str:
     return f", timeline {standing.term} at {standing.position}"
 
 
+def _log_line(facts: Facts, end: LogEnd | None) -> str:
+    """Where a log ends that cannot grow, where it counts whose goes furthest."""
+    if end is None or facts.cluster.quorum or not facts.traits.forces:
+        return ""
+    return f", log up to term {end.term}, index {end.index}"
+
+
 def _silence_line(facts: Facts, evidence: Evidence) -> str:
     """Where a word counts for a while only: that this one does not. Who goes past a silent pod has to know it."""
     if facts.cluster.quorum or not facts.traits.has_primary:
@@ -257,7 +268,10 @@ def _silence_line(facts: Facts, evidence: Evidence) -> str:
 
 def consent_nonce(facts: Facts, rule: str) -> str:
     """The nonce over the exact evidence of one refusal: other evidence, other nonce."""
-    text = "\n".join((rule, facts.identity.namespace, facts.identity.pod, *evidence_lines(facts)))
+    lines = evidence_lines(facts)
+    if rule in BY_DISKS:
+        lines = tuple(line for line in lines if not line.startswith(ANSWER))
+    text = "\n".join((rule, facts.identity.namespace, facts.identity.pod, *lines))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

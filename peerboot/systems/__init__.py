@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import argparse
 
     from peerboot.manifest.server import Server
+    from peerboot.outside.copying import Stop
 
 BUILT_IN = ("etcd", "kafka", "postgres")
 
@@ -88,6 +89,16 @@ class Prepared(Protocol):
         """Rename the data, or that part of it, aside under the server's own lock; returns where to.
 
         Raises ``OSError`` when busy.
+        """
+
+
+class ForcesOne(Protocol):
+    """The optional part of a prepared system with the trait ``forces``."""
+
+    def copy_data(self, name: str, stop: Stop) -> tuple[Path, int]:
+        """Copy the data beside itself under the server's own lock, whole and synced; returns where to, and its bytes.
+
+        Raises ``OSError`` when busy, ``FilesError`` when there is no room or ``stop`` was set.
         """
 
 

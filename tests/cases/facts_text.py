@@ -4,12 +4,13 @@ Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
     disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"] [lost=/l1,/l2]
-         [voters=db-0,db-1,db-2]
+         [voters=db-0,db-1,db-2] [log=3@4711]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
            [foreign="…"] [problem="…" [torn]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
+           [forced=c1/m1 log=3@4711 [forced-of=db-0,db-1,db-2] [copied] [given]]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
-           [turn=1] [silent]            silent: it does not answer any more
+           [turn=1] [log=3@4711] [silent]    silent: it does not answer any more
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed] [why="…"] [complete]
@@ -21,6 +22,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     registered db-3 3 ["holds" "remedy"]    a server that is gone and that the cluster has registered still
     looked no     allowed     observe     stopping [turn=1]     unmanaged "…"     elsewhere "…"
     only-here told-0 orders-3           the last good copies of these were on this disk; ``untold "…"``: nobody can tell
+    undone "..."                        why the copy of the data was not made
     asked-for /logs                     what was lost when that was asked; ``soon "…"``: nobody noticed it yet
     rescue "…"                          how a person makes other copies count
     quorum-of SERVICE                   this set's servers have no vote: the quorum is that of another set
@@ -52,11 +54,13 @@ from peerboot.model import (
     Disk,
     Evidence,
     Facts,
+    Forced,
     Hold,
     Identity,
     Kept,
     LearnerTrack,
     Live,
+    LogEnd,
     Member,
     PeerSet,
     Record,
@@ -170,11 +174,27 @@ def _disk(parts: list[str]) -> Disk:
         end=primary_text.standing(keys["end"]) if "end" in keys else None,
         forks=primary_text.forks(keys),
         making="making" in plain,
-        term=int(keys.get("tl", 0)),
+        term=_log(keys)[0] if "log" in keys else int(keys.get("tl", 0)),
+        index=_log(keys)[1],
         lost=tuple(keys["lost"].split(",")) if "lost" in keys else (),
         voters=_pods(keys["voters"]) if "voters" in keys else None,
         since=NOW - float(keys.get("for", 100)),
     )
+
+
+def _log(keys: Mapping[str, str]) -> tuple[int, int]:
+    term, _, index = keys.get("log", "0@0").partition("@")
+    return int(term), int(index)
+
+
+def _forced(identity: Identity, keys: Mapping[str, str], plain: list[str]) -> Forced | None:
+    if "forced" not in keys:
+        return None
+    cluster, member = _pair(keys["forced"])
+    end = LogEnd(term=_log(keys)[0], index=_log(keys)[1])
+    copy = f"member.before-force-{end.term}-{end.index}" if "copied" in plain else ""
+    voters = _pods(keys["forced-of"]) if "forced-of" in keys else identity.expected
+    return Forced(cluster=cluster, member=member, end=end, voters=voters, copy=copy, given="given" in plain)
 
 
 def _pods(text: str) -> tuple[str, ...]:
@@ -199,6 +219,7 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1], voters=sealed) if seal else None,
         claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce, voters=claimed) if claim else None,
         former=(_birth(identity.start, keys["former"]).token,) if "former" in keys else (),
+        forced=_forced(identity, keys, plain),
         foreign=keys.get("foreign", ""),
         elsewhere=keys.get("elsewhere", ""),
         problem=keys.get("problem", ""),
@@ -240,6 +261,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             turn=int(keys.get("turn", 0)),
             decision=keys.get("decision", ""),
             fingerprint=keys.get("settings", ""),
+            log_end=LogEnd(term=_log(keys)[0], index=_log(keys)[1]) if "log" in keys else None,
             **primary_text.of_a_word(keys, plain),
         )
         evidence[pod] = Evidence(pod=pod, at=at, statement=word, fresh="silent" not in plain)
@@ -353,6 +375,7 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
     rest["learners"] = {
         row[0]: LearnerTrack(member=row[0], since=100.0, moved_at=100.0) for row in by_word.pop("stalled", [])
     }
+    rest["undone"] = by_word.pop("undone", [[""]])[0][0]
     rest["looked"] = by_word.pop("looked", [["yes"]])[0][0] != "no"
     stopping = by_word.pop("stopping", None)
     rest["stopping"] = stopping is not None

@@ -31,6 +31,7 @@ COMMANDS = (
     "settings",
     "systems",
     "manifest",
+    "etcd",
     "kafka",
     "postgres",
     "lab",

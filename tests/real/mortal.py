@@ -32,7 +32,11 @@ ENV = {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 def label(action: Action) -> str:
     """An action in words without ids, the same in every run."""
-    return re.sub(r" (\d+:)?[0-9A-Za-z_-]{22,}.*| [0-9a-f]{8,}.*| http.*|, on timeline .*", "", act.describe(action))
+    return re.sub(
+        r" (\d+:)?[0-9A-Za-z_-]{22,}.*| [0-9a-f]{8,}.*| http.*| to member\..*|, on timeline .*",
+        "",
+        act.describe(action),
+    )
 
 
 class Fate:

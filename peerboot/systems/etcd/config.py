@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from peerboot.birth import token_of
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Disk, Identity, Limits, Member
 from peerboot.settings import Settings
@@ -192,6 +193,11 @@ class EtcdConfig:
         text = json.dumps([*shared, "https"] if self.security.peer else shared)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def restored_birth(self, nonce: str) -> Birth:
+        """The birth of what is restored onto this disk alone: its token is of this disk's nonce, as any other's."""
+        members = {self.identity.pod: nonce}
+        return Birth(token=token_of(members), members=members)
+
     def predicted_cluster(self, birth: Birth | None) -> str:
         """The cluster id, hex, that a birth leads to."""
         if birth is None:
@@ -247,6 +253,20 @@ class EtcdConfig:
             },
         )
 
+    def force_file(self, disk: Disk, why: str) -> str:
+        """Start with one's own data, once, and drop all other members; cluster and own id stay (bootstrap.go)."""
+        own = self.identity.pod
+        return self._render(
+            MARK_FIRST,
+            f"{why} Good for one start: at each it would drop all members but {disk.member} anew.",
+            {
+                "initial-cluster": f"{own}={self.peer_url(own)}",
+                "initial-cluster-state": "existing",
+                "initial-cluster-token": "resume-only",
+                "force-new-cluster": True,
+            },
+        )
+
     def _order(self, pod: str) -> tuple[int, str]:
         return self.identity.ordinal_of(pod) or 0, pod
 
@@ -255,7 +275,7 @@ class EtcdConfig:
             return self.identity.ips
         return ("0.0.0.0",) if _only_v4(self.identity.ips) else ("[::]",)  # noqa: S104 - the Pod's own network
 
-    def _render(self, mark: str, why: str, cluster: Mapping[str, str]) -> str:
+    def _render(self, mark: str, why: str, cluster: Mapping[str, str | bool]) -> str:
         own = self.identity.pod
         binds = [_bracket(bind.strip("[]")) for bind in self._binds()]
         content: dict[str, Any] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 from peerboot.model import Disk, DiskKind
@@ -57,8 +58,14 @@ def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
     kind: DiskKind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
     return Disk(
         kind=kind, member=member, cluster=cluster, warning=warning, running=running,
-        term=log.last_term, index=log.last_index,
+        term=log.last_term, index=log.last_index, written=_written(wal_dir),
     )  # fmt: skip
+
+
+def _written(wal_dir: Path) -> str:
+    """When its newest segment was; etcd writes to it in place."""
+    newest = max(segment.stat().st_mtime for _, _, segment in wal.segments(wal_dir)[-1:])
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(newest))
 
 
 def _must_be_readable(data_dir: Path) -> None:

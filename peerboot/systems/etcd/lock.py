@@ -13,8 +13,12 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from peerboot.outside.files import rename_aside
+
+if TYPE_CHECKING:
+    from peerboot.outside.copying import Stop
 
 MAX_SEGMENTS = 4096
 
@@ -79,6 +83,17 @@ def is_locked(data_dir: Path, wal_dir: Path | None = None) -> bool:
     if fd is not None:
         os.close(fd)
     return False
+
+
+def copy_beside(data_dir: Path, wal_dir: Path | None, name: str, stop: Stop) -> tuple[Path, int]:
+    """Copy ``member``, with a separate WAL directory as its ``wal``, to that name beside it under the locks; returns
+    where to, and its bytes.
+    """
+    from peerboot.outside.copying import copy_directory
+
+    target = data_dir / name
+    with held(data_dir, wal_dir):
+        return target, copy_directory(data_dir / "member", target, {"wal": wal_dir} if wal_dir else {}, stop)
 
 
 def move_aside(data_dir: Path, wal_dir: Path | None, stamp: str) -> str:

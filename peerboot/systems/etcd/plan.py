@@ -7,8 +7,23 @@ instead of forming or joining when it finds no data.
 
 from __future__ import annotations
 
+import msgspec
+
 from peerboot import steps
-from peerboot.model import Action, Call, Decision, Facts, Plan, RecordPermit, Renew, WriteFile
+from peerboot.model import (
+    Action,
+    Call,
+    CopyData,
+    Decision,
+    Facts,
+    Plan,
+    RecordBirth,
+    RecordForced,
+    RecordPermit,
+    Renew,
+    WriteFile,
+)
+from peerboot.rules import disaster
 from peerboot.rules.words import list_of
 from peerboot.systems.etcd.config import EtcdConfig
 
@@ -40,7 +55,11 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
         case "join", "claimed" if decision.may_run:
             members = list_of(facts, facts.record.claim.cluster) if facts.record.claim else ()
             return (RecordPermit(), *_file(facts, config.join_file(members, decision.target, decision.reason)))
-        case (("resume" | "idle"), _):
+        case "form", "quorum-lost":
+            return (RecordForced(forced=disaster.to_force(facts)), *steps.spend(facts, decision))
+        case "form", "forced":
+            return _force(config, facts, decision)
+        case (("resume" | "idle"), _) | ("wait", "quorum-lost"):
             return _resume(config, facts, decision)
         case (("replace" | "renew"), _):
             if decision.target:
@@ -58,7 +77,13 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
 def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
     mend = (Renew(why="torn-state"),) if facts.record.torn else ()
-    sealed = (*steps.seal(facts), *steps.spend(facts, decision))
+    # Under a hold nothing goes on, and nothing ends.
+    over = (RecordForced(forced=None),) if facts.record.forced is not None and not facts.holds else ()
+    # One that only starts what lies there is over once it runs: until then it is needed at every pass.
+    spent = () if decision.rule == "peers-disagree" else steps.spend(facts, decision)
+    if restored := _restored(config, facts):
+        return (*_file(facts, config.resume_file(facts.disk)), *restored)
+    sealed = (*steps.seal(facts), *over, *spent)
     # The permit comes first: what cannot be written down of a volume keeps no member from starting.
     return (
         *_file(facts, config.resume_file(facts.disk)),
@@ -67,6 +92,30 @@ def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Actio
         *_duty(facts, decision),
         *steps.remember(facts, decision),
     )
+
+
+def _restored(config: EtcdConfig, facts: Facts) -> tuple[Action, ...]:
+    """The birth of a snapshot that was restored onto this very disk: its cluster's id follows from the nonce."""
+    record, disk = facts.record, facts.disk
+    if record.birth or record.seal or record.claim or record.problem or record.foreign or not record.nonce:
+        return ()
+    born = config.restored_birth(record.nonce)
+    return (RecordBirth(birth=born),) if disk.cluster and config.predicted_cluster(born) == disk.cluster else ()
+
+
+def _force(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
+    """A copy first. Then, once it is durable that the server may do it, the file with which it drops all others: it is
+    withdrawn as soon as the server runs, for at each further start it would drop whoever has joined since.
+    """
+    word = facts.record.forced
+    if word is None:
+        return ()
+    if not word.copy:
+        name = disaster.copy_name(word.end)
+        noted = RecordForced(forced=msgspec.structs.replace(word, copy=name))
+        return (*steps.withdraw(facts, PERMIT_NAME), CopyData(name=name), noted)
+    given = () if word.given else (RecordForced(forced=msgspec.structs.replace(word, given=True)),)
+    return (*given, *_file(facts, config.force_file(facts.disk, decision.reason)))
 
 
 def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:

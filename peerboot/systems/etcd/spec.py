@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,10 @@ from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
 
 if TYPE_CHECKING:
+    import argparse
+
     from peerboot.manifest.server import Server
+    from peerboot.outside.copying import Stop
 
 GOOD = ("ok", "already")
 
@@ -30,7 +33,7 @@ class Etcd:
 
     permit_name = PERMIT_NAME
     files: tuple[str, ...] = (PERMIT_NAME,)
-    traits = Traits()
+    traits = Traits(forces=True)
     also_resolve: tuple[str, ...] = ()
 
     def __init__(
@@ -152,6 +155,10 @@ class Etcd:
             return Done(action=call, ok=ok, say=say)
         return Done(action=call, ok=True, member=added)
 
+    def copy_data(self, name: str, stop: Stop) -> tuple[Path, int]:
+        """Fulfils ``peerboot.systems.ForcesOne``."""
+        return lock.copy_beside(self.data_dir, self.wal_dir, name, stop)
+
     def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:  # noqa: ARG002 - it is one and the same
         return lock.move_aside(self.data_dir, self.wal_dir, stamp)
 
@@ -160,6 +167,7 @@ class EtcdSystem:
     """What etcd declares; fulfils ``peerboot.systems.System``."""
 
     name = "etcd"
+    example_command = "kubectl exec etcd-0 -c peerboot -- peerboot etcd restore"
     settings: tuple[Setting, ...] = SETTINGS
     default_data_dir = DEFAULT_DATA_DIR
 
@@ -173,6 +181,27 @@ class EtcdSystem:
             return config.prepare(settings, identity, base, material.security(settings))
 
         return Etcd(made(), made, lambda: material.stamp(settings))
+
+    def add_commands(self, parser: argparse.ArgumentParser) -> None:
+        from peerboot.systems.etcd import commands
+
+        commands.register(parser)
+
+    def in_a_pod(self, args: argparse.Namespace) -> str:
+        from peerboot.systems.etcd import commands
+
+        return commands.in_a_pod(args)
+
+    async def run_command(
+        self,
+        args: argparse.Namespace,
+        settings: Settings,
+        prepared: Etcd,
+        find: Callable[[], Awaitable[Mapping[str, tuple[str, ...]]]],  # noqa: ARG002 - nobody else is asked
+    ) -> int:
+        from peerboot.systems.etcd import commands
+
+        return await commands.run(args, settings, prepared.config, prepared.read_disk())
 
     def manifest(self) -> Server:
         """Imported now: only ``peerboot manifest`` needs it."""
