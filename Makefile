@@ -116,6 +116,7 @@ servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
 	$(PY) -m peerboot.lab.postgres --all
 	$(PY) -m peerboot.lab.routers
+	$(PY) -m peerboot.lab.prometheus
 
 jars: setup ## provide the real Kafkas: their jars by Maven, once
 	@$(PY) -m peerboot.lab.jars

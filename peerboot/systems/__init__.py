@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from peerboot.certified import Certified
 from peerboot.errors import SettingsError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
@@ -89,6 +90,13 @@ class Prepared(Protocol):
 
         Raises ``OSError`` when busy.
         """
+
+
+class ShowsCertificates(Protocol):
+    """The optional part of a prepared system whose servers have certificates."""
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Those that count now, by the mounted files; cheap, for it is asked at each scrape. Never raises."""
 
 
 class System(Protocol):

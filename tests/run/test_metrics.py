@@ -33,7 +33,12 @@ PROMISED = {
 }
 
 
-LABELS = {"findings": "name", "dns_query_duration_seconds": ""}
+LABELS = {
+    "findings": "name",
+    "dns_query_duration_seconds": "",
+    "certificate_end_timestamp_seconds": "file, setting",
+    "certificate_start_timestamp_seconds": "file, setting",
+}
 """Of those that have no sample in a healthy set, or another name in the exposition."""
 
 

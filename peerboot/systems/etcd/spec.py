@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from peerboot import birth
+from peerboot.certified import Certified
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
 from peerboot.renewed import Renewed
@@ -104,6 +105,10 @@ class Etcd:
         found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
         findings = (*(view.findings or self._refused), *found)
         return msgspec.structs.replace(view, findings=findings) if findings else view
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Fulfils ``peerboot.systems.ShowsCertificates``."""
+        return self.config.security.certificates()
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
