@@ -85,7 +85,7 @@ def test_every_unit_test_is_of_an_alert() -> None:
     ids=["never fires", "always fires", "fires at once"],
 )
 def test_the_unit_tests_can_fail(change: dict[str, str], tmp_path: Path) -> None:
-    """They see of each alert when it never fires, when it always does, and when it does not wait until it has lasted."""
+    """They see of each alert when it never fires, when it always does, and when it does not wait for its time."""
     expected = {name for name, rule in rules().items() if "for" in rule or "for" not in change}
     assert failing(tmp_path, change) == expected
 
