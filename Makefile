@@ -40,8 +40,8 @@ REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
 MORE := $(foreach name,dns people adoption pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
-test-real: setup servers ## every row of etcd's decision table on real servers
-	$(call twice,$(REAL))
+test-real: setup servers ## every row of etcd's decision table on real servers; alerts and dashboard in a real Prometheus
+	$(call twice,$(REAL) tests/real/test_monitoring.py)
 
 test-secured: export PEERBOOT_TEST_SECURED = 1
 test-secured: setup servers ## the same, and people's words, with TLS, and passwords once a set has formed (20 minutes)
