@@ -14,7 +14,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from peerboot.certified import Certified
 from peerboot.errors import SettingsError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
@@ -24,6 +23,7 @@ from peerboot.settings import Setting, Settings
 if TYPE_CHECKING:
     import argparse
 
+    from peerboot.certified import Certified
     from peerboot.manifest.server import Server
 
 BUILT_IN = ("etcd", "kafka", "postgres")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from peerboot import birth
-from peerboot.certified import Certified
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Identity, Limits, Plan, Traits
 from peerboot.outside.http import Http
 from peerboot.renewed import Renewed
@@ -21,6 +20,7 @@ from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
 
 if TYPE_CHECKING:
+    from peerboot.certified import Certified
     from peerboot.manifest.server import Server
 
 GOOD = ("ok", "already")
