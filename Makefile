@@ -40,8 +40,8 @@ REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
 MORE := $(foreach name,dns people adoption pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
-test-real: setup servers ## every row of etcd's decision table on real servers
-	$(call twice,$(REAL))
+test-real: setup servers ## every row of etcd's decision table on real servers; alerts and dashboard in a real Prometheus
+	$(call twice,$(REAL) tests/real/test_monitoring.py)
 
 test-secured: export PEERBOOT_TEST_SECURED = 1
 test-secured: setup servers ## the same, and people's words, with TLS, and passwords once a set has formed (20 minutes)
@@ -97,7 +97,7 @@ test-kubernetes: setup servers jars node ## the image, and real Pods: on nodes t
 
 POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/postgres/test_$(name).py)
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab $(POSTGRES_SERVERS)
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/monitoring $(POSTGRES_SERVERS)
 
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
@@ -116,6 +116,7 @@ servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.servers --all
 	$(PY) -m peerboot.lab.postgres --all
 	$(PY) -m peerboot.lab.routers
+	$(PY) -m peerboot.lab.prometheus
 
 jars: setup ## provide the real Kafkas: their jars by Maven, once
 	@$(PY) -m peerboot.lab.jars

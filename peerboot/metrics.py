@@ -6,12 +6,14 @@ Prometheus adds ``peerboot_`` before and ``_total`` after counters.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from peerboot import __version__, assess
 from peerboot.rules.words import healthy_voters, quorum_of
 
 if TYPE_CHECKING:
+    from peerboot.certified import Certified
     from peerboot.run import Node
     from peerboot.serve import Metric
 
@@ -22,7 +24,7 @@ MOST_AGES = 192
 
 def of(node: Node, *, up: bool) -> list[Metric]:
     """All metrics now."""
-    return [*_decision(node, up), *_cluster(node), *_set(node), *_work(node)]
+    return [*_decision(node, up), *_cluster(node), *_set(node), *_work(node), *_certificates(node)]
 
 
 def _gauge(name: str, text: str, value: float | None) -> Metric:
@@ -144,6 +146,27 @@ def _live(node: Node) -> list[Metric]:
         ("api_requests", "Requests to the Kubernetes API.", "counter", [({}, float(api.asked))]),
         _gauge("live_replicas", "Replicas that the StatefulSet has, as last heard.", live.replicas if known else None),
         _gauge("live_age_seconds", "How long ago that was heard.", age),
+    ]
+
+
+def _certificates(node: Node) -> list[Metric]:
+    """Of a system that has any; also while its server does not answer, which may be for them."""
+    shown: Callable[[], tuple[Certified, ...]] | None = getattr(node.doors.system, "certificates", None)
+    found = shown() if shown is not None else ()
+    of = [({"setting": one.setting, "file": one.file}, one) for one in found]
+    return [
+        (
+            "certificate_start_timestamp_seconds",
+            "From when on a mounted certificate is good.",
+            "gauge",
+            [(labels, one.since) for labels, one in of],
+        ),
+        (
+            "certificate_end_timestamp_seconds",
+            "When a mounted certificate ends; of a CA's file the one that ends last.",
+            "gauge",
+            [(labels, one.until) for labels, one in of],
+        ),
     ]
 
 

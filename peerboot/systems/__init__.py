@@ -23,6 +23,7 @@ from peerboot.settings import Setting, Settings
 if TYPE_CHECKING:
     import argparse
 
+    from peerboot.certified import Certified
     from peerboot.manifest.server import Server
     from peerboot.outside.copying import Stop
 
@@ -100,6 +101,13 @@ class ForcesOne(Protocol):
 
         Raises ``OSError`` when busy, ``FilesError`` when there is no room or ``stop`` was set.
         """
+
+
+class ShowsCertificates(Protocol):
+    """The optional part of a prepared system whose servers have certificates."""
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Those that count now, by the mounted files; cheap, for it is asked at each scrape. Never raises."""
 
 
 class System(Protocol):

@@ -147,6 +147,6 @@ def test_the_end_of_the_authority(ours: Authority, tmp_path: Path) -> None:
     bundle.write_text(old.certificate.read_text() + bundle.read_text())
     found = made(both(tmp_path / "a"))
     assert found.peer is not None
-    end = found.peer.authority_until
+    end = found.peer.authority.until
     assert end == read_certificate(ours.certificate.read_text()).until
     assert [n for n, _, _ in found.troubles(HOST, (), end)] == ["peer-authority-expired", "client-authority-expired"]

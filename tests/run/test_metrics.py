@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from peerboot import __version__
+from peerboot.certified import Certified
 from peerboot.serve import exposition
 from tests.run.turned import turned
 from tests.run.world import Pod, world
@@ -33,7 +34,12 @@ PROMISED = {
 }
 
 
-LABELS = {"findings": "name", "dns_query_duration_seconds": ""}
+LABELS = {
+    "findings": "name",
+    "dns_query_duration_seconds": "",
+    "certificate_end_timestamp_seconds": "file, setting",
+    "certificate_start_timestamp_seconds": "file, setting",
+}
 """Of those that have no sample in a healthy set, or another name in the exposition."""
 
 
@@ -120,6 +126,21 @@ async def test_how_long_a_lost_disk_took(tmp_path: Path) -> None:
         took = scraped(pod)["rejoin_seconds", ()]
         assert 0 < took <= w.clock.now() - began
         assert ("rejoin_seconds", ()) not in scraped(w.pods[0])
+
+
+@turned
+async def test_when_certificates_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the setting and the file; a set in plain text has no sample."""
+    async with world(tmp_path) as w:
+        await w.formed()
+        pod = w.pods[0]
+        assert "certificate_end_timestamp_seconds" not in {name for name, _ in scraped(pod)}
+        assert pod.node is not None
+        shown = (Certified("PEERBOOT_ETCD_PEER_TLS_DIR", "tls.crt", 1000.0, 2000.0),)
+        monkeypatch.setattr(pod.node.doors.system, "certificates", lambda: shown)
+        found, labels = scraped(pod), (("file", "tls.crt"), ("setting", "PEERBOOT_ETCD_PEER_TLS_DIR"))
+        times = [found[f"certificate_{which}_timestamp_seconds", labels] for which in ("start", "end")]
+        assert times == [1000, 2000]
 
 
 @pytest.mark.parametrize(("weather", "result"), [("servfail", "unknown"), ("nxdomain", "absent")])

@@ -44,7 +44,7 @@ def _pair(folder: str, setting: str) -> Pair | None:
     mounted.pem(folder, "tls.key", "PRIVATE KEY", setting)
     trust = mounted.trust(Path(folder), authority, setting)
     try:
-        return Pair(folder, x509.read(text), x509.last(authority).until, trust)
+        return Pair(folder, x509.read(text), x509.last(authority), trust)
     except ValueError as error:
         raise SettingsError(f"{setting}: {folder}/tls.crt has {error} that can be read: make the Secret anew") from None
 

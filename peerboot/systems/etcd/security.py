@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from peerboot import certified
+
 if TYPE_CHECKING:
     import ssl
 
+    from peerboot.certified import Certified
     from peerboot.x509 import Certificate
 
 PEER_DIR, CLIENT_DIR = "PEERBOOT_ETCD_PEER_TLS_DIR", "PEERBOOT_ETCD_CLIENT_TLS_DIR"
@@ -62,8 +65,8 @@ class Pair:
 
     folder: str
     certificate: Certificate
-    authority_until: float = 0.0
-    """When the last certificate of ``ca.crt`` ends."""
+    authority: Certificate
+    """The one of ``ca.crt`` that ends last."""
     trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
     """Whom peerboot trusts there, and what it shows."""
 
@@ -109,6 +112,13 @@ class Security:
             found["peer-transport-security"] = self.peer.section(verifies=True)
         return found
 
+    def certificates(self) -> tuple[Certified, ...]:
+        """Of each listener that has one."""
+        pairs = ((PEER_DIR, self.peer), (CLIENT_DIR, self.client))
+        return tuple(
+            one for name, pair in pairs if pair for one in certified.of(name, pair.certificate, pair.authority)
+        )
+
     def troubles(self, host: str, addresses: tuple[str, ...], now: float) -> Iterator[tuple[str, str, bool]]:
         """Name and sentence of each thing that is wrong, and whether servers do not answer for it, for a Pod whose URLs
         have ``host``; ``now`` is since the epoch.
@@ -130,7 +140,7 @@ PLAIN = Security()
 
 def _of_any(pair: Pair, kind: Kind, host: str, now: float) -> Iterator[tuple[str, str, bool]]:
     own, setting = pair.certificate, SETTING[kind]
-    if pair.authority_until <= now:
+    if pair.authority.until <= now:
         yield f"{kind}-authority-expired", AUTHORITY.format(setting=setting), True
     elif own.until <= now:
         yield f"{kind}-certificate-expired", EXPIRED.format(setting=setting), True

@@ -22,6 +22,7 @@ from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
 if TYPE_CHECKING:
     import argparse
 
+    from peerboot.certified import Certified
     from peerboot.manifest.server import Server
     from peerboot.outside.copying import Stop
 
@@ -107,6 +108,10 @@ class Etcd:
         found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
         findings = (*(view.findings or self._refused), *found)
         return msgspec.structs.replace(view, findings=findings) if findings else view
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Fulfils ``peerboot.systems.ShowsCertificates``."""
+        return self.config.security.certificates()
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)

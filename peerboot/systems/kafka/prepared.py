@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from peerboot import birth
+from peerboot import birth, certified
+from peerboot.certified import Certified
 from peerboot.errors import PeerbootError
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Limits, Plan, Registration, Traits
 from peerboot.outside.http import Http
@@ -26,6 +27,7 @@ from peerboot.systems.kafka import (
     launch,
     lock,
     logdirs,
+    material,
     ownbroker,
     quorumstate,
     registered,
@@ -186,6 +188,11 @@ class Kafka:
             soon=found.soon,
             asked_for=self._lost,
         )
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Fulfils ``peerboot.systems.ShowsCertificates``."""
+        made = self.config.security.material
+        return certified.read(material.TLS, made.certificate, made.authority) if made.certificate else ()
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)

@@ -10,12 +10,14 @@ from typing import Literal
 
 import msgspec
 
+from peerboot import certified
+from peerboot.certified import Certified
 from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Finding, Fork, Limits, Plan, Traits
 from peerboot.outside.files import FilesError, read_small
 from peerboot.outside.http import Http
 from peerboot.printing import one_line
 from peerboot.renewed import Renewed
-from peerboot.systems.postgres import assess, calls, config, datadir, launch, lock, routes, texts
+from peerboot.systems.postgres import assess, calls, config, datadir, launch, lock, material, routes, texts
 from peerboot.systems.postgres.plan import FILES, NO_ROUTES, PERMIT_NAME, plan
 
 MOST_WORDS = 64 * 1024
@@ -142,6 +144,11 @@ class Postgres:
             # In the middle of a sentence of the script stands the cause, which may name a file.
             return one_line(words.decode("utf-8", "replace"), MOST_SHOWN)
         return ""
+
+    def certificates(self) -> tuple[Certified, ...]:
+        """Fulfils ``peerboot.systems.ShowsCertificates``."""
+        pair = self.config.pair
+        return certified.read(material.TLS, pair.certificate, pair.authority) if pair is not None else ()
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:  # noqa: ARG002 - a server asks again by itself
         return ()
