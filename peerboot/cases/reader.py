@@ -3,6 +3,7 @@
 Facts, one a line (order does not matter, what is not said is absent):
 
     self db-1 of 3 [start=0]            this Pod; ``of ?`` when replicas are not told
+    in prod/db [service=peers] [domain=cluster.local]     namespace and StatefulSet, where they are others
     disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"] [lost=/l1,/l2]
          [voters=db-0,db-1,db-2]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
@@ -28,8 +29,10 @@ Facts, one a line (order does not matter, what is not said is absent):
     copies orders-3 [more=2] [in=db-0,db-2] [behind=db-1] [least=2]
     copies-untold "…"                   why that is not known
     fixed                               PEERBOOT_KAFKA_QUORUM=static
+    stands etcd.yaml                    peerboot's own files that hold what the plan would write
+    set cluster/views/0/version '"3.6"'     any one value, as JSON, by its path; ``unset PATH``: a key that is not there
 
-``primary.py`` has what is about who takes the writes.
+``primary.py`` has what is about who takes the writes, ``writer.py`` writes all of it.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ from typing import Any
 
 import msgspec
 
-from peerboot.cases import primary
+from peerboot.cases import paths, primary
+from peerboot.cases.plans import with_standing
 from peerboot.cases.servers import cluster_of
 from peerboot.cases.words import NOW, birth_of, pods, url_of, words
 from peerboot.decide import decide
@@ -61,6 +65,7 @@ from peerboot.model import (
     Seal,
     Sighting,
     Statement,
+    Traits,
 )
 from peerboot.systems.etcd.spec import Etcd
 from peerboot.systems.kafka.prepared import Kafka
@@ -69,24 +74,29 @@ from peerboot.systems.postgres.prepared import Postgres
 TRAITS = {"etcd": Etcd.traits, "kafka": Kafka.traits, "postgres": Postgres.traits}
 
 
+def traits_of(system: str) -> Traits:
+    """Those of a system's default settings; of one that peerboot does not bring, etcd's."""
+    return TRAITS.get(system, Traits())
+
+
 def parse(text: str, system: str = "etcd") -> Facts:
     """Facts of one case of a system; raises ``ValueError`` for a line that it does not know."""
     lines = [shlex.split(line, comments=True) for line in text.splitlines()]
     by_word: dict[str, list[list[str]]] = {}
     for parts in filter(None, lines):
         by_word.setdefault(parts[0], []).append(parts[1:])
-    identity = msgspec.structs.replace(_identity(by_word.pop("self")[0]), system=system)
+    identity = _identity(by_word.pop("self")[0], by_word.pop("in", [["prod/db"]])[0], system)
     values: dict[str, Any] = {
         "now": NOW,
         "identity": identity,
         "started_at": 900.0,
         "own_urls": (url_of(identity, identity.pod),) if system == "etcd" else (),
-        "traits": TRAITS[system],
+        "traits": traits_of(system),
     }
     if elsewhere := by_word.pop("quorum-of", None):
-        values["traits"] = msgspec.structs.replace(TRAITS[system], quorum_of=elsewhere[0][0])
+        values["traits"] = msgspec.structs.replace(traits_of(system), quorum_of=elsewhere[0][0])
     if by_word.pop("fixed", None) is not None:
-        values["traits"] = msgspec.structs.replace(TRAITS[system], fixed=True)
+        values["traits"] = msgspec.structs.replace(traits_of(system), fixed=True)
     values["disk"] = _disk(by_word.pop("disk", [["blank"]])[0])
     values["record"] = _record(identity, by_word.pop("record", [["nonce=n" + str(identity.ordinal)]])[0])
     permit = by_word.pop("permit", [["absent"]])[0][0]
@@ -104,30 +114,39 @@ def parse(text: str, system: str = "etcd") -> Facts:
     values |= _rest(identity, by_word)
     values["mode"] = "manage" if by_word.pop("observe", None) is None else "observe"
     allowed = by_word.pop("allowed", None) is not None
+    changes = {word: by_word.pop(word, []) for word in ("set", "unset")}
+    stands = [name for row in by_word.pop("stands", []) for name in row]
     facts = primary.add_to(Facts(**values), by_word)
     if by_word:
         raise ValueError(f"unknown lines: {sorted(by_word)}")
+    if any(changes.values()):
+        facts = paths.changed(facts, changes["set"], changes["unset"])
+    if stands:
+        facts = with_standing(facts, stands)
     if allowed:
         refused = decide(facts)
-        facts = msgspec.structs.replace(facts, consents=frozenset({refused.consent or _nonce_in(refused.reason)}))
+        facts = msgspec.structs.replace(facts, consents=frozenset({refused.consent or nonce_in(refused.reason)}))
     return facts
 
 
-def _nonce_in(reason: str) -> str:
+def nonce_in(reason: str) -> str:
+    """The consent that a reason asks for, empty for none."""
     return reason.partition("peerboot consent ")[2].partition("`")[0]
 
 
-def _identity(parts: list[str]) -> Identity:
+def _identity(parts: list[str], place: list[str], system: str) -> Identity:
     plain, keys = words(parts)
     pod, count = plain[0], plain[2]
+    (where, *_), places = words(place)
+    namespace, _, statefulset = where.partition("/")
     return Identity(
-        namespace="prod",
-        service="peers",
-        statefulset="db",
+        namespace=namespace,
+        service=places.get("service", "peers"),
+        statefulset=statefulset,
         pod=pod,
         ordinal=int(pod.rpartition("-")[2]),
-        system="etcd",
-        domain="cluster.local",
+        system=system,
+        domain=places.get("domain", "cluster.local"),
         start=int(keys.get("start", 0)),
         replicas=None if count == "?" else int(count),
     )
@@ -168,11 +187,11 @@ def _record(identity: Identity, parts: list[str]) -> Record:
     claimed = pods(keys.get("claim-voters", ""))
     return Record(
         nonce=nonce,
-        birth=birth_of(identity.start, keys["born"]) if "born" in keys else None,
+        birth=birth_of(identity, keys["born"]) if "born" in keys else None,
         permitted_wall=1.0 if "permitted" in plain else None,
         seal=Seal(cluster=_pair(seal)[0], member=_pair(seal)[1], voters=sealed) if seal else None,
         claim=Claim(cluster=_pair(claim)[0], member=_pair(claim)[1], nonce=nonce, voters=claimed) if claim else None,
-        former=(birth_of(identity.start, keys["former"]).token,) if "former" in keys else (),
+        former=(birth_of(identity, keys["former"]).token,) if "former" in keys else (),
         foreign=keys.get("foreign", ""),
         elsewhere=keys.get("elsewhere", ""),
         problem=keys.get("problem", ""),
@@ -195,9 +214,9 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             continue
         disk: Any = kind
         word = Statement(
-            namespace="prod",
-            service="peers",
-            statefulset="db",
+            namespace=identity.namespace,
+            service=identity.service,
+            statefulset=identity.statefulset,
             system=identity.system,
             pod=pod,
             boot=f"boot-{pod}",
@@ -206,7 +225,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             disk=disk,
             nonce=keys.get("nonce", f"n{pod.rpartition('-')[2]}"),
             permitted="permitted" in plain,
-            token=birth_of(identity.start, keys["born"]).token if "born" in keys else "",
+            token=birth_of(identity, keys["born"]).token if "born" in keys else "",
             cluster=keys.get("cluster", ""),
             member=keys.get("member", ""),
             serving="serving" in plain,
@@ -225,7 +244,7 @@ def _rest(identity: Identity, by_word: dict[str, list[list[str]]]) -> dict[str, 
     if anchor := by_word.pop("anchor", None):
         _, keys = words(anchor[0])
         if "holds" in keys:
-            token = birth_of(identity.start, keys["holds"]).token
+            token = birth_of(identity, keys["holds"]).token
             undo = keys.get("undo", "")
             where = "ConfigMap db-anchor" if undo else "/anchor/birth.json"
             rest["anchor"] = Anchor(state="holds", token=token, at=keys.get("at", ""), where=where, undo=undo)

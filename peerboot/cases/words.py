@@ -15,9 +15,9 @@ def words(parts: list[str]) -> tuple[list[str], dict[str, str]]:
     return plain, dict(part.split("=", 1) for part in parts if "=" in part)
 
 
-def birth_of(start: int, nonces: str) -> Birth:
+def birth_of(identity: Identity, nonces: str) -> Birth:
     """The birth of pods in a row, from the first expected one."""
-    members = {f"db-{start + i}": nonce for i, nonce in enumerate(nonces.split(","))}
+    members = {f"{identity.statefulset}-{identity.start + i}": nonce for i, nonce in enumerate(nonces.split(","))}
     return Birth(token=token_of(members), members=members)
 
 
