@@ -137,7 +137,7 @@ class Node:
     async def run(self) -> int:
         """Until done (``init``), or until cancelled (``sidecar``). Returns the exit code."""
         if not self.observing:
-            self._first_words()
+            self.report.first_words(self.decision)
         self.first_question()
         tasks = [asyncio.create_task(loop) for loop in self._loops()]
         if self._dns_task is not None:
@@ -357,13 +357,6 @@ class Node:
         if self._said.get(about) != text:
             self._said[about] = text
             say(text)
-
-    def _first_words(self) -> None:
-        """Nothing that an earlier process left in the output directory may speak for this one."""
-        with contextlib.suppress(OSError, files.FilesError):
-            files.write_whole(
-                self.output_dir / "status.txt", f"{sentence(self.decision)}\nstartup=no ready=no\n".encode(), 0o640
-            )
 
     def _keep_holds(self) -> None:
         """Holds that were heard of outlive this process."""
