@@ -22,6 +22,7 @@ from peerboot.loops import Doors, Loops
 from peerboot.model import Call, Decision, Done, Facts, Plan, Removal
 from peerboot.outside import files
 from peerboot.pace import Pace
+from peerboot.recorder import Recorder, redactor_of
 from peerboot.report import Report, answers, sentence
 from peerboot.rules.words import DATA_KINDS
 
@@ -64,6 +65,9 @@ class Node:
             from peerboot.events import Events
 
             self.events = Events(self.identity, self.doors.kubernetes, self.doors.clock)
+        kept = None if self.observing else self.doors.state.path
+        known = redactor_of(self.settings, self.identity)
+        self.recorder = Recorder(kept, self.boot, known, self.doors.system.permit_name)
         self.words = act.Words()
         self.tally = act.Tally()
         self.facts: Facts | None = None
@@ -156,6 +160,7 @@ class Node:
         yield self._passes()
         yield self.loops.census()
         yield self.loops.servers()
+        yield self.recorder.loop(self.doors.clock)
         if self.settings.replicas_from == "statefulset":
             yield self.loops.live()
         if self.anchor.remote:
@@ -236,6 +241,7 @@ class Node:
             facts, decision, plan = await self._confirmed(decision)
         noted = self.mode != "plan" and self.report.note(decision, self.doors.clock.wall())
         done = await self._carry_out(plan)
+        self.recorder.note(facts, decision, plan, done, self.doors.clock.wall(), changed=noted)
         if done:
             # Facts anew after acting, for a report that tells what is, with the decision that led to it.
             self.facts = facts = self._observe(fresh=True)

@@ -12,9 +12,14 @@ import msgspec
 from peerboot.model import Facts
 
 
+def tree_of(facts: Facts) -> Any:
+    """The facts as dicts, lists and scalars; sets are sorted."""
+    return msgspec.json.decode(msgspec.json.encode(facts, order="sorted"))
+
+
 def changed(facts: Facts, sets: Sequence[Sequence[str]], unsets: Sequence[Sequence[str]]) -> Facts:
     """The facts with what such lines say; raises ``ValueError`` for one that leads nowhere."""
-    tree: Any = msgspec.to_builtins(facts)
+    tree = tree_of(facts)
     try:
         for path, *_ in unsets:
             holder, key = _place(tree, path)
@@ -37,7 +42,7 @@ def _place(tree: Any, path: str) -> tuple[Any, Any]:
 
 def differences(before: Facts, after: Facts) -> list[str]:
     """The lines that make the one into the other."""
-    return list(_lines(msgspec.to_builtins(before, order="sorted"), msgspec.to_builtins(after, order="sorted"), ""))
+    return list(_lines(tree_of(before), tree_of(after), ""))
 
 
 def _lines(before: Any, after: Any, path: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from peerboot.cases.paths import tree_of
 from peerboot.cases.words import NOW
 from peerboot.model import Facts
 
@@ -22,7 +23,7 @@ def moved(facts: Facts, to: float = NOW) -> Facts:
     """The same facts at another moment, by default that of a case."""
     if facts.now == to:
         return facts
-    return msgspec.convert(_moved(msgspec.to_builtins(facts), facts.now, to), Facts)
+    return msgspec.convert(_moved(tree_of(facts), facts.now, to), Facts)
 
 
 def _moved(tree: Any, now: float, to: float) -> Any:

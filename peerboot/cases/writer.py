@@ -22,13 +22,15 @@ from peerboot.model import Birth, Evidence, Facts, Fork, Intent, Member, Part, S
 from peerboot.printing import printable
 
 
-def case_of(facts: Facts, comment: str = "", stands: tuple[str, ...] = ()) -> str:
+def case_of(facts: Facts, comment: str = "", stands: tuple[str, ...] = (), *, short: bool = False) -> str:
     """One case whose facts are these: comment, facts, ``----``, outcome. ``facts.now`` is that of every case.
 
-    ``stands``: files that hold what the plan writes. Raises ``ValueError`` that names what a case cannot say.
+    ``stands``: files that hold what the plan writes. ``short``: only what the outcome rests on.
+
+    Raises ``ValueError`` that names what a case cannot say.
     """
-    lines = [f"# {line}" for line in comment.splitlines()] + facts_of(facts, stands)
-    given = "\n".join(lines)
+    lines = shortest(facts, stands) if short else facts_of(facts, stands)
+    given = "\n".join([f"# {line}" for line in comment.splitlines()] + lines)
     return f"{given}\n----\n{outcome_of(parse(given, facts.identity.system))}\n"
 
 
@@ -115,7 +117,9 @@ def _number(value: int) -> str | None:
 
 
 def _age(at: float, usual: float) -> str | None:
-    return None if NOW - at == usual else seconds(NOW - at)
+    age = NOW - at
+    plain = round(age, 6)
+    return None if age == usual else seconds(plain if NOW - plain == at else age)
 
 
 def _births(facts: Facts) -> dict[str, str]:
