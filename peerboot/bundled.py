@@ -10,7 +10,7 @@ from peerboot.model import Identity, Plan
 from peerboot.moments import BUNDLE
 from peerboot.recorder import redactor_of
 from peerboot.redact import GONE
-from peerboot.settings import Settings
+from peerboot.settings import Setting, Settings
 from peerboot.settings_table import GENERAL
 
 if TYPE_CHECKING:
@@ -73,5 +73,7 @@ def shown(settings: Settings) -> dict[str, str]:
     }
 
 
-def _text(value: object) -> str:
+def _text(row: Setting, value: object) -> str:
+    if row.kind == "duration":
+        return f"{value:g}s" if isinstance(value, float) else str(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -41,6 +41,9 @@ def facts_of(facts: Facts, stands: tuple[str, ...] = ()) -> list[str]:
     said += [f"stands {_join(stands)}"] if stands else []
     told = parse("\n".join(said), system)
     bare = msgspec.structs.replace(facts, files={n: told.files.get(n, t) for n, t in facts.files.items()})
+    if "allowed" in said:
+        # What is allowed follows from all these facts; it may be something else by the words alone.
+        bare = msgspec.structs.replace(bare, consents=told.consents)
     # What stands is what the plan of all these facts writes, which the words alone may not have come to.
     lines = said + [line for line in paths.differences(told, bare) if not _is_of(line, stands)]
     again, wanted = parse("\n".join(lines), system), with_standing(facts, stands) if stands else facts

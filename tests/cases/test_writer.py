@@ -32,11 +32,11 @@ def test_every_case_is_written_as_itself(path: Path, number: int, text: str) -> 
     assert facts == parse(written, system)
     assert outcome_of(facts) == outcome.strip()
     rest = [line.split()[1] for line in written.splitlines() if line.startswith(("set ", "unset "))]
-    assert [path for path in rest if not path.endswith(UNSAID)] == []
+    assert [path for path in rest if not any(word in path for word in UNSAID)] == []
 
 
 @given(st.one_of(worlds.facts(), *(worlds.random_facts(system) for system in ("etcd", "kafka", "postgres"))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_facts_are_written_as_themselves(facts: Facts) -> None:
     """No facts are beyond the language of the cases."""
     assert facts == parse("\n".join(facts_of(facts)), facts.identity.system)
