@@ -68,9 +68,8 @@ def shown(settings: Settings) -> dict[str, str]:
     """Each setting as a user would write it; of one that is a secret, or says where one lies, only that it is set."""
     found = {row: getattr(settings, row.field) for row in GENERAL}
     found |= {row: settings.extra.get(row.key) for row in systems.settings_of(settings.system)}
-    return {
-        row.name: GONE if row.secret else _text(value) for row, value in found.items() if value not in (None, "", ())
-    }
+    given = {row: value for row, value in found.items() if value not in (None, "", ())}
+    return {row.name: GONE if row.secret else _text(row, value) for row, value in given.items()}
 
 
 def _text(row: Setting, value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ from peerboot.moments import Moment, Outcome, Planned
 from peerboot.outside import hidden
 from peerboot.outside.clock import Clock
 from peerboot.outside.files import FilesError, read_small, write_whole
+from peerboot.printing import one_line
 from peerboot.redact import Redactor
 from peerboot.rules.words import consent_nonce
 from peerboot.settings import Settings
@@ -34,6 +36,8 @@ MOST, MOST_BYTES = 40, 160 * 1024
 MOST_PLAIN = 1 << 20
 """Bytes of one decision that is read back; a longer one is left out."""
 MOST_OUTCOMES, MOST_ACTIONS = 16, 64
+MOST_SAID = 1000
+"""Characters of what is said of one action."""
 MOST_FILE = 16 * 1024
 """Characters of one of peerboot's own files that are kept."""
 SECRET = re.compile(r"(?:password|secret|token)_file$|(?:users|tls)_dir$")
@@ -99,7 +103,15 @@ class Recorder:
             allowed=_allowed(facts),
             actions=tuple(actions),
         )
-        found: dict[str, Any] = self._redactor().tree(msgspec.to_builtins(moment))
+        try:
+            text = msgspec.json.encode(moment).decode()
+        except UnicodeEncodeError:
+            # A name of a file that is no text in UTF-8, for one.
+            text = json.dumps(msgspec.to_builtins(moment), ensure_ascii=False)
+            text = text.encode("utf-8", "replace").decode()
+        tree = msgspec.json.decode(text, type=dict[str, Any])
+        redactor = self._redactor()
+        found: dict[str, Any] = redactor.tree(tree) if redactor.touches(text) else tree
         return found
 
     def _told(self, files: Mapping[str, str]) -> dict[str, str]:
@@ -132,8 +144,8 @@ class Recorder:
     def _add(self, result: Done, wall: float) -> None:
         """What came of one action; the same again is counted."""
         redactor, outcomes = self._redactor(), self._last["outcomes"]
-        outcome = Outcome(wall=wall, say=redactor.text(describe(result.action)), ok=result.ok, result="")
-        new = {**msgspec.to_builtins(outcome), "result": redactor.text(result.say)}
+        say, why = (one_line(redactor.text(text), MOST_SAID) for text in (describe(result.action), result.say))
+        new = msgspec.to_builtins(Outcome(wall=wall, say=say, ok=result.ok, result=why))
         if outcomes and all(outcomes[-1][key] == new[key] for key in ("say", "ok", "result")):
             outcomes[-1] |= {"wall": wall, "times": outcomes[-1]["times"] + 1}
             return
@@ -210,7 +222,7 @@ def _allowed(facts: Facts) -> tuple[str, ...]:
 
 
 def _packed(moment: Mapping[str, Any]) -> bytes:
-    return zlib.compress(msgspec.json.encode(moment), 6)
+    return zlib.compress(msgspec.json.encode(moment), 4)
 
 
 def _unpacked(packed: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ Nothing that is recorded is made of secrets; this is the second lock, for texts 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -37,6 +38,11 @@ class Redactor:
         found = {form for one in usable if len(one) >= SHORTEST and "-----" not in one for form in forms(one)}
         # The longest first, so that no part of one is left beside the mark.
         self._forms = sorted(found, key=lambda form: (-len(form), form))
+        self._in_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in found}
+
+    def touches(self, text: str) -> bool:
+        """Whether a JSON text may hold anything of it; once over the whole is a hundred times as fast as each text."""
+        return any(form in text for form in self._in_json) or any(pattern.search(text) for pattern, _ in PATTERNS)
 
     def text(self, text: str) -> str:
         """The same without them."""

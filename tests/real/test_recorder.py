@@ -30,7 +30,7 @@ async def test_a_lost_disk_is_recorded(
         logged = decided(lab, 0)
         secret = lab.pods[0].env["PEERBOOT_SECRET_FILE"]
         (key,) = Path(secret).read_text().split()
-        lab.pods[1].sidecar.kill()
+        lab.kill(1, "peerboot")
         await lab.until_ready(120)
         after = json.loads((await lab.pods[1].run("bundle")).stdout)
     bundle = json.loads(taken.stdout)

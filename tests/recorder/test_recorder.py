@@ -77,6 +77,18 @@ def test_what_came_of_a_plan_is_added_and_counted() -> None:
     assert outcomes == [("wrote etcd.yaml", False, "the file system is full", 3), ("wrote etcd.yaml", True, "", 1)]
 
 
+@turned
+async def test_texts_that_are_no_text(tmp_path: Path) -> None:
+    """A file's name that is not UTF-8, quoted in facts and outcomes, does not keep them from being kept and written."""
+    kept, odd = _recorder(tmp_path), "/data/\udcff"
+    facts = msgspec.structs.replace(PLAIN, disk=msgspec.structs.replace(PLAIN.disk, reason=odd))
+    done = [Done(action=WriteFile(name=odd, content=""), ok=False, say=odd)]
+    kept.note(facts, decide(PLAIN), Plan(), done, 0.0, changed=True)
+    await _written(kept, 1.0)
+    assert _walls(left(tmp_path)) == [0.0, 1.0]
+    assert left(tmp_path)[0]["facts"]["disk"]["reason"] == "/data/?"
+
+
 def test_contents_of_files_are_not_kept() -> None:
     """Of a plan only words are kept, and of peerboot's own files only those that rules read."""
     kept = Recorder(None, "b1", Redactor, "run.ok")
