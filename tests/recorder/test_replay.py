@@ -16,7 +16,7 @@ from peerboot.errors import SettingsError
 from peerboot.recast import cases
 from tests.recorder.made import bundle, facts_of_cases, moments
 
-GOLDEN = Path(__file__).parent / "golden.bundle"
+GOLDEN = Path(__file__).parents[2] / "docs" / "seen" / "db-0.bundle"
 """Taken from a real set of etcd whose db-0 had lost its disk, by the first release that had `bundle`."""
 LOST = "self db-0 of 3\nserver db-2 healthy leader cluster=c1 member=m2\nquorum c1\nmember m2 db-2\nmember m0 db-0"
 
