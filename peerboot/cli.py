@@ -32,6 +32,8 @@ EXAMPLES = {
     "etcd": "kubectl exec etcd-0 -c peerboot -- peerboot etcd restore",
     "kafka": "kubectl exec kafka-0 -c peerboot -- peerboot kafka drain kafka-3",
     "postgres": "kubectl exec pg-1 -c peerboot -- peerboot postgres switchover --yes",
+    "bundle": "kubectl exec db-0 -c peerboot -- peerboot bundle > db-0.bundle",
+    "replay": "peerboot replay db-0.bundle --at 3",
     "lab": "peerboot lab demo etcd",
 }
 OWN = {
@@ -99,6 +101,13 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     settings.add_argument("--system", default="", help="one system's own settings too")
     settings.add_argument("--json-schema", action="store_true", help="a JSON schema of the settings file")
     add("systems", "Every system that PEERBOOT_SYSTEM can name.", as_json=True)
+    bundle = add("bundle", "All that is known of an incident, redacted, as one JSON document to send.")
+    bundle.add_argument("--output", default="", metavar="FILE", help="write it to a file in place of printing it")
+    replay = add("replay", "Decide once more, offline, what a bundle tells of; 1: this release differs.", as_json=True)
+    replay.add_argument("file", metavar="FILE", help="what `peerboot bundle` printed; - for standard input")
+    replay.add_argument("--at", default="", metavar="N", help="one decision alone, with all of its evidence")
+    replay.add_argument("--as-case", default="", metavar="N|all", help="print a case for the tests of the rules")
+    replay.add_argument("--short", action="store_true", help="with --as-case: only what the outcome rests on")
     if argv[:1] == ["manifest"]:
         from peerboot import template
 
@@ -199,6 +208,14 @@ def _run(args: argparse.Namespace, environ: Mapping[str, str], argv: list[str]) 
             from peerboot import own
 
             return _finish(own.main(args, environ))
+        case "bundle":
+            from peerboot import bundle
+
+            return _finish(bundle.main(args, environ))
+        case "replay":
+            from peerboot import replay
+
+            return replay.main(args)
         case "plan" | "peers":
             from peerboot import look
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -91,6 +92,11 @@ class Report:
         self._complained: dict[str, str] = {}
         self.ledger: deque[Entry] = deque(maxlen=LEDGER_SIZE)
         self.since_wall = 0.0
+
+    def first_words(self, decision: Decision) -> None:
+        """Nothing that an earlier process left in the output directory may speak for this one."""
+        with contextlib.suppress(OSError, files.FilesError):
+            files.write_whole(self._dir / "status.txt", f"{sentence(decision)}\nstartup=no ready=no\n".encode(), 0o640)
 
     def note(self, decision: Decision, wall: float) -> bool:
         """Log a new decision (other rule, target, or other people waited for) and enter it in the ledger; True then.

@@ -22,7 +22,8 @@ from peerboot.loops import Doors, Loops
 from peerboot.model import Call, Decision, Done, Facts, Plan, Removal
 from peerboot.outside import files
 from peerboot.pace import Pace
-from peerboot.report import Report, answers, sentence
+from peerboot.recorder import Recorder, redactor_of
+from peerboot.report import Report, answers
 from peerboot.rules.words import DATA_KINDS
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Node:
             from peerboot.events import Events
 
             self.events = Events(self.identity, self.doors.kubernetes, self.doors.clock)
+        kept = None if self.observing else self.doors.state.path
+        known = redactor_of(self.settings, self.identity)
+        self.recorder = Recorder(kept, self.boot, known, self.doors.system.permit_name)
         self.words = act.Words()
         self.tally = act.Tally()
         self.facts: Facts | None = None
@@ -131,7 +135,7 @@ class Node:
     async def run(self) -> int:
         """Until done (``init``), or until cancelled (``sidecar``). Returns the exit code."""
         if not self.observing:
-            self._first_words()
+            self.report.first_words(self.decision)
         self.first_question()
         tasks = [asyncio.create_task(loop) for loop in self._loops()]
         if self._dns_task is not None:
@@ -150,6 +154,7 @@ class Node:
         yield self._passes()
         yield self.loops.census()
         yield self.loops.servers()
+        yield self.recorder.loop(self.doors.clock)
         if self.settings.replicas_from == "statefulset":
             yield self.loops.live()
         if self.anchor.remote:
@@ -230,6 +235,7 @@ class Node:
             facts, decision, plan = await self._confirmed(decision)
         noted = self.mode != "plan" and self.report.note(decision, self.doors.clock.wall())
         done = await self._carry_out(plan)
+        self.recorder.note(facts, decision, plan, done, self.doors.clock.wall(), changed=noted)
         if done:
             # Facts anew after acting, for a report that tells what is, with the decision that led to it.
             self.facts = facts = self._observe(fresh=True)
@@ -356,13 +362,6 @@ class Node:
         if self._said.get(about) != text:
             self._said[about] = text
             say(text)
-
-    def _first_words(self) -> None:
-        """Nothing that an earlier process left in the output directory may speak for this one."""
-        with contextlib.suppress(OSError, files.FilesError):
-            files.write_whole(
-                self.output_dir / "status.txt", f"{sentence(self.decision)}\nstartup=no ready=no\n".encode(), 0o640
-            )
 
     def _keep_holds(self) -> None:
         """Holds that were heard of outlive this process."""

@@ -201,7 +201,7 @@ class Serve:
 
     def _for_people(self) -> web.Application:
         app = self._web.Application(client_max_size=ADMIN_BODY)
-        for name in ("status", "explain", "plan"):
+        for name in ("status", "explain", "plan", "bundle"):
             app.router.add_route("GET", f"/{name}", self._admin)
         for name in ("hold", "resume", "consent", "remove", "switchover"):
             app.router.add_route("POST", f"/{name}", self._admin)

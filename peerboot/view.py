@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, census, metrics, prestop, roles, status
+from peerboot import assess, bundled, census, metrics, prestop, roles, status
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.model import Hold
 from peerboot.outside.files import FilesError
@@ -149,6 +149,8 @@ class NodeView:
                 return self._explain()
             case "plan":
                 return dict(self._data())
+            case "bundle":
+                return bundled.of(self._node)
         self._may_change()
         match name:
             case "hold":

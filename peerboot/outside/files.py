@@ -46,8 +46,12 @@ def _no_step(_name: str) -> None:
     return
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o640, *, step: Callable[[str], None] = _no_step) -> None:
+def write_whole(
+    path: Path, content: bytes, mode: int = 0o640, *, step: Callable[[str], None] = _no_step, durable: bool = True
+) -> None:
     """Write a temporary file beside ``path``, fsync, rename over it, fsync the directory.
+
+    Without ``durable`` there is no fsync: it outlives the process, and nobody waits for the disk.
 
     Whoever reads ``path`` sees the old content or the new, never a part. The mode is exact, whatever the
     umask. ``step`` is called before each system call with its name, so that tests can die there. Raises
@@ -65,14 +69,16 @@ def write_whole(path: Path, content: bytes, mode: int = 0o640, *, step: Callable
             view = memoryview(content)
             while view:
                 view = view[os.write(fd, view) :]
-            step("fsync")
-            os.fsync(fd)
+            if durable:
+                step("fsync")
+                os.fsync(fd)
         finally:
             os.close(fd)
         step("rename")
         temp.replace(path)
-        step("fsync-dir")
-        sync_directory(path.parent)
+        if durable:
+            step("fsync-dir")
+            sync_directory(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temp.unlink()

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from peerboot.act import describe
-from peerboot.decide import decide
-from tests.cases.facts_text import parse
-from tests.cases.planners import plan_for
+from peerboot.cases.outcome import outcome_of
+from peerboot.cases.reader import parse
 
 SYSTEMS = Path(__file__).parents[2] / "peerboot" / "systems"
 
@@ -27,14 +25,7 @@ CASES = list(blocks())
 
 def outcome(text: str, system: str) -> str:
     """The part below ``----`` as it ought to be."""
-    facts = parse(text.partition("\n----\n")[0], system)
-    decision = decide(facts)
-    lines = [f"decision: {decision.kind} ({decision.rule})", f"reason: {decision.reason}"]
-    if decision.waits_for:
-        lines.append(f"waits for: {'; '.join(decision.waits_for)}")
-    lines.append(f"server may run: {'yes' if decision.may_run else 'no'}")
-    lines += [f"action: {describe(action)}" for action in plan_for(facts, decision).actions]
-    return "\n".join(lines)
+    return outcome_of(parse(text.partition("\n----\n")[0], system))
 
 
 IDS = [f"{path.parents[1].name}-{path.stem}-{number}" for path, number, _ in CASES]

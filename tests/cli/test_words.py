@@ -30,6 +30,8 @@ COMMANDS = (
     "resume",
     "settings",
     "systems",
+    "bundle",
+    "replay",
     "manifest",
     "etcd",
     "kafka",

@@ -7,6 +7,7 @@ import pytest
 
 from peerboot import settings
 from peerboot.birth import token_of
+from peerboot.cases.reader import parse
 from peerboot.decide import decide
 from peerboot.errors import RefusedError
 from peerboot.model import Birth, Claim, Disk, Facts, Record, RecordBirth, Seal
@@ -14,7 +15,6 @@ from peerboot.systems.etcd import config
 from peerboot.systems.etcd.commands import restoring
 from peerboot.systems.etcd.plan import plan
 from peerboot.systems.etcd.spec import SYSTEM
-from tests.cases.facts_text import parse
 
 BLANK, FRESH = Disk(kind="blank"), Record(nonce="n9")
 MEMBERS = {"db-0": "n9"}

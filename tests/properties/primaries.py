@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from peerboot.cases.primary import derived
 from peerboot.model import ClusterView, Disk, Facts, Fork, Identity, Intent, Member, Part, Record, ServerView, Standing
-from tests.cases.primary_text import derived
 
 PODS = ("db-0", "db-1", "db-2", "db-3")
 OURS, OTHER = "7", "8"

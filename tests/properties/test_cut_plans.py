@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from peerboot.cases.plans import plan_for
+from peerboot.cases.reader import parse
 from peerboot.decide import decide
 from peerboot.model import (
     Action,
@@ -34,8 +36,6 @@ from peerboot.model import (
     WriteAnchor,
     WriteFile,
 )
-from tests.cases.facts_text import parse
-from tests.cases.planners import plan_for
 from tests.cases.test_cases import CASES, IDS
 from tests.properties import permits
 from tests.properties.permits import NAMES, may_have_voted, permit_kind

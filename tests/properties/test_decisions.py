@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import assume, event
 
 from peerboot.birth import token_of
+from peerboot.cases.plans import plan_for
 from peerboot.decide import TABLE, decide
 from peerboot.model import (
     Call,
@@ -26,7 +27,6 @@ from peerboot.model import (
     WriteFile,
 )
 from peerboot.rules.words import quorum_of
-from tests.cases.planners import plan_for
 from tests.properties.permits import forms, permit_kind
 from tests.properties.worlds import CASES, SECRET, cluster_ids, id_of, over_any_facts
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from hypothesis import event
 
+from peerboot.cases.plans import plan_for
+from peerboot.cases.primary import derived
 from peerboot.decide import decide
 from peerboot.model import (
     Call,
@@ -20,8 +22,6 @@ from peerboot.model import (
 )
 from peerboot.rules import promoting
 from peerboot.rules.words import DATA_KINDS
-from tests.cases.planners import plan_for
-from tests.cases.primary_text import derived
 from tests.properties.permits import NAMES, permit_kind, work
 from tests.properties.test_decisions import planned
 from tests.properties.worlds import CASES, over_any_primary

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from peerboot.birth import token_of
+from peerboot.cases.primary import derived
+from peerboot.cases.reader import TRAITS, parse
 from peerboot.decide import decide
 from peerboot.model import (
     Anchor,
@@ -31,8 +33,6 @@ from peerboot.model import (
     ServerView,
     Statement,
 )
-from tests.cases.facts_text import TRAITS, parse
-from tests.cases.primary_text import derived
 from tests.cases.test_cases import blocks
 from tests.properties import primaries
 from tests.properties.permits import NAMES, a_permit

@@ -22,7 +22,7 @@ from tests.shape.pages import ROOT
 SECTIONS = ["Name", "Description", "Settings", "What it decides", "Examples", "Failure modes"]
 PAGES = pages.markdown()
 SYSTEM_PAGES = [Path(f"peerboot/systems/{name}/README.md") for name in systems.BUILT_IN]
-ANYWHERE = ("settings", "systems", "--version", "--help")
+ANYWHERE = ("settings", "systems", "replay", "--version", "--help")
 """Commands that need no cluster."""
 
 
@@ -97,7 +97,7 @@ def test_commands_exist(path: Path) -> None:
     assert [name for name in _named(text, "peerboot") if not _is_command(name)] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", *map(str, SYSTEM_PAGES)])
+@pytest.mark.parametrize("path", ["README.md", "docs/recorder.md", *map(str, SYSTEM_PAGES)])
 def test_examples_print_what_the_page_shows(path: str) -> None:
     """Each example that needs no cluster runs, and prints the shown lines, in that order."""
     for command, shown in pages.commands((ROOT / path).read_text()):

@@ -7,9 +7,9 @@ import pytest
 
 from peerboot import asks
 from peerboot.assess import Memory
+from peerboot.cases.reader import parse
 from peerboot.model import Facts, Live
 from peerboot.systems.postgres.plan import settings_text
-from tests.cases.facts_text import parse
 from tests.postgres.test_config import made
 
 HEIR = """

@@ -1,4 +1,4 @@
-"""The part of the little language that is about who takes the writes (Postgres); ``facts_text.py`` has the rest.
+"""The part of the little language that is about who takes the writes (Postgres); ``reader.py`` has the rest.
 
 server db-0 … tl=2 at=100 [writes] [settled] [paused] [streams] [lag=8] [stuck=90] [forks=1@50,2@90] [slots=db_1,db_2]
        [idle-slots=db_1] [lost-slots=db_1] [release=17] [copied-by=db-1]
