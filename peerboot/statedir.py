@@ -271,7 +271,8 @@ class StateDir:
             if state is None:
                 raise FilesError(f"{self._file} is gone: was the volume unmounted?")
             if state.torn or self._is_foreign(state):
-                raise FilesError(f"{self._file} is not this disk's own state: {one_line(state.torn, MOST_WORDS) or 'another wrote it'}")
+                why = one_line(state.torn, MOST_WORDS) or "another wrote it"
+                raise FilesError(f"{self._file} is not this disk's own state: {why}")
             before = msgspec.json.encode(state)
             yield state
             if msgspec.json.encode(state) != before:

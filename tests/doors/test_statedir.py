@@ -165,8 +165,7 @@ def test_renewed_on_an_empty_volume(state: StateDir) -> None:
         b'{"version": "1"}',
         b'{"version": 1}',
         b'{"version": 1, "namespace": "shop", "statefulset": "db", "pod": "db-0", "system": "etcd", "nonce": 5}',
-        b'{"version": 1, "namespace": "shop", "statefulset": "db", "pod": "db-0", "system": "etcd", "nonce": "", '
-        b'"made_wall": 1.0}',
+        b'{"version":1,"namespace":"shop","statefulset":"db","pod":"db-0","system":"etcd","nonce":"","made_wall":1.0}',
     ],
     ids=[
         "empty",
@@ -275,7 +274,7 @@ def test_whose_a_state_is_is_told_in_one_line(state: StateDir) -> None:
     path = state.path / "state.json"
     path.write_text(path.read_text().replace('"shop"', '"\\n\\u001b[2J' + "x" * 999 + '"'))
     whose = _again(state).read().foreign
-    assert (True, True) == (whose.isprintable(), len(whose) < 300)
+    assert (whose.isprintable(), len(whose) < 300) == (True, True)
     path.write_text(path.read_text().replace('"torn": ""', '"torn": "a\\nb"'))
     assert "\n" not in _again(state).read().problem
 
