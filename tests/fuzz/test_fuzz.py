@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from peerboot.model import Disk, Record
 from peerboot.outside import dns as door
 from peerboot.outside import yaml
 from peerboot.systems.etcd import bolt, datadir, wal
-from tests.fuzz import harness
+from tests.fuzz import harness, run
 from tests.fuzz.dns import ZONE
 from tests.fuzz.harness import TARGETS
 
@@ -146,8 +147,31 @@ def test_a_mostly_empty_file_is_coded_and_back() -> None:
     assert harness.dense(harness.sparse(content)) == content
 
 
-def test_a_finding_is_told_with_how_to_run_it_again() -> None:
-    """Replay says nothing against a committed input, and raises for one that breaks what is held."""
+async def test_a_finding_is_told_with_how_to_run_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One target that found something fails all of them, and says which input, in base64 too; the others run on."""
+    found = tmp_path / "crash-1"
+    found.write_bytes(b"\0bytes")
+    stats = "#9\tDONE   cov: 12 ft: 34 corp: 2/5b\nstat::number_of_executed_units: 900\n"
+
+    async def fuzz(name: str, _seconds: int, _runs: int) -> run.Result:
+        bad = name == "wal"
+        return run.Result(name, 77 if bad else 0, 3.0, stats, 5, (found,) if bad else ())
+
+    monkeypatch.setattr(run, "fuzz", fuzz)
+    assert await run.fuzz_all(["wal", "dns"], 1, 0, 1) == 1
+    said = capsys.readouterr().out
+    again = f"error: wal found something. Run it again: {sys.executable} -m tests.fuzz.replay wal {found}"
+    assert (again in said, "AGJ5dGVz" in said) == (True, True)
+    lines = [" ".join(line.split()) for line in said.splitlines() if "inputs in" in line]
+    rest = "900 inputs in 3 s ( 300/s), 12 branches, 34 features, 5 new inputs"
+    assert lines == [f"wal FAILED {rest}", f"dns ok {rest}"]
+    assert await run.fuzz_all(["dns"], 1, 0, 1) == 0
+
+
+def test_replay_runs_an_input_once() -> None:
+    """It says nothing against a committed input, and raises what one shows that breaks what is held."""
     good = harness.corpus("permit")[0]
     again = [sys.executable, "-m", "tests.fuzz.replay", "permit", str(good)]
     done = subprocess.run(again, cwd=harness.HERE.parents[1], check=False, capture_output=True, text=True)  # noqa: S603 - our own
