@@ -13,8 +13,8 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-secured test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
-	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast lint docs bench servers jars image \
-	node prepare lock clean
+	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast fuzz lint docs bench servers jars \
+	image node prepare lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -99,6 +99,12 @@ POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/po
 test-fast: setup ## the tests without real servers
 	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/monitoring $(POSTGRES_SERVERS)
 
+# A RUNS of its own has no bound in time. atheris is not in .venv, which is made for more machines than it has wheels for.
+FUZZ_LIB := build/fuzz/lib
+SECONDS ?= $(if $(RUNS),0,60)
+fuzz: setup $(FUZZ_LIB).stamp ## bytes of any kind to all that reads what others wrote: SECONDS=60 or RUNS=1000000, TARGET=dns
+	$(PY) -m tests.fuzz.run --seconds $(SECONDS) --runs $(or $(RUNS),0) $(TARGET)
+
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
@@ -137,6 +143,7 @@ lock: ## resolve the dependencies anew into requirements/*.txt (UPGRADE=--upgrad
 	$(COMPILE) $(UPGRADE) --extra lab --group dev --output-file requirements/dev.txt
 	$(COMPILE) --constraint requirements/dev.txt --extra lab --output-file requirements/lab.txt
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/run.txt
+	$(filter-out pyproject.toml,$(COMPILE)) $(UPGRADE) --group fuzz --output-file requirements/fuzz.txt
 
 clean: ## remove what these targets made
 	@for node in build/node build/node-kafka; do \
@@ -151,6 +158,13 @@ $(VENV)/lock.stamp: requirements/dev.txt
 		{ echo "$(PYTHON) cannot make a virtual environment: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(FUZZ_LIB).stamp: requirements/fuzz.txt $(VENV)/lock.stamp
+	@$(PY) -c 'import platform, sys; sys.exit(sys.version_info >= (3, 14) or platform.machine() != "x86_64")' || \
+		{ echo "make fuzz needs atheris, which is there for Python 3.11 to 3.13 on x86-64: make PYTHON=python3.13 fuzz" >&2; exit 1; }
+	rm -rf $(FUZZ_LIB)
+	$(PIP) --require-hashes --no-deps --target $(FUZZ_LIB) -r requirements/fuzz.txt
 	@touch $@
 
 # compat: a plain path; the default is a finder whose imports cost every start of Python in .venv 40 ms. Byte-code: where

@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli), with which etcd and Postgres check what they write. Pure."""
+"""CRC-32C (Castagnoli), with which etcd and Postgres check what they write, and FNV-1a, as bbolt does. Pure."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def crc32c(crc: int, data: bytes) -> int:
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
     return crc ^ 0xFFFFFFFF
+
+
+def fnv64a(data: bytes) -> int:
+    """FNV-1a of 64 bits, the checksum of a bbolt file's header."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

@@ -17,10 +17,13 @@ import msgspec
 from peerboot.model import SCHEMA, Birth, Claim, Forced, Hold, Identity, Intent, Record, Seal
 from peerboot.outside.clock import Clock
 from peerboot.outside.files import FilesError, directory_lock, keep_copy, make_directory, read_small, write_whole
+from peerboot.printing import one_line
 
 STATE_LIMIT = 256 * 1024
 JOURNAL_LIMIT = 64 * 1024
 FORMER = 8
+MOST_WORDS = 250
+"""Characters of what stands in the file and is shown: it may be damaged, or another's."""
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for JSON that is damaged: also inside a text, or nested without end."""
 
@@ -115,9 +118,9 @@ class StateDir:
         if state is None:
             return Record()
         if self._is_foreign(state):
-            return Record(foreign=f"{state.system} pod {state.namespace}/{state.pod}")
+            return Record(foreign=one_line(f"{state.system} pod {state.namespace}/{state.pod}", MOST_WORDS))
         if state.torn:
-            return Record(nonce=state.nonce, problem=state.torn, torn=True)
+            return Record(nonce=state.nonce, problem=one_line(state.torn, MOST_WORDS), torn=True)
         return Record(
             nonce=state.nonce,
             birth=state.birth,
@@ -140,9 +143,13 @@ class StateDir:
             version = msgspec.json.decode(content, type=_Version).version
             if version > SCHEMA:
                 raise FilesError(f"{self._file} is of a newer peerboot (version {version}); this one knows {SCHEMA}")
-            return msgspec.json.decode(content, type=_State)
+            state = msgspec.json.decode(content, type=_State)
         except UNREADABLE as error:
             raise _DamagedError(f"{self._file} is half written or damaged ({error})") from None
+        if not state.nonce:
+            # No release wrote one: without it the disk would read as one on which nothing is remembered.
+            raise _DamagedError(f"{self._file} is half written or damaged (its nonce is empty)")
+        return state
 
     def _is_foreign(self, state: _State) -> bool:
         me = self._identity
@@ -264,7 +271,8 @@ class StateDir:
             if state is None:
                 raise FilesError(f"{self._file} is gone: was the volume unmounted?")
             if state.torn or self._is_foreign(state):
-                raise FilesError(f"{self._file} is not this disk's own state: {state.torn or 'another wrote it'}")
+                why = one_line(state.torn, MOST_WORDS) or "another wrote it"
+                raise FilesError(f"{self._file} is not this disk's own state: {why}")
             before = msgspec.json.encode(state)
             yield state
             if msgspec.json.encode(state) != before:
@@ -297,7 +305,9 @@ class StateDir:
             if not self.path.is_dir():
                 return
             old = read_small(path, 2 * JOURNAL_LIMIT) or b""
-            line = msgspec.json.encode(entry) + b"\n"
+            # A line that was cut off by a crash must not take the next one with it.
+            torn = b"\n" if old and not old.endswith(b"\n") else b""
+            line = torn + msgspec.json.encode(entry) + b"\n"
             if len(old) + len(line) > JOURNAL_LIMIT:
                 kept = old[-JOURNAL_LIMIT // 2 :].partition(b"\n")[2]
                 write_whole(path, kept + line, 0o600)

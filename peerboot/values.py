@@ -110,11 +110,18 @@ def parse_duration(name: str, text: str, low: int = 0, high: int = YEAR) -> floa
     return seconds
 
 
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Raises ``ValueError``. Python takes anything for a zone (``fe80::1%eth0``), an interface's name has no blanks."""
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(text)
+    return ipaddress.ip_address(text)
+
+
 def split_address(text: str) -> tuple[str, int]:
     """``[::]:7070`` or ``10.0.0.1:7070`` as (address, port); raises ``ValueError``."""
     host, _, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    address = ipaddress.ip_address(bare)
+    address = _ip(bare)
     # A v6 address needs its brackets, or its last group would read as the port; a v4 one has none.
     if (address.version == 6) != host.startswith("[") or not re.fullmatch(r"[0-9]{1,5}", port):
         raise ValueError(text)
@@ -139,7 +146,7 @@ def split_nameserver(text: str) -> tuple[str, int]:
     Raises ``ValueError``.
     """
     try:
-        return str(ipaddress.ip_address(text)), 53
+        return str(_ip(text)), 53
     except ValueError:
         return split_address(text)
 
@@ -213,7 +220,7 @@ def _list(row: Setting, said: str, text: str) -> tuple[str, ...]:
         raise SettingsError(f"{row.name} names {len(parts)} addresses: {row.most} at most")
     try:
         if row.kind == "addresses":
-            return tuple(str(ipaddress.ip_address(part)) for part in parts)
+            return tuple(str(_ip(part)) for part in parts)
         for part in parts:
             split_nameserver(part)
     except ValueError:

@@ -200,11 +200,14 @@ def _text(name: Any) -> str:
 def _read(response: Message, kind: str, via: str) -> Reply:
     """Classify a well-formed response to our question; aliases (CNAME) are followed within it."""
     import dns.rcode
+    import dns.rdatatype
 
     rcode = response.rcode()
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return Reply("unknown", reason=dns.rcode.to_text(rcode))
     chain = cast("QueryMessage", response).resolve_chaining()
+    if chain.answer is None and any(rrset.rdtype == dns.rdatatype.from_text(kind) for rrset in response.answer):
+        return Reply("unknown", reason="an answer about another name")
     if chain.answer is None:
         nodata = rcode == dns.rcode.NOERROR
         return Reply(

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from peerboot.errors import SettingsError
+from peerboot.printing import one_line
 from peerboot.settings import as_mapping
 
 LIMIT = 1 << 20
 """Characters of a document."""
+MOST_WORDS = 200
+"""Characters of what PyYAML says, which may quote the document."""
+MOST_BITS = 64
+"""Of a whole number. Python writes none of more than 4300 digits, while one in base 16 may be read."""
 
 
 class YamlError(Exception):
@@ -42,6 +47,17 @@ def load(text: str) -> object:
                 raise YamlError(f"line {self.current_event.start_mark.line + 1}: aliases (*) are not supported")
             return super().compose_node(parent, index)
 
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            where = f"line {node.start_mark.line + 1}"
+            try:
+                value = super().construct_object(node, deep)
+            except (LookupError, AttributeError, TypeError):
+                # What PyYAML's own constructors raise for `!!bool maybe`, `!!int ''` and the like.
+                raise YamlError(f"{where}: a value is not what its tag (!!) says") from None
+            if isinstance(value, int) and value.bit_length() > MOST_BITS:
+                raise YamlError(f"{where}: a number of too many digits")
+            return value
+
     def mapping(loader: Any, node: Any) -> dict[object, object]:
         result: dict[object, object] = {}
         for key_node, value_node in node.value:
@@ -50,7 +66,7 @@ def load(text: str) -> object:
             if not isinstance(key, str | int | float | None):
                 raise YamlError(f"{where}: a key must be a plain word")
             if key in result:
-                raise YamlError(f"{where}: {key!r} stands twice")
+                raise YamlError(f"{where}: {one_line(repr(key), 80)} stands twice")
             result[key] = loader.construct_object(value_node, deep=True)
         return result
 
@@ -65,9 +81,9 @@ def load(text: str) -> object:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         say = str(getattr(error, "problem", None) or error)
-        raise YamlError(where + " ".join(say.split())) from None
+        raise YamlError(where + one_line(say, MOST_WORDS)) from None
     except RecursionError:
         raise YamlError("it is nested too deeply") from None
     except ValueError as error:  # a date that is none, a number of too many digits
-        raise YamlError(f"a value cannot be read: {error}") from None
+        raise YamlError(f"a value cannot be read: {one_line(str(error), MOST_WORDS)}") from None
     return loaded

@@ -387,6 +387,19 @@ async def test_negative_ttl(ttl: int, minimum: int, expected: float) -> None:
     assert ("absent", expected) == (reply.outcome, reply.ttl)
 
 
+async def test_records_of_another_name_are_no_absence() -> None:
+    """An answer to this question that only has such records of another name is muddled: it says nothing of this one."""
+
+    def answer(query: dns.message.Message) -> list[bytes]:
+        reply = dns.message.make_response(query)
+        reply.answer.append(dns.rrset.from_text("other.invalid.", 5, "IN", "SRV", f"0 1 7070 web-0.{ZONE}."))
+        return [reply.to_wire()]
+
+    async with scripted(answer) as server:
+        reply = await Dns([server], SystemClock()).srv(SRV)
+    assert ("unknown", f"an answer about another name from {server.partition(':')[0]}") == (reply.outcome, reply.reason)
+
+
 async def test_absent_without_soa() -> None:
     """Without a SOA nothing says how long an absence may be kept."""
     async with scripted(lambda query: [dns.message.make_response(query).to_wire()]) as server:
@@ -398,7 +411,7 @@ async def test_absent_without_soa() -> None:
     ("chain", "expected"),
     [
         (["a CNAME b.invalid.", "b A 10.0.0.1"], ("found", ("10.0.0.1",))),
-        (["b A 10.0.0.1"], ("absent", ())),
+        (["b A 10.0.0.1"], ("unknown", ())),
         (["a CNAME b.invalid.", "b CNAME a.invalid."], ("unknown", ())),
     ],
     ids=["alias", "unasked", "loop"],

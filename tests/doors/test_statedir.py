@@ -165,8 +165,19 @@ def test_renewed_on_an_empty_volume(state: StateDir) -> None:
         b'{"version": "1"}',
         b'{"version": 1}',
         b'{"version": 1, "namespace": "shop", "statefulset": "db", "pod": "db-0", "system": "etcd", "nonce": 5}',
+        b'{"version":1,"namespace":"shop","statefulset":"db","pod":"db-0","system":"etcd","nonce":"","made_wall":1.0}',
     ],
-    ids=["empty", "cut off", "zeros", "garbage", "no object", "version as text", "fields missing", "wrong type"],
+    ids=[
+        "empty",
+        "cut off",
+        "zeros",
+        "garbage",
+        "no object",
+        "version as text",
+        "fields missing",
+        "wrong type",
+        "nonce of nothing",
+    ],
 )
 def test_a_damaged_state_is_kept_aside_and_stays_unknown(state: StateDir, content: bytes) -> None:
     """Told before and after it is kept aside, in this process and the next, until the disk is renewed; never blank."""
@@ -255,6 +266,17 @@ def test_the_state_of_another_identity_is_foreign(state: StateDir, changes: dict
     assert content == (state.path / "state.json").read_bytes()
     other.renew("foreign-volume")
     assert ("", content) == (other.read().foreign, (state.path / f"state.json.aside-{STAMP}").read_bytes())
+
+
+def test_whose_a_state_is_is_told_in_one_line(state: StateDir) -> None:
+    """Names that stand in a damaged or foreign state are shown as text that is fit for a log."""
+    state.ensure_nonce()
+    path = state.path / "state.json"
+    path.write_text(path.read_text().replace('"shop"', '"\\n\\u001b[2J' + "x" * 999 + '"'))
+    whose = _again(state).read().foreign
+    assert (whose.isprintable(), len(whose) < 300) == (True, True)
+    path.write_text(path.read_text().replace('"torn": ""', '"torn": "a\\nb"'))
+    assert "\n" not in _again(state).read().problem
 
 
 def test_a_state_that_vanishes_is_an_error_of_the_next_write(state: StateDir) -> None:
@@ -434,6 +456,15 @@ def test_the_journal_is_bounded_and_reads_the_last(state: StateDir) -> None:
     with path.open("ab") as file:
         file.write(b'{"cut of')
     assert [entry["number"] for entry in state.read_journal(2)] == [1999]
+
+
+def test_what_follows_a_line_that_was_cut_off_is_not_lost(state: StateDir) -> None:
+    """A crash in the middle of a line costs that line, and not the next as well."""
+    state.ensure_nonce()
+    (state.path / "journal.jsonl").write_bytes(b'{"number":1}\n{"numb')
+    state.append_decision({"number": 3})
+    assert state.read_journal(2) == [{"number": 3}]
+    assert state.read_journal(9) == [{"number": 1}, {"number": 3}]
 
 
 def test_the_journal_never_fails(state: StateDir) -> None:

@@ -42,6 +42,12 @@ def test_what_is_read(text: str, expected: object) -> None:
         ("a: !!python/name:os.system\n", "line 1: could not determine a constructor for the tag"),
         ("<<: {a: 1}\n", "line 1: could not determine a constructor for the tag 'tag:yaml.org,2002:merge'"),
         ("a: 2026-13-45\n", "a value cannot be read: "),
+        ("a: !!int ''\n", "line 1: a value is not what its tag (!!) says"),
+        ("b: 1\na: !!float ''\n", "line 2: a value is not what its tag (!!) says"),
+        ("a: !!bool maybe\n", "line 1: a value is not what its tag (!!) says"),
+        ("a: !!timestamp noon\n", "line 1: a value is not what its tag (!!) says"),
+        ("a: 0x" + "f" * 4000 + "\n", "line 1: a number of too many digits"),
+        ("? " + "k" * 900 + "\n: 1\n? " + "k" * 900 + "\n: 2\n", "line 3: 'kkkkkkkkkk"),
         ("a: " + "[" * 5000 + "\n", "it is nested too deeply"),
         ("a: " + "x" * (1 << 20), "it is longer than 1048576 characters"),
     ],
@@ -58,6 +64,12 @@ def test_what_is_read(text: str, expected: object) -> None:
         "Python",
         "merge",
         "no date",
+        "no int for int",
+        "no float for float",
+        "no bool for bool",
+        "no time for time",
+        "huge number",
+        "long key twice",
         "deep",
         "long",
     ],
@@ -68,6 +80,7 @@ def test_what_is_refused(text: str, say: str) -> None:
         yaml.load(text)
     assert str(caught.value).startswith(say)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def test_a_bomb_of_aliases_does_not_unfold() -> None:

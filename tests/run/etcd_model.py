@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from peerboot.checksum import crc32c
+from peerboot.checksum import crc32c, fnv64a
 from peerboot.outside.http import HttpError, Reply
 from peerboot.systems.etcd import ids
-from peerboot.systems.etcd.bolt import META, PAGE, _fnv64a
+from peerboot.systems.etcd.bolt import META, PAGE
 
 ELECTION = 0.3
 """Seconds until voters that run have a leader."""
@@ -69,7 +69,7 @@ def bolt_bytes() -> bytes:
     pages = []
     for number in (0, 1):
         meta = META.pack(0xED0CDAED, 2, PAGE_SIZE, 0, 3, 0, 2, 4, number)
-        pages.append(PAGE.pack(number, 0x04, 0, 0) + meta + _fnv64a(meta).to_bytes(8, "little"))
+        pages.append(PAGE.pack(number, 0x04, 0, 0) + meta + fnv64a(meta).to_bytes(8, "little"))
     pages += [PAGE.pack(2, 0x10, 0, 0), PAGE.pack(3, 0x02, 0, 0)]
     return b"".join(page.ljust(PAGE_SIZE, b"\0") for page in pages)
 

@@ -9,13 +9,15 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+INPUTS = ("tests/fuzz/corpus/", "tests/fuzz/samples/")
 
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    """Every file of the project that git knows, relative to its root."""
+    """Every file of the project that git knows, relative to its root; the fuzzer's inputs, which are no text, apart."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S607
-    return tuple(Path(name) for name in listed.stdout.split("\0") if name and (ROOT / name).is_file())
+    names = [name for name in listed.stdout.split("\0") if name and not name.startswith(INPUTS)]
+    return tuple(Path(name) for name in names if (ROOT / name).is_file())
 
 
 def sources(*folders: str) -> tuple[Path, ...]:

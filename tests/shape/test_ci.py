@@ -23,6 +23,8 @@ echo "$target" >>"$0.log"
 """
 ORDER = ["servers", "test", "test-together", "test-kubernetes"]
 """As it is run; of several targets that are made at once the last."""
+BESIDE = ["prepare", "fuzz"]
+"""What is run in this order beside it."""
 
 
 @pytest.fixture
@@ -52,21 +54,24 @@ def test_the_long_tests_are_prepared_beside_the_short_ones(tree: Path) -> None:
     """
     until = 'touch "$0.{}"; until [ -e "$0.{}" ]; do sleep 0.02; done'
     code, made, _ = run(tree, test=until.format("one", "two"), prepare=until.format("two", "one"))
-    assert (code, [name for name in made if name != "prepare"]) == (0, ORDER)
-    assert 0 < made.index("prepare") < len(ORDER)
+    assert (code, [name for name in made if name not in BESIDE]) == (0, ORDER)
+    assert [name for name in made if name in BESIDE] == BESIDE
+    assert 0 < made.index("prepare") < made.index("fuzz") < len(made) - 1
 
 
 @pytest.mark.parametrize("target", ORDER)
 def test_what_fails_ends_it(tree: Path, target: str) -> None:
     """With its exit code, and nothing is run after it."""
     code, made, _ = run(tree, fails=target)
-    assert (code, [name for name in made if name != "prepare"]) == (2, ORDER[: ORDER.index(target)])
+    assert (code, [name for name in made if name not in BESIDE]) == (2, ORDER[: ORDER.index(target)])
 
 
-def test_a_preparation_that_fails_fails_it(tree: Path) -> None:
-    """With the end of what it said."""
-    code, made, said = run(tree, fails="prepare")
-    assert (code, "test-kubernetes" in made, "prepare: no rule for it" in said) == (1, False, True)
+@pytest.mark.parametrize("target", BESIDE)
+def test_what_fails_beside_it_fails_it(tree: Path, target: str) -> None:
+    """A preparation, or a fuzzer that found something; with the end of what it said."""
+    code, made, said = run(tree, fails=target)
+    assert (code, "test-kubernetes" in made, f"{target}: no rule for it" in said) == (1, False, True)
+    assert [name for name in made if name in BESIDE] == BESIDE[: BESIDE.index(target)]
 
 
 def test_no_preparation_is_left_behind(tree: Path) -> None:

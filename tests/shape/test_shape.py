@@ -91,7 +91,7 @@ def test_no_place_is_named(path: Path) -> None:
 def test_locks_name_no_index_and_pin_by_hash() -> None:
     """Every line of a lock file is a pinned release, its hash or a comment: an index is the installer's own matter."""
     line_shape = re.compile(r"(#.*|\s+#.*|[a-z0-9._-]+==\S+( ; [^\\]+)? \\|\s+--hash=sha256:[0-9a-f]{64}( \\)?)$")
-    for name in ("run", "lab", "dev"):
+    for name in ("run", "lab", "dev", "fuzz"):
         lines = (ROOT / f"requirements/{name}.txt").read_text().splitlines()
         assert [line for line in lines if not line_shape.match(line)] == []
         assert any("--hash" in line for line in lines)

@@ -88,6 +88,8 @@ BAD: list[tuple[SettingKind, str, str]] = [
     ("addresses", ",".join(["10.0.0.1"] * 17), "PEERBOOT_X names 17 addresses: 16 at most"),
     ("nameservers", "fd00::a:53:", "PEERBOOT_X='fd00::a:53:' is not a list of nameservers: write it like 10.0.0.10"),
     ("nameservers", "10.0.0.1:0", "PEERBOOT_X='10.0.0.1:0' is not a list of nameservers: write it like 10.0.0.10"),
+    ("addresses", "fe80::1%a\nb", "PEERBOOT_X='fe80::1%a\\nb' is not a list of IP addresses: take status.podIPs of"),
+    ("nameservers", "fe80::1%a b", "PEERBOOT_X='fe80::1%a b' is not a list of nameservers: write it like 10.0.0.10"),
     ("anchor", "/shared/birth", "PEERBOOT_X='/shared/birth' is not an anchor: write configmap:NAME, or"),
     ("anchor", "file:birth", "PEERBOOT_X='file:birth' is not an anchor: write configmap:NAME, or"),
     ("anchor", "file:/shared/", "PEERBOOT_X='file:/shared/' is not an anchor: write configmap:NAME, or"),
@@ -105,6 +107,8 @@ LISTEN = [
     "fd00::1:80",
     "host:80",
     "[::]:+1",
+    "[fe80::1%a\nb]:80",
+    "[fe80::1%\udcff]:80",
 ]
 BAD += [("listen", text, f"PEERBOOT_X={text!r} is not an address to listen on: write it like") for text in LISTEN]
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from peerboot.checksum import fnv64a
+
 MAGIC = 0xED0CDAED
 VERSION = 2
 META = struct.Struct("<IIIIQQQQQ")
@@ -22,13 +24,6 @@ MAX_BYTES = 64 << 20
 
 class BoltError(Exception):
     """The file is no readable bbolt database; one line why."""
-
-
-def _fnv64a(data: bytes) -> int:
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return value
 
 
 class Bolt:
@@ -61,7 +56,7 @@ class Bolt:
                     continue
                 magic, version, page_size, _flags, root, _seq, _free, high, txid = META.unpack_from(raw)
                 checksum = int.from_bytes(raw[META.size : META.size + 8], "little")
-                if (magic, version) == (MAGIC, VERSION) and checksum == _fnv64a(raw[: META.size]):
+                if (magic, version) == (MAGIC, VERSION) and checksum == fnv64a(raw[: META.size]):
                     found[txid] = (page_size, root, high)
         if not found:
             raise BoltError("the database has no valid header")
@@ -82,7 +77,9 @@ class Bolt:
         self._pages += 1
         if self._pages > MAX_PAGES:
             raise BoltError("the database's tree is larger than expected")
-        head = self._read(number * self._page_size, PAGE.size)
+        # A number beyond the file may also be beyond what any file's offset can be.
+        beyond = number * self._page_size >= self._size
+        head = b"" if beyond else self._read(number * self._page_size, PAGE.size)
         if len(head) < PAGE.size:
             raise BoltError("the database's tree leads out of the file")
         own, flags, count, overflow = PAGE.unpack(head)

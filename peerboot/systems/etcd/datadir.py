@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 
 from peerboot.model import Disk, DiskKind
 from peerboot.systems.etcd import lock, wal
 from peerboot.systems.etcd.bolt import Bolt, BoltError
 from peerboot.systems.etcd.ids import hexed
+
+MOST_BLANK = 64 << 20
+"""Bytes of a database without members: a server that failed to start leaves 16 KB (3.4), 20 KB (3.5), 16 MB (3.6)."""
+PEER_URLS = b'"peerURLs"'
+"""What every member's entry has, however the database was written."""
 
 
 def read(data_dir: Path, wal_dir: Path | None = None) -> Disk:
@@ -95,12 +101,37 @@ def _without_log(database: Path, snap: Path, running: bool) -> Disk:
         if members_of(database):
             reason = "the log is missing although the database has members"
             return Disk(kind="corrupt", reason=reason, running=running)
+        # Pages of a database have no checksums: what its tree does not lead to any more may still have been said.
+        _must_name_nobody(database, size)
     except BoltError as error:
         if running:
             # A server on its first start makes the database before the log.
             return Disk(kind="unknown", reason=f"a server is writing it: {error}", running=True)
         return Disk(kind="corrupt", reason=f"the log is missing, and {error}")
     return Disk(kind="blank", running=running)
+
+
+def _must_name_nobody(database: Path, size: int) -> None:
+    """Raises ``BoltError`` for a database that may have had members, though it names none now."""
+    if size > MOST_BLANK:
+        raise BoltError(
+            f"the database names no members and is larger than {MOST_BLANK} bytes, as none is that never had any"
+        )
+    stat = database.stat()
+    if _names_urls(database, stat.st_ino, stat.st_mtime_ns, size):
+        raise BoltError("the database's tree is damaged: it names no members, whose URLs stand in it")
+
+
+@lru_cache(maxsize=1)
+def _names_urls(database: Path, _inode: int, _changed: int, _size: int) -> bool:
+    """Whether a member's URLs stand anywhere in it; a file that has not changed needs no second reading."""
+    kept = b""
+    with database.open("rb") as file:
+        while piece := file.read(wal.CHUNK):
+            if PEER_URLS in kept + piece:
+                return True
+            kept = piece[-len(PEER_URLS) :]
+    return False
 
 
 def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str]:
@@ -130,12 +161,15 @@ def members_of(database: Path) -> dict[str, tuple[str, ...]]:
     """Peer URLs by member id as the database lists them: a hint only, old releases kept wrong ones there."""
     bolt = Bolt(database)
     try:
-        found = {}
-        for key, value in bolt.items(b"members").items():
-            try:
-                found[key.decode("ascii", "replace")] = tuple(str(url) for url in json.loads(value).get("peerURLs", ()))
-            except (ValueError, AttributeError):
-                found[key.decode("ascii", "replace")] = ()
-        return found
+        return {key.decode("ascii", "replace"): _urls(value) for key, value in bolt.items(b"members").items()}
     finally:
         bolt.close()
+
+
+def _urls(value: bytes) -> tuple[str, ...]:
+    """Of one member; none where they are null, as Go writes none, or where they cannot be read."""
+    try:
+        urls = json.loads(value).get("peerURLs")
+    except (ValueError, AttributeError, RecursionError):
+        return ()
+    return tuple(str(url) for url in urls) if isinstance(urls, list) else ()

@@ -86,6 +86,8 @@ def message(data: bytes) -> dict[int, int | bytes]:
     while at < len(data):
         tag, at = varint(data, at)
         wire = tag & 7
+        if tag >> 3 == 0:
+            raise WalError("a record is damaged")
         if wire == 0:
             fields[tag >> 3], at = varint(data, at)
         elif wire == 2:
@@ -94,10 +96,10 @@ def message(data: bytes) -> dict[int, int | bytes]:
                 raise WalError("a record is damaged")
             fields[tag >> 3] = data[at : at + size]
             at += size
-        elif wire == 1:
-            at += 8
-        elif wire == 5:
-            at += 4
+        elif wire in (1, 5):
+            at += 8 if wire == 1 else 4
+            if at > len(data):
+                raise WalError("a record is damaged")
         else:
             raise WalError("a record is damaged")
     return fields
@@ -283,7 +285,12 @@ def _is_torn(file: _File, start: int, end: int) -> bool:
 def _take(log: Log, kind: int, body: bytes) -> None:
     fields = message(body)
     if kind == METADATA:
-        log.member, log.cluster = number(fields, 1), number(fields, 2)
+        whose = number(fields, 1), number(fields, 2)
+        if 0 in whose:
+            raise WalError("a record does not say whose the log is")
+        if log.cluster and whose != (log.member, log.cluster):
+            raise WalError("two records say that it is of different members")
+        log.member, log.cluster = whose
     elif kind == STATE:
         log.has_state, log.commit = True, number(fields, 3)
     elif kind == SNAPSHOT:
