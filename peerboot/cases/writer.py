@@ -303,7 +303,7 @@ def _servers(facts: Facts) -> Iterator[str]:
     for view in cluster.views:
         yield _server(view)
     if cluster.quorum:
-        yield _line("quorum", cluster.cluster, _if("fixed", cluster.fixed))
+        yield _line("quorum", cluster.cluster, "fixed" if cluster.fixed else None)
     members = cluster.members or next((view.members for view in cluster.views if view.members), ())
     for member in members:
         yield _member(facts, member)
