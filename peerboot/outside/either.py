@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 HANDSHAKE = 0x16
 """The first byte of TLS (RFC 8446, section 5.1: ContentType handshake); HTTP begins with a letter."""
@@ -65,7 +66,15 @@ class Either:
                 oldest.cancel()
             task = loop.create_task(self._enter(sock))
             self._entering[task] = None
-            task.add_done_callback(lambda task: self._entering.pop(task, None))
+            task.add_done_callback(partial(self._entered, sock))
+            # A connection that is there already is taken without a pause; all else has its turn all the same.
+            await asyncio.sleep(0)
+
+    def _entered(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        self._entering.pop(task, None)
+        if task.cancelled():
+            # Here, for one that is cancelled before it began does nothing by itself.
+            sock.close()
 
     async def _enter(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -82,9 +91,6 @@ class Either:
                     sock.close()
         except (OSError, TimeoutError):  # a handshake that fails is an OSError too
             sock.close()
-        except asyncio.CancelledError:
-            sock.close()
-            raise
 
 
 async def _peek(sock: socket.socket) -> int | None:

@@ -283,7 +283,8 @@ async def test_a_reply_to_another_asker_does_not_count(asker: Asker) -> None:
     async def misdirected(head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         headers = headers_of(head)
         relayed = headers | {"peerboot-from": "db-2"}
-        relayed["peerboot-mac"] = signing.mac(KEY, "ask", identity(), "db-2", "db-1", headers["peerboot-challenge"], b"")
+        challenge = headers["peerboot-challenge"]
+        relayed["peerboot-mac"] = signing.mac(KEY, "ask", identity(), "db-2", "db-1", challenge, b"")
         text = "\r\n".join(["GET /v1/node HTTP/1.1", *(f"{k}: {v}" for k, v in relayed.items()), "", ""])
         writer.write(answer_to(text.encode(), identity("db-1")))
 

@@ -79,7 +79,7 @@ def test_names_and_defaults_are_as_promised() -> None:
     """No promised setting is missing, renamed or has another default; one more may be there."""
     rows = {row.name: row.default for row in GENERAL}
     assert {name: default for name, default in rows.items() if name in PROMISED} == PROMISED
-    assert {"PEERBOOT_DIAGNOSE_AFTER"} == set(rows) - set(PROMISED)
+    assert {"PEERBOOT_CENSUS_TLS_DIR", "PEERBOOT_DIAGNOSE_AFTER"} == set(rows) - set(PROMISED)
 
 
 def test_every_row_is_a_field_of_its_own() -> None:
