@@ -84,8 +84,8 @@ def untrusted(reason: str, host: str) -> str:
     """Why there is no word over TLS, by what OpenSSL said in lower case; of a Pod whose DNS name is ``host``."""
     if "alert" in reason or "after the tls handshake" in reason.lower():
         return (
-            f"it does not accept this Pod's certificate, or was about to stop ({reason}): both have to be of one CA, "
-            f"in date, and of usage clientAuth ({SETTING})"
+            f"it does not accept this Pod's certificate ({SETTING}), which has to be of its CA, in date, and for "
+            "clientAuth; or it was about to stop"
         )
     if any(text in reason for text in NO_TLS):
         return (
