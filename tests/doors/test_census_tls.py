@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,7 @@ class Answering(FakeView):
         self, headers: Mapping[str, str], shown: tuple[str, ...] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         self.shown.append(shown)
+        self.heard.append(headers)
         word = statement(self.me)
         return census.answer(
             self.me, self.keys, "hmac" in self.auth, headers, word, tls="tls" in self.auth, shown=shown
@@ -149,31 +151,18 @@ async def test_a_wildcard_of_the_service_is_enough(ours: Authority, tmp_path: Pa
 
 async def test_each_question_is_a_connection_of_its_own(ours: Authority) -> None:
     """A certificate that was renewed, or a CA that was changed, counts for the next question."""
-    closed = []
+    async with pod(identity("db-1"), ours.folder / "db-1") as (place, view), asking(ours.folder / "db-0") as asker:
+        for _ in range(2):
+            assert (await asker.hear(place)).fresh is True
+        said = [headers.get("connection") for headers in view.heard]
+        assert (said, await left_open(asker)) == (["close", "close"], 0)
 
-    class Counting(Serve):
-        def _for_others(self) -> object:  # type: ignore[override]
-            app = super()._for_others()
 
-            async def count(request: object, response: object) -> None:
-                closed.append(response.headers.get("Connection"))  # type: ignore[attr-defined]
-
-            app.on_response_prepare.append(count)
-            return app
-
-    own, port = Mounted(str(ours.folder / "db-1")), free_port()
-    serve = Counting(Answering(identity("db-1"), "tls"), secured=lambda: own.pair().answers)
-    await serve.start(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}", "")
-    try:
-        async with asking(ours.folder / "db-0") as asker:
-            for _ in range(2):
-                assert (await asker.hear(("127.0.0.1", port))).fresh is True
-            assert asker.http._session is not None
-            assert asker.http._session.connector is not None
-            assert len(asker.http._session.connector._conns) == 0  # type: ignore[attr-defined]
-    finally:
-        await serve.stop()
-    assert closed == ["close", "close"]
+async def left_open(asker: Asking) -> int:
+    """Connections that would be used again."""
+    session = asker.http._session
+    connector: Any = session.connector if session is not None else None
+    return sum(len(each) for each in connector._conns.values())
 
 
 # ------------------------------------------------- who is not heard, and why not
@@ -354,8 +343,8 @@ async def test_who_is_heard_by_the_key_alone_is_named(ours: Authority) -> None:
             (
                 "census-by-key-alone",
                 (
-                    f"Heard by the census key alone, and not over TLS: db-1 ({NO_TLS}). Before PEERBOOT_CENSUS_AUTH=tls "
-                    "all have to be heard over TLS."
+                    f"Heard by the census key alone, and not over TLS: db-1 ({NO_TLS}). Before "
+                    "PEERBOOT_CENSUS_AUTH=tls all have to be heard over TLS."
                 ),
             )
         ]
