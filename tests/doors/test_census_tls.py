@@ -518,24 +518,44 @@ async def test_old_versions_of_tls_are_refused(ours: Authority) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16", b"\x16\x03\x01\x02\x00"], ids=["nothing", "a byte", "a beginning"])
-async def test_slow_handshakes_are_bounded_in_number_and_time(ours: Authority, sent: bytes) -> None:
-    """Each that says too little ends by itself; of too many the oldest is cut, and a proper question is answered."""
+async def test_a_slow_handshake_ends(ours: Authority, sent: bytes) -> None:
+    """Each that says too little ends by itself, and a proper question is answered meanwhile."""
     loop = asyncio.get_running_loop()
     async with (
-        pod(identity("db-1"), ours.folder / "db-1", bounds=Bounds(pods=4, entering=1.0)) as (place, _),
+        pod(identity("db-1"), ours.folder / "db-1", bounds=Bounds(entering=1.0)) as (place, _),
         asking(ours.folder / "db-0") as asker,
     ):
-        slow: list[socket.socket] = []
-        for _ in range(12):
-            sock = socket.create_connection(place)
-            sock.setblocking(False)
-            sock.sendall(sent)
-            slow.append(sock)
+        slow = _strangers(place, sent, 4)
         assert (await asker.hear(place)).fresh is True
-        ended = [await asyncio.wait_for(_end(loop, sock), 30) for sock in slow]
-        assert ended == [b""] * 12
+        assert [await asyncio.wait_for(_end(loop, sock), 30) for sock in slow] == [b""] * 4
         for sock in slow:
             sock.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"], ids=["nothing", "a beginning"])
+async def test_of_too_many_handshakes_the_oldest_is_cut(ours: Authority, sent: bytes) -> None:
+    """Whoever asks properly is answered although others hold on."""
+    loop = asyncio.get_running_loop()
+    async with (
+        pod(identity("db-1"), ours.folder / "db-1", bounds=Bounds(pods=4, entering=3600.0)) as (place, _),
+        asking(ours.folder / "db-0") as asker,
+    ):
+        slow = _strangers(place, sent, 12)
+        assert (await asker.hear(place)).fresh is True
+        assert [await asyncio.wait_for(_end(loop, sock), 30) for sock in slow[:8]] == [b""] * 8
+        for sock in slow:
+            sock.close()
+
+
+def _strangers(place: tuple[str, int], sent: bytes, count: int) -> list[socket.socket]:
+    """So many connections that have said this and wait."""
+    made = []
+    for _ in range(count):
+        sock = socket.create_connection(place)
+        sock.setblocking(False)
+        sock.sendall(sent)
+        made.append(sock)
+    return made
 
 
 async def _end(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
