@@ -51,6 +51,15 @@ async def test_the_first_day_without_a_key(make_lab: MakeLab, plain_etcd: Server
         assert [lab.pods[o].sidecar.starts for o in (0, 2)] == [1, 1]
 
 
+@pytest.mark.parametrize("system", ["kafka", "postgres"])
+async def test_other_systems(make_lab: MakeLab, ours: Authority, request: pytest.FixtureRequest, system: str) -> None:
+    """The census is the same for all: without a key their Pods form too."""
+    async with make_lab(request.getfixturevalue(system), env=by_tls(ours.folder / "tls")) as lab:
+        await lab.start()
+        await lab.until_ready(180)
+        assert [await lab.rule(o) for o in lab.ordinals] == ["serving"] * 3
+
+
 async def test_from_the_key_to_certificates_and_back(make_lab: MakeLab, plain_etcd: Server, ours: Authority) -> None:
     """Pod by Pod to either proof, to TLS alone, and back, while a client writes; with a lost disk in the middle of each
     step, which joins. No acknowledged write is missing.
