@@ -60,6 +60,8 @@ class Memory:
     """This Pod's turn to stop (``Statement.turn``), told to the others for ``TURN_LASTS`` after ``turn_at``."""
     turn_at: float = 0.0
     findings: tuple[Finding, ...] = ()
+    census_findings: tuple[Finding, ...] = ()
+    """What is wrong with the certificate by which this Pod is heard."""
     asks: dict[str, float] = field(default_factory=dict)
     """By ask of another pod (``Statement.ask``): when this process first heard it."""
     confirm: str = ""
@@ -105,11 +107,11 @@ class Memory:
         same = disk.kind == self.disk.kind and self.disk.since > 0
         self.disk = msgspec.structs.replace(disk, since=self.disk.since if same else now)
 
-    def hear(self, evidence: Mapping[str, Evidence], now: float) -> bool:
+    def hear(self, evidence: Mapping[str, Evidence], now: float, findings: tuple[Finding, ...] = ()) -> bool:
         """Take what the others said, and note since when each ask is known. True for a new one: the own server has to
         be asked before it can be answered.
         """
-        self.evidence = evidence
+        self.evidence, self.census_findings = evidence, findings
         words = [word for one in evidence.values() if (word := one.statement) is not None and word.intent is not None]
         # Without its confirmation too: that is what is yielded to until the server was asked again.
         asks = {ask for word in words if word.intent is not None for ask in (word.ask, word.intent.token)}
@@ -262,6 +264,8 @@ def facts_of(
 ) -> Facts:
     """Everything observed, in one value. ``extra`` holds what the system and the people add."""
     view = fresh_view(memory.view, now)
+    if memory.census_findings:
+        view = msgspec.structs.replace(view, findings=(*memory.census_findings, *view.findings))
     own = view.view_of(identity.pod)
     part = own.part if own is not None else None
     return Facts(

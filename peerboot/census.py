@@ -3,24 +3,30 @@
 A request carries a fresh challenge; the reply's MAC covers it together with namespace, service, set, system, both pod
 names and the exact body. So a reply cannot be forged, replayed, or taken for another pod's. All that is not a
 proper word is *unknown with the reason*, never blank.
+
+Over TLS (ADR 27) both show a certificate for their own pod's DNS name, and no MAC is needed. Where the key proves it
+too, TLS is tried first, and either is enough.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from peerboot.model import SCHEMA, Evidence, Identity, Statement
+from peerboot import trust
+from peerboot.model import SCHEMA, Evidence, Finding, Identity, Statement
 from peerboot.outside.clock import Clock
-from peerboot.outside.http import Http, HttpError, Reply
+from peerboot.outside.http import Http, HttpError, Reply, TlsError
 from peerboot.printing import one_line
+from peerboot.signing import mac, verified
+
+if TYPE_CHECKING:
+    from peerboot.outside.pair import Mounted
 
 PATH = "/v1/node"
 BODY_LIMIT = 64 * 1024
@@ -36,56 +42,24 @@ Keys = Callable[[], tuple[bytes, ...]]
 T = TypeVar("T")
 
 
-# ------------------------------------------------------------------------ MAC
-
-
-def mac(key: bytes, label: str, identity: Identity, asker: str, answerer: str, challenge: str, rest: bytes) -> str:
-    """HMAC-SHA256 in hex over every part with its length before it, so that no two messages read alike.
-
-    ``label`` is ``ask`` or ``answer``: a request can never be played back as a reply.
-    """
-    parts = (
-        "peerboot-census",
-        str(SCHEMA),
-        label,
-        identity.namespace,
-        identity.service,
-        identity.statefulset,
-        identity.system,
-        asker,
-        answerer,
-        challenge,
-    )
-    digest = hmac.new(key, digestmod=hashlib.sha256)
-    for part in (*(text.encode() for text in parts), rest):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
-
-
-def verified(
-    keys: tuple[bytes, ...],
-    given: str,
-    label: str,
-    identity: Identity,
-    asker: str,
-    answerer: str,
-    challenge: str,
-    rest: bytes,
-) -> bool:
-    """Whether any of the keys made this MAC. All are tried, in constant time each."""
-    said = given.encode("utf-8", "replace")
-    expected = [mac(key, label, identity, asker, answerer, challenge, rest).encode() for key in keys]
-    fits = [hmac.compare_digest(value, said) for value in expected]
-    return any(fits)
-
-
 # ------------------------------------------------------------- answering side
 
 
 def answer(
-    identity: Identity, keys: tuple[bytes, ...], auth: bool, headers: Mapping[str, str], statement: Statement
+    identity: Identity,
+    keys: tuple[bytes, ...],
+    auth: bool,
+    headers: Mapping[str, str],
+    statement: Statement,
+    *,
+    tls: bool = False,
+    shown: tuple[str, ...] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    """The reply to one census request: status, headers, body. ``headers`` have lower-case names."""
+    """The reply to one census request: status, headers, body. ``headers`` have lower-case names.
+
+    ``auth``: a key proves who speaks; ``tls``: a certificate does. ``shown``: the DNS names of the one that was shown
+    and verified; None on a connection without TLS.
+    """
     asker, to = headers.get("peerboot-from", ""), headers.get("peerboot-to", "")
     challenge, schema = headers.get("peerboot-challenge", ""), headers.get("peerboot-schema", "")
     if schema != str(SCHEMA):
@@ -94,13 +68,20 @@ def answer(
         return _no(
             400, "request", "a census request needs Peerboot-From, Peerboot-To and a challenge of 16 bytes in hex"
         )
-    if auth and not verified(keys, headers.get("peerboot-mac", ""), "ask", identity, asker, to, challenge, b""):
+    if shown is not None:
+        if identity.ordinal_of(asker) is None or not trust.is_for(shown, identity.name_of(asker)):
+            return _no(403, "certificate", f"it is not for {identity.name_of(asker)}, or that is no Pod of this set")
+    elif tls and not auth:
+        return _no(426, "tls", "this peerboot answers the census over TLS alone")
+    elif auth and not verified(keys, headers.get("peerboot-mac", ""), "ask", identity, asker, to, challenge, b""):
         return _no(401, "key", "the census key, namespace, Service, StatefulSet or system differs")
     if to != identity.pod:
         return _no(421, "pod", f"this is {identity.pod}")
     body = msgspec.json.encode(statement)
     reply = {"Content-Type": "application/json"}
-    if auth:
+    if shown is not None:
+        reply["Peerboot-Challenge"] = challenge
+    elif auth:
         reply["Peerboot-Mac"] = mac(keys[0], "answer", identity, asker, identity.pod, challenge, body)
     return 200, reply, body
 
@@ -153,15 +134,20 @@ class Census:
         boot: str,
         *,
         auth: bool = True,
+        tls: Mounted | None = None,
         timeout: float = 2.0,
         fan_out: int = 16,
     ) -> None:
+        """``auth``: a key proves who speaks; ``tls``: this Pod's certificate, where one does."""
         self._identity = identity
         self._http = http
         self._clock = clock
         self.keys = keys
         self._boot = boot
         self._auth = auth
+        self.tls = tls
+        self._by_key: dict[str, str] = {}
+        """By pod that was heard by the key, though TLS was tried: why not over TLS."""
         self._timeout = timeout
         self._gate = asyncio.Semaphore(fan_out)
         self._known: dict[str, _Known] = {}
@@ -207,37 +193,96 @@ class Census:
         """Where another process answers under this Pod's own name; empty when none did lately."""
         return self._twin if self._clock.now() - self._twin_at < DOUBT else ""
 
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with this Pod's certificate, and who is not heard over TLS yet."""
+        if self.tls is None:
+            return ()
+        me, pair = self._identity, self.tls.pair()
+        wrong = trust.troubles(pair.certificate, pair.authority_until, me.fqdn, self._clock.wall())
+        found = [Finding(name=name, say=say, pod=me.pod if unheard else "") for name, say, unheard in wrong]
+        if self.tls.trouble:
+            say = f"{self.tls.trouble}. What was read before still counts."
+            found.append(Finding(name="census-certificate-unusable", say=say))
+        if self._by_key:
+            found.append(Finding(name="census-by-key-alone", say=trust.by_key(self._by_key)))
+        return tuple(found)
+
     async def _one(self, pod: str, address: str, port: int) -> _Heard:
         """A proper first-hand word, or why there is none."""
+        place = f"{f'[{address}]' if ':' in address else address}:{port}{PATH}"
+        loop = asyncio.get_running_loop()
+        async with self._gate:
+            at, began = self._clock.now(), loop.time()
+            if self.tls is None:
+                said: Statement | str = await self._by_mac(pod, place, self._timeout)
+            else:
+                said, refused = await self._by_certificate(pod, place)
+                if self._auth and refused:
+                    why, left = said, self._timeout - (loop.time() - began)
+                    said = await self._by_mac(pod, place, max(left, 0.1))
+                    said = self._heard_by_key(pod, str(why), said)
+                elif not isinstance(said, str):
+                    self._by_key.pop(pod, None)
+        return _Heard(address, at, reason=said) if isinstance(said, str) else _Heard(address, at, said)
+
+    def _heard_by_key(self, pod: str, why: str, said: Statement | str) -> Statement | str:
+        if isinstance(said, str):
+            return f"over TLS: {why}; by the key: {said}"
+        self._by_key[pod] = why
+        return said
+
+    async def _by_mac(self, pod: str, place: str, timeout: float) -> Statement | str:
+        """Its word over a plain connection, or why there is none."""
         me, challenge, keys = self._identity, self._clock.token(16), self.keys()
-        host = f"[{address}]" if ":" in address else address
-        headers = {
+        headers = self._headers(pod, challenge)
+        if self._auth:
+            headers["Peerboot-Mac"] = mac(keys[0], "ask", me, me.pod, pod, challenge, b"")
+        self.asked += 1
+        try:
+            reply = await self._http.fetch("GET", f"http://{place}", headers=headers, timeout=timeout, limit=BODY_LIMIT)
+        except HttpError as error:
+            return str(error)
+        given, signed = reply.headers.get("peerboot-mac", ""), reply.status == 200 and self._auth
+        if signed and not verified(keys, given, "answer", me, me.pod, pod, challenge, reply.body):
+            return "its reply is not signed with a census key of this Pod, or was made for another question"
+        return self._read(pod, reply)
+
+    async def _by_certificate(self, pod: str, place: str) -> tuple[Statement | str, bool]:
+        """Its word over TLS, or why there is none; and whether it is one of TLS, so that a key might help.
+
+        The address is dialled, and the certificate that is shown there has to be for the pod's own name. Each question
+        is a connection of its own: who answered another one proves nothing.
+        """
+        assert self.tls is not None  # noqa: S101 - only then it is called
+        challenge, host = self._clock.token(16), self._identity.name_of(pod)
+        headers = {**self._headers(pod, challenge), "Connection": "close"}
+        self.asked += 1
+        try:
+            reply = await self._http.fetch(
+                "GET", f"https://{place}", headers=headers, timeout=self._timeout, limit=BODY_LIMIT,
+                tls=self.tls.pair().asks, tls_name=host,
+            )  # fmt: skip
+        except TlsError as error:
+            return trust.untrusted(str(error), host), True
+        except HttpError as error:
+            return str(error), False
+        if reply.status == 200 and reply.headers.get("peerboot-challenge", "") != challenge:
+            return "its reply was made for another question", False
+        return self._read(pod, reply), reply.status == 403
+
+    def _headers(self, pod: str, challenge: str) -> dict[str, str]:
+        return {
             "Peerboot-Schema": str(SCHEMA),
-            "Peerboot-From": me.pod,
+            "Peerboot-From": self._identity.pod,
             "Peerboot-To": pod,
             "Peerboot-Challenge": challenge,
         }
-        if self._auth:
-            headers["Peerboot-Mac"] = mac(keys[0], "ask", me, me.pod, pod, challenge, b"")
-        async with self._gate:
-            self.asked += 1
-            at = self._clock.now()
-            try:
-                reply = await self._http.fetch(
-                    "GET", f"http://{host}:{port}{PATH}", headers=headers, timeout=self._timeout, limit=BODY_LIMIT
-                )
-            except HttpError as error:
-                return _Heard(address, at, reason=str(error))
-        word = self._read(pod, reply, challenge, keys)
-        return _Heard(address, at, reason=word) if isinstance(word, str) else _Heard(address, at, word)
 
-    def _read(self, pod: str, reply: Reply, challenge: str, keys: tuple[bytes, ...]) -> Statement | str:
+    def _read(self, pod: str, reply: Reply) -> Statement | str:
+        """What is in a reply that is the pod's own, if it is a word of this set."""
         me = self._identity
         if reply.status != 200:
             return _refusal(reply)
-        given = reply.headers.get("peerboot-mac", "")
-        if self._auth and not verified(keys, given, "answer", me, me.pod, pod, challenge, reply.body):
-            return "its reply is not signed with a census key of this Pod, or was made for another question"
         word = _decoded(reply.body, Statement)
         if word is None or not word.boot:
             return "it answered something that is not a census statement"
@@ -314,6 +359,13 @@ def _refusal(reply: Reply) -> str:
             )
         case "schema":
             return f"it speaks another census schema: {say}"
+        case "tls":
+            return (
+                "it answers over TLS alone (PEERBOOT_CENSUS_AUTH=tls): set hmac,tls in all Pods first, and tls once "
+                "all have that"
+            )
+        case "certificate":
+            return f"it does not take this Pod's certificate (PEERBOOT_CENSUS_TLS_DIR): {say}"
         case "pod":
             return f"another pod answered in its place: {say}"
         case _:

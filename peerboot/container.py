@@ -23,6 +23,7 @@ from peerboot.settings import Setting, Settings, config_path, read
 if TYPE_CHECKING:
     from peerboot.log import Log
     from peerboot.outside.kubernetes import Kubernetes
+    from peerboot.outside.pair import Mounted
     from peerboot.run import Doors, Node
 
 SMALL = 64 * 1024
@@ -105,7 +106,7 @@ def _yaml(text: str, source: str) -> Mapping[str, object]:
 
 def secrets_of(settings: Settings, complain: Callable[[str], None]) -> Callable[[], tuple[bytes, ...]]:
     """The census keys, read again when the file changes; while it is broken the last good ones count."""
-    if settings.census_auth == "none":
+    if not settings.by_key:
         return lambda: ()
     path = Path(settings.secret_file)
     stamp, keys, said = _stamp(path), preflight.read_secrets(settings.secret_file), ""
@@ -124,6 +125,15 @@ def secrets_of(settings: Settings, complain: Callable[[str], None]) -> Callable[
         return keys
 
     return current
+
+
+def _certificate(settings: Settings, complain: Callable[[str], None]) -> Mounted | None:
+    """The census' own, where it is over TLS; nothing of it is loaded otherwise."""
+    if not settings.by_tls:
+        return None
+    from peerboot.outside.pair import Mounted
+
+    return Mounted(settings.census_tls_dir, complain)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -162,7 +172,15 @@ def make_doors(made: SetUp, clock: Clock, log: Log, boot: str, state: Path) -> D
         dns=dns,
         http=http,
         discovery=Discovery(who, settings.port_name, dns, clock),
-        census=Census(who, http, clock, secrets_of(settings, log.warning), boot, auth=settings.census_auth != "none"),
+        census=Census(
+            who,
+            http,
+            clock,
+            secrets_of(settings, log.warning),
+            boot,
+            auth=settings.by_key,
+            tls=_certificate(settings, log.warning),
+        ),
         state=StateDir(state, who, clock, lambda: elsewhere.find(state.parent, getattr(made.system, "marks", ()), own)),
         system=made.system,
         log=log,
@@ -239,7 +257,9 @@ async def _until_done(node: Node, settings: Settings, announce: Callable[[], Non
     if node.loops.head_start > SLOW_START:
         # Under a CPU quota the question is due by now, and the import would share the processor with it.
         await asyncio.sleep(0.02)
-    serve = Serve(NodeView(node), settings.leave_timeout)
+    certificate = node.doors.census.tls
+    secured = None if certificate is None else lambda: certificate.pair().answers
+    serve = Serve(NodeView(node), settings.leave_timeout, secured=secured)
     try:
         await serve.start(settings.listen, settings.metrics_listen, settings.socket_path)
         announce()

@@ -228,7 +228,7 @@ class Loops:
         await self.doors.census.ask(targets)
         self.memory.asked_census = True
         now = self.doors.clock.now()
-        if self.memory.hear(self.doors.census.evidence(now), now):
+        if self.memory.hear(self.doors.census.evidence(now), now, self.doors.census.findings()):
             self.look_soon.set()
         self.memory.twin = self.doors.census.twin()
         self._hear_holds()

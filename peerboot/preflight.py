@@ -49,6 +49,11 @@ def check(settings: Settings, data_dir: Path, further: Iterable[tuple[str, Path]
     """
     if settings.secret_file:
         read_secrets(settings.secret_file)
+    if settings.by_tls:
+        # Imported on use: most sets have a key.
+        from peerboot.outside import pair
+
+        pair.read(settings.census_tls_dir)
     if is_mount_root(data_dir):
         raise SettingsError(
             f"PEERBOOT_DATA_DIR={data_dir} is the mount itself, so its content could not be renamed aside: "

@@ -15,13 +15,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from peerboot import roles
+from peerboot import roles, trust
 from peerboot.errors import PeerbootError, SettingsError
 from peerboot.outside import http, listen
 from peerboot.settings import split_listen
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import web
+
+    from peerboot.outside.either import Either
 
     Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -52,8 +56,10 @@ class View(Protocol):
     async def prestop(self) -> str:
         """Returns when this member has left or staying is right."""
 
-    def census(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """The reply to one census request."""
+    def census(
+        self, headers: Mapping[str, str], shown: tuple[str, ...] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """The reply to one census request; ``shown``: DNS names of the certificate, None without TLS."""
 
     def metrics(self) -> list[Metric]:
         """All metrics now."""
@@ -87,13 +93,24 @@ class Bounds:
     """Seconds after which any connection ends, slow readers' too."""
     linger: float = 1.0
     """Seconds for which a body that nobody asked for is read."""
+    entering: float = 10.0
+    """Seconds in which a connection has to say what it is, and shake hands, where one port is for TLS too."""
 
 
 class Serve:
     """Three listeners: pods and kubelet, metrics, admin socket."""
 
-    def __init__(self, view: View, leave_timeout: float = 20.0, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        leave_timeout: float = 20.0,
+        bounds: Bounds | None = None,
+        secured: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """``secured``: how the census is answered over TLS, asked for at each handshake; None where it is not."""
         self._view = view
+        self._secured = secured
+        self._either: Either | None = None
         self._leave_timeout = leave_timeout
         self._bounds = bounds or Bounds()
         self._sockets: list[socket.socket] = []
@@ -114,15 +131,26 @@ class Serve:
 
         self._web = web
         bounds = self._bounds
-        await self._serve(pods, self._for_pods(), bounds.pods, bounds.lifetime + self._leave_timeout)
-        await self._serve(machines, self._for_machines(), bounds.machines, bounds.lifetime)
+        plain = await self._guarded(self._for_pods(), bounds.pods, bounds.lifetime + self._leave_timeout)
+        if self._secured is None:
+            await self._serve(pods, plain)
+        else:
+            from peerboot.outside.either import Either
+
+            others = await self._guarded(self._for_others(), bounds.pods, bounds.lifetime)
+            self._either = Either(plain, others, self._secured, most=bounds.pods, seconds=bounds.entering)
+            self._either.start(pods)
+        await self._serve(machines, await self._guarded(self._for_machines(), bounds.machines, bounds.lifetime))
         if people is not None:
-            await self._serve(people, self._for_people(), bounds.people, bounds.lifetime)
+            await self._serve(people, await self._guarded(self._for_people(), bounds.people, bounds.lifetime))
 
     async def stop(self) -> None:
         """Stop all within about a second."""
         for server in self._servers:
             server.close()
+        if self._either is not None:
+            await self._either.close()
+            self._either = None
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         for guard in self._guards:
             await guard.cut()
@@ -156,7 +184,10 @@ class Serve:
         self._sockets.append(sock)
         return sock
 
-    async def _serve(self, sock: socket.socket, app: web.Application, most: int, lifetime: float) -> None:
+    async def _serve(self, sock: socket.socket, guard: listen.Guard) -> None:
+        self._servers.append(await asyncio.get_running_loop().create_server(guard, sock=sock))
+
+    async def _guarded(self, app: web.Application, most: int, lifetime: float) -> listen.Guard:
         runner = self._web.AppRunner(
             app,
             access_log=None,
@@ -174,7 +205,7 @@ class Serve:
         assert runner.server is not None  # noqa: S101 - setup() made it
         guard = listen.Guard(runner.server, most, lifetime)
         self._guards.append(guard)
-        self._servers.append(await asyncio.get_running_loop().create_server(guard, sock=sock))
+        return guard
 
     # --------------------------------------------------------------- routes
 
@@ -188,6 +219,12 @@ class Serve:
             # They ask whether it is there, not whether this member may stop.
             app.router.add_route(method, "/prestop", self._nothing)
         app.router.add_route("GET", PATH, self._node)
+        return app
+
+    def _for_others(self) -> web.Application:
+        """Over TLS, where everybody has shown a certificate: the other Pods' questions and nothing else."""
+        app = self._web.Application(client_max_size=ADMIN_BODY)
+        app.router.add_route("GET", PATH, self._node_secured)
         return app
 
     def _for_machines(self) -> web.Application:
@@ -247,6 +284,12 @@ class Serve:
 
     async def _node(self, request: web.Request) -> web.Response:
         status, headers, body = self._view.census({k.lower(): v for k, v in request.headers.items()})
+        return self._web.Response(status=status, headers=headers, body=body)
+
+    async def _node_secured(self, request: web.Request) -> web.Response:
+        transport = request.transport
+        names = trust.names_of(transport.get_extra_info("peercert") if transport is not None else None)
+        status, headers, body = self._view.census({k.lower(): v for k, v in request.headers.items()}, names)
         return self._web.Response(status=status, headers=headers, body=body)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

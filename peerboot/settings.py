@@ -67,6 +67,8 @@ class Settings:
     admin_socket: str
     secret_file: str
     census_auth: str
+    """``hmac``, ``tls``, ``hmac,tls`` or ``none``; see ``by_key`` and ``by_tls``."""
+    census_tls_dir: str
     anchor: str
     """``file:/path`` or ``configmap:NAME``."""
     server_bind: Literal["any", "pod"]
@@ -81,6 +83,16 @@ class Settings:
     extra: Mapping[str, Any]
     name_from_host: bool = False
     """The pod name is the host name, for POD_NAME was not given."""
+
+    @property
+    def by_key(self) -> bool:
+        """Whether a census key proves who speaks."""
+        return "hmac" in self.census_auth
+
+    @property
+    def by_tls(self) -> bool:
+        """Whether a certificate does."""
+        return "tls" in self.census_auth
 
     @property
     def socket_path(self) -> str:
@@ -235,12 +247,27 @@ def contradictions(settings: Settings) -> None:
 
 
 def _auth(s: Settings) -> None:
-    if s.census_auth == "none" and s.secret_file:
-        raise SettingsError("PEERBOOT_SECRET_FILE is set, yet PEERBOOT_CENSUS_AUTH=none: drop one of them")
-    if s.census_auth != "none" and not s.secret_file:
+    if s.secret_file and not s.by_key:
+        raise SettingsError(f"PEERBOOT_SECRET_FILE is set, yet PEERBOOT_CENSUS_AUTH={s.census_auth}: drop one of them")
+    if s.by_key and not s.secret_file:
         raise SettingsError(
             "PEERBOOT_SECRET_FILE is not set: name a file with a key of 32 bytes or more, or set "
-            "PEERBOOT_CENSUS_AUTH=none to let anybody speak for a pod"
+            + (
+                "PEERBOOT_CENSUS_AUTH=tls once all Pods have hmac,tls"
+                if s.by_tls
+                else "PEERBOOT_CENSUS_AUTH=none to let anybody speak for a pod"
+            )
+        )
+    if s.by_tls and not s.census_tls_dir:
+        raise SettingsError(
+            f"PEERBOOT_CENSUS_AUTH={s.census_auth}, and PEERBOOT_CENSUS_TLS_DIR is not set: name the directory with "
+            "tls.crt, tls.key and ca.crt; that of the server's own certificate will do, where it is for this Pod's DNS "
+            "name and for serverAuth and clientAuth"
+        )
+    if s.census_tls_dir and not s.by_tls:
+        raise SettingsError(
+            f"PEERBOOT_CENSUS_TLS_DIR is set, yet PEERBOOT_CENSUS_AUTH={s.census_auth}: set hmac,tls, and tls once all "
+            "Pods have that, or drop the directory"
         )
 
 

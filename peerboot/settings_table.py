@@ -81,10 +81,25 @@ GENERAL: tuple[Setting, ...] = (
         "path",
         "",
         "Census keys, one a line, 32 bytes or more: the first signs, all verify, read again on change. "
-        "Required unless PEERBOOT_CENSUS_AUTH=none.",
+        "Required unless PEERBOOT_CENSUS_AUTH is `tls` or `none`.",
         secret=True,
     ),
-    _row("census_auth", "choice", "hmac", "`none` lets anybody speak for a pod: for trials.", choices=("hmac", "none")),
+    _row(
+        "census_auth",
+        "choice",
+        "hmac",
+        "How Pods know each other in the census: `hmac` by the key, `tls` by certificates, `hmac,tls` by either, on "
+        "the way from one to the other. `none` lets anybody speak for a pod: for trials.",
+        choices=("hmac", "tls", "hmac,tls", "none"),
+    ),
+    _row(
+        "census_tls_dir",
+        "path",
+        "",
+        "tls.crt, tls.key and ca.crt of the census over TLS; the certificate is for the Pod's DNS name, serverAuth and "
+        "clientAuth, and may be the server's. Read again on change.",
+        unset="required with tls",
+    ),
     _row("anchor", "anchor", "", "Remembers the birth outside the volumes: `configmap:NAME` or `file:/path`."),
     _row(
         "server_bind",

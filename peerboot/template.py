@@ -79,6 +79,12 @@ def register(commands: Any, argv: Sequence[str]) -> None:
         choices=("cert-manager",),
         help="TLS, by a Certificate in the manifest (etcd; --tls-secret names its Secret)",
     )
+    add(
+        "--census-auth",
+        choices=("hmac", "tls", "hmac,tls"),
+        default="hmac",
+        help="how Pods know each other: by a key of its own (default), by --tls-secret, or by either on the way",
+    )
     add("--issuer", metavar="NAME", help="of --tls cert-manager; KIND/NAME for another kind, as ClusterIssuer/ca")
     add("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="in its names (cluster.local)")
     add("--users-secret", metavar="SECRET", help="logins, a password under each user's name; etcd: root's alone")
@@ -157,6 +163,7 @@ def chosen(args: argparse.Namespace, server: Server, made_by: str) -> Options:
         secret=base64.b64encode(secrets.token_bytes(32)).decode() if args.with_secret else "",
         tls_secret=args.tls_secret or (f"{name}-tls" if args.tls else ""),
         tls=args.tls or "",
+        census_auth=args.census_auth,
         issuer=args.issuer or "",
         cluster_domain=args.cluster_domain,
         users_secret=args.users_secret or "",
@@ -233,7 +240,7 @@ def notes(o: Options, server: Server) -> list[str]:
     lines = []
     if o.secret:
         lines.append("the Secret is in the output: do not commit it")
-    else:
+    elif o.by_key:
         when = "after you applied this" if o.with_namespace else "once"
         lines.append(f"make the Secret that the Pods wait for, {when}: {o.secret_command}")
     lines += [f"{need.what}{need.command and ': '}{need.command}" for need in objects.needs(o, server)]

@@ -94,10 +94,12 @@ class NodeView:
 
     # -------------------------------------------------------------- census
 
-    def census(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        node = self._node
-        auth = node.settings.census_auth != "none"
-        return census.answer(node.identity, node.doors.census.keys(), auth, headers, node.statement())
+    def census(
+        self, headers: Mapping[str, str], shown: tuple[str, ...] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        node, said = self._node, self._node.settings
+        keys, word = node.doors.census.keys(), node.statement()
+        return census.answer(node.identity, keys, said.by_key, headers, word, tls=said.by_tls, shown=shown)
 
     # ------------------------------------------------------ for machines
 

@@ -40,6 +40,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "by-hand": ("--storage-class", ""),
     "secured": ("--tls-secret", "etcd-tls", "--users-secret", "etcd-users", "--namespace", "shop"),
     "secured-ordered": ("--tls-secret", "etcd-tls", "--ordered-ready", "--plain-sidecar"),
+    "census-tls": ("--tls-secret", "etcd-tls", "--census-auth", "tls"),
+    "census-either": ("--tls-secret", "etcd-tls", "--census-auth", "hmac,tls", "--plain-sidecar"),
     "plain-no-rbac": ("--plain-sidecar", "--no-rbac"),
     "plain-ordered-guaranteed-events": ("--plain-sidecar", "--ordered-ready", "--guaranteed", "--events"),
     "everything": (

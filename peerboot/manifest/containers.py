@@ -129,7 +129,7 @@ def _needs(o: Options, server: Server) -> Tree:
         "volumeMounts": [
             volumes.data(o, server),
             Row(name="output", mountPath=OUTPUT_DIR),
-            Row(name="census", mountPath="/secret", readOnly=True),
+            *([Row(name="census", mountPath="/secret", readOnly=True)] if o.by_key else []),
             *([Row(name="token", mountPath=ACCOUNT, readOnly=True)] if o.rbac else []),
             *_mounted(server.mounts),
         ],
@@ -159,7 +159,7 @@ def _environment(o: Options, server: Server) -> list[Any]:
         Row(name="PEERBOOT_SERVICE", value=o.peers),
         Why("A sub-directory of the volume: what is no longer good is renamed aside, never deleted."),
         Row(name="PEERBOOT_DATA_DIR", value=server.data_dir),
-        Row(name="PEERBOOT_SECRET_FILE", value="/secret/census"),
+        *_census(o, server),
         *([Row(name="PEERBOOT_ANCHOR", value=f"configmap:{o.anchor}")] if o.anchor else []),
         *([Row(name="PEERBOOT_EVENTS", value="pod")] if o.events else []),
         Why(f"How long /prestop may take; terminationGracePeriodSeconds covers it.{server.leave_why}"),
@@ -174,6 +174,25 @@ def _environment(o: Options, server: Server) -> list[Any]:
                 ("POD_IPS", "status.podIPs"),
             )
         ),
+    ]
+
+
+def _census(o: Options, server: Server) -> list[Any]:
+    """By what Pods know each other."""
+    key = [Row(name="PEERBOOT_SECRET_FILE", value="/secret/census")] if o.by_key else []
+    if not o.by_tls:
+        return key
+    return [
+        Why(
+            "On the way: the key and the certificate are each enough. When all Pods have this, go on to "
+            "`--census-auth tls`, or back."
+            if o.by_key
+            else "Pods know each other by the certificate, and there is no census key. A set that has one goes there "
+            "in two steps, or its Pods would not hear each other meanwhile: `--census-auth hmac,tls` first."
+        ),
+        Row(name="PEERBOOT_CENSUS_AUTH", value=o.census_auth),
+        Row(name="PEERBOOT_CENSUS_TLS_DIR", value=server.tls_dir),
+        *key,
     ]
 
 

@@ -118,6 +118,8 @@ def _head(o: Options, server: Server) -> str:
         )
     if o.secret:
         key = "The Secret below holds a random key. DO NOT COMMIT THIS FILE: who has the key can speak for a Pod."
+    elif not o.by_key:
+        key = "Its Pods know each other by their certificate, so that there is no census key to make."
     else:
         key = (
             "Before it starts, its Pods wait for a Secret, which no template can make for you. Make it once; it is the "

@@ -64,6 +64,8 @@ class Options:
     """The census key to embed."""
     tls_secret: str = ""
     """The Secret with certificate, key and CA."""
+    census_auth: str = "hmac"
+    """How Pods know each other in the census: by the key, by that Secret, or by either."""
     tls: str = ""
     """Who makes that Secret: ``cert-manager``; empty: a person."""
     issuer: str = ""
@@ -164,6 +166,16 @@ class Options:
         return f" --namespace {self.namespace}" if self.namespace else ""
 
     @property
+    def by_key(self) -> bool:
+        """Whether there is a census key."""
+        return "hmac" in self.census_auth
+
+    @property
+    def by_tls(self) -> bool:
+        """Whether the Pods show the certificate in the census."""
+        return "tls" in self.census_auth
+
+    @property
     def secret_command(self) -> str:
         """What makes the Secret; the key is on no command line."""
         return (
@@ -227,6 +239,12 @@ def _together(o: Options) -> None:
         raise SettingsError("--tls makes a certificate, whose names have the namespace in them: add --namespace NAME")
     if o.tls and not o.issuer:
         raise SettingsError("--tls makes a certificate and needs who issues it: add --issuer NAME, or KIND/NAME")
+    if o.by_tls and not o.tls_secret:
+        raise SettingsError(
+            f"--census-auth={o.census_auth} needs the certificate that the Pods show each other: add --tls-secret NAME"
+        )
+    if o.secret and not o.by_key:
+        raise SettingsError(f"--with-secret embeds a census key, and --census-auth={o.census_auth} has none: drop one")
     if o.issuer and not o.tls:
         raise SettingsError("--issuer is for --tls cert-manager: add that, or drop it")
     if o.with_namespace and not o.namespace:
@@ -266,7 +284,7 @@ def _apart(o: Options) -> None:
             f"--tls-secret and --users-secret are both {o.tls_secret}, and each key of the latter is a user: make two"
         )
     for option, name in (("--tls-secret", o.tls_secret), ("--users-secret", o.users_secret)):
-        if name == o.secret_name:
+        if name == o.secret_name and o.by_key:
             raise SettingsError(f"{option}={name} is the Secret of the key that Pods sign with: use one of its own")
     if o.base_config in {f"{o.name}-anchor", o.files}:
         raise SettingsError(f"--base-config={o.base_config} is a ConfigMap of this manifest's own: use another name")

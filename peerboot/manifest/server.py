@@ -120,6 +120,8 @@ class Server:
     """The system's own settings of peerboot, by name; it may have comments. Fields in a value: name and replicas, of
     the whole.
     """
+    tls_dir: str = ""
+    """Where peerboot's containers have the Secret of ``--tls-secret``."""
     mounts: tuple[Mount, ...] = ()
     """Of peerboot's containers; the server's has them not."""
     own_mounts: tuple[Mount, ...] = ()

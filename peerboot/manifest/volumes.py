@@ -9,6 +9,7 @@ from peerboot.manifest.server import Server
 from peerboot.manifest.writer import Row, Tree, Why, why
 
 ONCE = "ReadWriteOnce"
+MODE = Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else.")
 
 
 def volumes(o: Options, server: Server) -> list[Any]:
@@ -32,9 +33,9 @@ def volumes(o: Options, server: Server) -> list[Any]:
         *([{"name": "files", "configMap": Row(name=o.files)}] if server.files else []),
         *_tmp(server),
         *_as_before(o),
-        Why("288 is 0440: readable by the Pod's group, fsGroup, and by nobody else."),
-        {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)},
+        *([MODE, {"name": "census", "secret": Row(secretName=o.secret_name, defaultMode=0o440)}] if o.by_key else []),
         *(token if o.rbac else []),
+        *([] if o.by_key else [MODE]),
         *(
             each
             for mount in {mount.name: mount for mount in (*server.mounts, *server.own_mounts)}.values()

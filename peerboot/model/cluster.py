@@ -141,7 +141,9 @@ class ClusterView(Value, frozen=True, kw_only=True):
     kept: Kept | None = None
     """None: where a server goes for good, its system's others have all that it has."""
     findings: tuple[Finding, ...] = ()
-    """What ought to be set otherwise, by what the servers say, and which of them do not let peerboot in."""
+    """What ought to be set otherwise, by what the servers say, and which of them do not let peerboot in; what is wrong
+    with the certificate of the census too, once it is in ``Facts``.
+    """
     gauges: tuple[Gauge, ...] = ()
     fixed: bool = False
     """Its voters are a list in every server's file: a member cannot be added or removed, and a blank disk votes."""

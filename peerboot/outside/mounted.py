@@ -39,13 +39,15 @@ def pem(folder: str, file: str, kind: str, setting: str) -> str:
     return found
 
 
-def trust(folder: Path, authority: str, setting: str) -> ssl.SSLContext:
-    """How servers are verified that have certificates of that authority, with this Pod's own pair for those that ask.
+def trust(folder: Path, authority: str, setting: str, whom: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> ssl.SSLContext:
+    """How servers are verified that have certificates of that authority, with this Pod's own pair for those that ask;
+    or, with the other purpose, clients, who have to show one.
 
     Reads the pair once more, for OpenSSL takes keys from files alone. Raises ``SettingsError``.
     """
     try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=authority)
+        context = ssl.create_default_context(whom, cadata=authority)
+        context.verify_mode = ssl.CERT_REQUIRED
         # From Python 3.13 on more is asked of certificates than Go and Java ask, who let each other in by them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key")

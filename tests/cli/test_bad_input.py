@@ -159,6 +159,47 @@ BY_ENVIRONMENT: dict[str, tuple[Changes, str]] = {
         {"PEERBOOT_CENSUS_AUTH": "none"},
         "PEERBOOT_SECRET_FILE is set, yet PEERBOOT_CENSUS_AUTH=none: drop one of them",
     ),
+    "a census over TLS without a directory": (
+        {"PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_SECRET_FILE": None},
+        (
+            "PEERBOOT_CENSUS_AUTH=tls, and PEERBOOT_CENSUS_TLS_DIR is not set: name the directory with tls.crt, "
+            "tls.key and ca.crt; that of the server's own certificate will do, where it is for this Pod's DNS name and "
+            "for serverAuth and clientAuth"
+        ),
+    ),
+    "a census over TLS with a key": (
+        {"PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_CENSUS_TLS_DIR": "{root}/secret"},
+        "PEERBOOT_SECRET_FILE is set, yet PEERBOOT_CENSUS_AUTH=tls: drop one of them",
+    ),
+    "a census by either without the key": (
+        {
+            "PEERBOOT_CENSUS_AUTH": "hmac,tls",
+            "PEERBOOT_CENSUS_TLS_DIR": "{root}/secret",
+            "PEERBOOT_SECRET_FILE": None,
+        },
+        (
+            "PEERBOOT_SECRET_FILE is not set: name a file with a key of 32 bytes or more, or set "
+            "PEERBOOT_CENSUS_AUTH=tls once all Pods have hmac,tls"
+        ),
+    ),
+    "a directory of certificates that is not used": (
+        {"PEERBOOT_CENSUS_TLS_DIR": "{root}/secret"},
+        (
+            "PEERBOOT_CENSUS_TLS_DIR is set, yet PEERBOOT_CENSUS_AUTH=hmac: set hmac,tls, and tls once all Pods have "
+            "that, or drop the directory"
+        ),
+    ),
+    "a census over TLS without its files": (
+        {"PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_CENSUS_TLS_DIR": "{root}/secret", "PEERBOOT_SECRET_FILE": None},
+        (
+            "PEERBOOT_CENSUS_TLS_DIR: {root}/secret/tls.crt is not there: the Secret has to have tls.crt, tls.key and "
+            "ca.crt, as cert-manager makes it with an issuer that has a CA"
+        ),
+    ),
+    "an unknown way to know each other": (
+        {"PEERBOOT_CENSUS_AUTH": "key,tls"},
+        "PEERBOOT_CENSUS_AUTH='key,tls' is not known: use hmac or tls or hmac,tls or none",
+    ),
     "secret missing": (
         {"PEERBOOT_SECRET_FILE": "{root}/secret/other"},
         "PEERBOOT_SECRET_FILE={root}/secret/other is not there: mount the Secret",

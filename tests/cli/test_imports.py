@@ -73,6 +73,25 @@ def test_a_start_knows_other_systems_by_their_settings(name: str, other: str) ->
     assert {folder, f"{folder}.settings"} == {module for module in imported if f"{module}.".startswith(f"{folder}.")}
 
 
+@pytest.mark.parametrize("auth", ["hmac", "tls"])
+def test_certificates_are_read_where_the_census_is_over_tls(auth: str) -> None:
+    """A Pod whose census has a key loads nothing of what reads certificates."""
+    env = {
+        "PEERBOOT_SYSTEM": "etcd",
+        "PEERBOOT_SERVICE": "store",
+        "PEERBOOT_CENSUS_AUTH": auth,
+        "POD_NAME": "store-0",
+        "POD_NAMESPACE": "prod",
+        **({"PEERBOOT_CENSUS_TLS_DIR": "/no/such"} if auth == "tls" else {"PEERBOOT_SECRET_FILE": "/no/such/key"}),
+    }
+    code = (
+        "import peerboot.cli; peerboot.cli.main(['init'])\n"
+        "import peerboot.census, peerboot.container, peerboot.serve, peerboot.view"
+    )
+    loaded = {"peerboot.outside.pair", "peerboot.x509", "peerboot.outside.either"} & _imported(code, **env)
+    assert loaded == ({"peerboot.outside.pair", "peerboot.x509"} if auth == "tls" else set())
+
+
 def test_the_probe_is_standard_library_only() -> None:
     """``peerboot-probe`` loads nothing of peerboot but itself, and nothing that is slow to load."""
     imported = _imported("from peerboot.probe import main; main(['startup'])")

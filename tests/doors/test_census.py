@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
-from peerboot import census
+from peerboot import census, signing
 from peerboot.model import Evidence, Identity, Statement
 from peerboot.outside.http import Http
 from tests.doors.hostile import BOMB, HOSTILE, Misbehaviour, TurnedClock, bytes_of, no_one, raw, reply, server
@@ -283,7 +283,8 @@ async def test_a_reply_to_another_asker_does_not_count(asker: Asker) -> None:
     async def misdirected(head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         headers = headers_of(head)
         relayed = headers | {"peerboot-from": "db-2"}
-        relayed["peerboot-mac"] = census.mac(KEY, "ask", identity(), "db-2", "db-1", headers["peerboot-challenge"], b"")
+        challenge = headers["peerboot-challenge"]
+        relayed["peerboot-mac"] = signing.mac(KEY, "ask", identity(), "db-2", "db-1", challenge, b"")
         text = "\r\n".join(["GET /v1/node HTTP/1.1", *(f"{k}: {v}" for k, v in relayed.items()), "", ""])
         writer.write(answer_to(text.encode(), identity("db-1")))
 
@@ -298,7 +299,7 @@ async def test_a_reply_of_another_pod_of_the_set_does_not_count(asker: Asker) ->
     async def impostor(head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         challenge = headers_of(head)["peerboot-challenge"]
         body = msgspec.json.encode(statement(identity("db-2")))
-        signed = census.mac(KEY, "answer", identity(), "db-0", "db-2", challenge, body)
+        signed = signing.mac(KEY, "answer", identity(), "db-0", "db-2", challenge, body)
         writer.write(raw(body, b"Peerboot-Mac: " + signed.encode()))
 
     async with server(impostor) as there:
@@ -355,7 +356,7 @@ def test_a_mac_covers_every_part_of_the_exchange() -> None:
         *({"identity": identity(**changes)} for changes, _ in OTHERS.values()),
         {"asker": "db-0db-1", "answerer": ""}, {"challenge": "cr", "rest": b""},
     ]  # fmt: skip
-    macs = [census.mac(**usual), *(census.mac(**(usual | other)) for other in others)]
+    macs = [signing.mac(**usual), *(signing.mac(**(usual | other)) for other in others)]
     assert len(set(macs)) == len(others) + 1
 
 
@@ -569,7 +570,7 @@ def asking(changes: Mapping[str, str] | None = None, key: bytes = KEY) -> Mappin
         "peerboot-to": "db-0",
         "peerboot-challenge": "0f" * 16,
     }
-    made = census.mac(key, "ask", identity(), "db-1", "db-0", "0f" * 16, b"")
+    made = signing.mac(key, "ask", identity(), "db-1", "db-0", "0f" * 16, b"")
     return headers | {"peerboot-mac": made} | dict(changes or {})
 
 

@@ -63,7 +63,10 @@ class FakeView:
         await self.stop.wait()
         return "staying a member"
 
-    def census(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+    def census(
+        self, headers: Mapping[str, str], shown: tuple[str, ...] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        assert shown is None
         self.heard.append(headers)
         return 401, {"Content-Type": "application/json", "Peerboot-Mac": "m"}, b'{"error":"key"}'
 

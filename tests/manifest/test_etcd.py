@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from peerboot import cli
+from peerboot import cli, identity, template, trust
 from peerboot.outside import yaml
+from peerboot.settings import read
+from peerboot.systems.etcd.settings import SETTINGS
 from tests.manifest.parsed import env, mounts, probes, variant
 from tools import manifests
 
@@ -93,6 +95,27 @@ def test_a_certificate_for_cert_manager() -> None:
         "dnsNames": [*(f"etcd-{n}.{zone}" for n in range(5)), f"*.{zone}", "etcd.shop.svc.cluster.local"],
     }
     assert "{secretName: etcd-tls, defaultMode: 288}" in text
+
+
+def test_a_certificate_for_the_census_too() -> None:
+    """Its names are those by which Pods ask each other, both usages are in it, and no key is left to make."""
+    made, server, text = manifests.make(*CERTIFIED, "--census-auth", "tls")
+    who = identity.derive(
+        read(
+            {
+                "PEERBOOT_SYSTEM": "etcd", "POD_NAME": "etcd-2", "POD_NAMESPACE": "shop", "PEERBOOT_REPLICAS": "3",
+                "PEERBOOT_SERVICE": "etcd-peers", "PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_CENSUS_TLS_DIR": TLS_DIR,
+                "PEERBOOT_CLUSTER_DOMAIN": "cluster.local",
+            },
+            systems={"etcd": SETTINGS},
+        )
+    )  # fmt: skip
+    [found] = [yaml.load(part) for part in text.split("\n---\n")[1:] if "\nkind: Certificate\n" in f"\n{part}"]
+    assert isinstance(found, dict)
+    names = tuple(found["spec"]["dnsNames"])
+    assert [pod for pod in who.expected if who.name_of(pod) not in names] == []
+    assert trust.is_for(names, who.name_of("etcd-7"))
+    assert [line for line in template.notes(made, server) if "census" in line] == []
 
 
 def test_another_kind_of_issuer_and_other_names() -> None:

@@ -79,7 +79,7 @@ def test_names_and_defaults_are_as_promised() -> None:
     """No promised setting is missing, renamed or has another default; one more may be there."""
     rows = {row.name: row.default for row in GENERAL}
     assert {name: default for name, default in rows.items() if name in PROMISED} == PROMISED
-    assert {"PEERBOOT_DIAGNOSE_AFTER"} == set(rows) - set(PROMISED)
+    assert {"PEERBOOT_CENSUS_TLS_DIR", "PEERBOOT_DIAGNOSE_AFTER"} == set(rows) - set(PROMISED)
 
 
 def test_every_row_is_a_field_of_its_own() -> None:
@@ -195,6 +195,9 @@ def test_one_mistake_of_several_is_always_the_same() -> None:
         ({"PEERBOOT_SERVER_BIND": "pod"}, "PEERBOOT_SERVER_BIND=pod needs POD_IPS"),
         ({"PEERBOOT_ORDINALS_START": "2147483647", "PEERBOOT_REPLICAS": "2"}, "leaves no room for"),
         ({"PEERBOOT_CENSUS_AUTH": "none"}, "drop one of them"),
+        ({"PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_CENSUS_TLS_DIR": "/tls"}, "drop one of them"),
+        ({"PEERBOOT_CENSUS_AUTH": "hmac,tls"}, "PEERBOOT_CENSUS_TLS_DIR is not set"),
+        ({"PEERBOOT_CENSUS_TLS_DIR": "/tls"}, "yet PEERBOOT_CENSUS_AUTH=hmac"),
         ({"PEERBOOT_SECRET_FILE": None}, "or set PEERBOOT_CENSUS_AUTH=none"),
     ],
 )
@@ -211,9 +214,20 @@ def test_contradictions_are_told(changes: dict[str, str | None], words: str) -> 
         {"PEERBOOT_LISTEN": "127.0.0.1:7070", "PEERBOOT_METRICS_LISTEN": "127.0.0.2:7070"},
         {"PEERBOOT_ORDINALS_START": "2147483647", "PEERBOOT_REPLICAS": "1"},
         {"PEERBOOT_SECRET_FILE": None, "PEERBOOT_CENSUS_AUTH": "none"},
+        {"PEERBOOT_SECRET_FILE": None, "PEERBOOT_CENSUS_AUTH": "tls", "PEERBOOT_CENSUS_TLS_DIR": "/tls"},
+        {"PEERBOOT_CENSUS_AUTH": "hmac,tls", "PEERBOOT_CENSUS_TLS_DIR": "/tls"},
         {"PEERBOOT_REPLICAS": "1000"},
     ],
-    ids=["names that begin alike", "longest socket", "one port, two addresses", "last ordinal", "no auth", "most pods"],
+    ids=[
+        "names that begin alike",
+        "longest socket",
+        "one port, two addresses",
+        "last ordinal",
+        "no auth",
+        "TLS",
+        "either",
+        "most pods",
+    ],
 )
 def test_what_is_just_allowed(changes: dict[str, str | None]) -> None:
     """The near misses of the contradictions are fine."""

@@ -87,7 +87,7 @@ def adapted(server: Server, o: Options) -> Server:
         notes = (*notes, *_taken_over(o, o.takes_over.taken))
     more = (_made(o),) if o.tls else ()
     own = (*server.own_mounts, *own)
-    return replace(server, env=env, mounts=mounts, own_mounts=own, needs=needs, notes=notes, more=more)
+    return replace(server, env=env, tls_dir=TLS_DIR, mounts=mounts, own_mounts=own, needs=needs, notes=notes, more=more)
 
 
 def _tls(o: Options) -> Mount:
@@ -126,7 +126,10 @@ def _made(o: Options) -> Tree:
             "secretName": o.tls_secret,
             "issuerRef": Row(kind=kind, name=name),
             "privateKey": Row(algorithm="ECDSA", size=256, rotationPolicy="Always"),
-            **why("Members show it when they connect to each other, and etcd's gateway shows it to etcd itself."),
+            **why(
+                "Members show it when they connect to each other, and etcd's gateway shows it to etcd itself"
+                + (", and peerboot when it asks and when it is asked." if o.by_tls else ".")
+            ),
             "usages": ["digital signature", "key encipherment", "server auth", "client auth"],
             **why(
                 "No common name: once etcd asks for passwords its gateway refuses who has one. Each Pod by its name, "

@@ -68,6 +68,7 @@ def adapted(server: Server, o: Options) -> Server:
     return replace(
         server,
         env=env,
+        tls_dir=TLS_DIR,
         mounts=tuple(mount for more in chosen for mount in more.mounts),
         needs=tuple(need for more in chosen for need in more.needs),
         notes=(*(note for more in chosen for note in more.notes), *_clients_of(found, o)),

@@ -83,6 +83,7 @@ def adapted(server: Server, o: Options) -> Server:
         volume=volume,
         data_dir=data_dir,
         env=env,
+        tls_dir=TLS_DIR,
         mounts=tuple(mounts),
         own_mounts=(*server.own_mounts, _superuser_password(users)),
         needs=tuple(needs),
@@ -172,8 +173,9 @@ def _tls(o: Options) -> Mount:
 
 def _certificate(server: Server, o: Options) -> Need:
     zone = f"{o.namespace or 'NAMESPACE'}.svc.DOMAIN"
+    client = " and client auth" if o.by_tls else ""
     return Need(
-        f"the Secret {o.tls_secret} has tls.crt, tls.key and ca.crt, for server auth; its names are "
+        f"the Secret {o.tls_secret} has tls.crt, tls.key and ca.crt, for server auth{client}; its names are "
         f"*.{o.peers}.{zone}, and for readers {o.name}{server.client_suffix}.{zone} (DOMAIN: as cluster.local)"
     )
 
