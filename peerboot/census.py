@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from peerboot import __version__
 from peerboot.model import SCHEMA, Evidence, Identity, Statement
 from peerboot.outside.clock import Clock
 from peerboot.outside.http import Http, HttpError, Reply
@@ -110,6 +111,14 @@ def _no(status: int, error: str, say: str) -> tuple[int, dict[str, str], bytes]:
 
 
 # ---------------------------------------------------------------- asking side
+
+
+class _Told(msgspec.Struct):
+    """What every release's statement has."""
+
+    schema: int
+    pod: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,7 +249,7 @@ class Census:
             return "its reply is not signed with a census key of this Pod, or was made for another question"
         word = _decoded(reply.body, Statement)
         if word is None or not word.boot:
-            return "it answered something that is not a census statement"
+            return _unlike(reply.body)
         if word.schema != SCHEMA:
             return f"it speaks census schema {word.schema}, this Pod {SCHEMA}"
         for name in ("namespace", "service", "statefulset", "system"):
@@ -300,6 +309,24 @@ def _decoded(body: bytes, kind: type[T]) -> T | None:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _unlike(body: bytes) -> str:
+    """Why a signed reply is no statement that this release can read. A newer one may say what this one has no word
+    for; what it means is not guessed, so nothing of it counts.
+    """
+    told = _decoded(body, _Told)
+    if told is None:
+        return "it answered something that is not a census statement"
+    if told.schema != SCHEMA:
+        return f"it speaks census schema {told.schema}, this Pod {SCHEMA}"
+    try:
+        msgspec.json.decode(body, type=Statement)
+        why = "it names no process"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    say = f"it is peerboot {one_line(told.version, 32) or 'of no version'}, and says what {__version__} has no word for"
+    return f"{say} ({one_line(why, 100)}): unknown until both have one version"
 
 
 def _refusal(reply: Reply) -> str:

@@ -259,6 +259,9 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
     ]
     found += [Piece("finding", finding.name, facts.now - finding.at, finding.say) for finding in facts.findings]
     found += [Piece(one.pod or "finding", one.name, age, one.say) for one in facts.cluster.findings]
+    found += [Piece("finding", one.name, 0.0, one.say) for one in facts.notices]
+    if facts.cluster.release is not None:
+        found.append(Piece("versions", "servers", age, facts.cluster.release.say))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What ``peerboot status`` shows of each server where one takes the writes and the others copy it."""
+"""What ``peerboot status`` looks at anew, and shows of each server where one takes the writes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,12 @@ def amount(count: int) -> str:
     return f"{count} TB"
 
 
-async def look_at_copies(loops: Loops) -> None:
-    """One bounded look at all servers: at rest those that copy are not asked, and each knows its own lag alone."""
-    if loops.doors.system.traits.has_primary and loops.resting:
+async def look_at_all(loops: Loops) -> None:
+    """One bounded look at all servers, where status shows more of them than each Pod knows at rest: their lag where
+    they copy one, their versions where the system tells those.
+    """
+    tells = loops.doors.system.traits.has_primary or loops.memory.view.release is not None
+    if tells and loops.resting:
         loops.curious = True
         try:
             await loops.look()

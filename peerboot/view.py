@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, census, metrics, prestop, roles, status
+from peerboot import __version__, assess, census, metrics, prestop, roles, skew, status
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.model import Hold
 from peerboot.outside.files import FilesError
@@ -143,7 +143,7 @@ class NodeView:
     async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         match name:
             case "status":
-                await status.look_at_copies(self._node.loops)
+                await status.look_at_all(self._node.loops)
                 return self._status()
             case "explain":
                 return self._explain()
@@ -204,11 +204,19 @@ class NodeView:
                     ago(data["wall"] - data["since"] if own else self._stood(pod)),
                 ]
             )
-        notes = [*data.get("findings", ())]
+        release = node.memory.view.release
+        notes = [release.say] if release is not None else []
+        notes += data.get("findings", ())
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
         notes += self._wish()
         notes += [] if node.memory.view.quorum else self._log_end()
-        return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+        return {
+            "rows": rows,
+            "sentence": sentence(node.decision),
+            "notes": notes,
+            "peerboot": skew.versions(node.identity.pod, __version__, node.memory.evidence),
+            "release": msgspec.to_builtins(release),
+        }
 
     def _wish(self) -> list[str]:
         """A switchover that was asked for here and has not come about yet."""
