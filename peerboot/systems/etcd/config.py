@@ -18,7 +18,7 @@ from peerboot.birth import token_of
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Disk, Identity, Limits, Member
 from peerboot.settings import Settings
-from peerboot.systems.etcd import ids
+from peerboot.systems.etcd import ids, releases
 from peerboot.systems.etcd.security import PLAIN, Security
 from peerboot.systems.etcd.settings import FIELDS
 
@@ -130,6 +130,8 @@ class EtcdConfig:
     base: Mapping[str, Any]
     limits: Limits
     security: Security = PLAIN
+    version: str = ""
+    """Of etcd's image, as it was told; empty: it was not."""
 
     # ------------------------------------------------------------- names
 
@@ -370,7 +372,15 @@ def prepare(
         base=check_base(base),
         limits=Limits(corrupt_recheck=extra["etcd_corrupt_recheck"], learner_stall=extra["etcd_learner_stall"]),
         security=security,
+        version=_version(extra["etcd_version"]),
     )
+
+
+def _version(told: str) -> str:
+    """A release of etcd; raises ``SettingsError``."""
+    if told and releases.minor_of(told.removeprefix("v")) is None:
+        raise SettingsError(f"PEERBOOT_ETCD_VERSION={told!r} is no release: use one as 3.6 or 3.6.16, or leave it out")
+    return told.removeprefix("v")
 
 
 def check_base(base: Mapping[str, object]) -> Mapping[str, Any]:

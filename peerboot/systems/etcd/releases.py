@@ -179,23 +179,31 @@ def database_differs(
     if not believes_its_log(version) or not database or not members:
         return ()
     now = {member.id: member for member in members}
-    learners = [_named(one) for id_, one in sorted(now.items()) if database.get(id_) and not one.learner]
+    learners = [one for id_, one in sorted(now.items()) if database.get(id_) and not one.learner]
     ghosts = sorted(set(database) - set(now))
     found = []
-    mend = f"do not go to 3.6 before this Pod has run {BEFORE_3_6} or later of 3.5, which mends it"
     if learners:
-        then = "3.6 would take it for one" if len(learners) == 1 else (
-            "3.6 would not start with them: too many learner members in cluster"
-        )  # fmt: skip
-        say = f"The database of {own} still has {all_of(learners)} as a learner, a voter by now; {then}: {mend}."
+        ids, pods = all_of([_named(one) for one in learners]), all_of([one.pod or one.name for one in learners])
+        then = "3.6 does not start here" if len(learners) > 1 else "3.6 takes it for one"
+        say = (
+            f"The database of {own} still has {ids} as a learner, a voter by now; {then}. "
+            f"Not to 3.6 yet: {_mend(pods)}."
+        )
         found.append(Finding(name="etcd-promotion-unwritten", say=say))
     if ghosts:
         say = (
             f"The database of {own} lists {all_of(ghosts)}, no member of the cluster any more; with 3.6 it would be "
-            f"one again: {mend}."
+            f"one again. Not to 3.6 yet: {BEFORE_3_6} or later of 3.5 here takes it out at its start."
         )
         found.append(Finding(name="etcd-zombie-member", say=say))
     return tuple(found)
+
+
+def _mend(pods: str) -> str:
+    """How the database comes to say voter: by the word of each member at its start, heard by a release that writes it
+    down (server/etcdserver/api/membership/cluster.go, UpdateAttributes; run here).
+    """
+    return f"once {BEFORE_3_6} or later of 3.5 runs here, restart {pods}, whose start writes it down"
 
 
 def _named(member: Member) -> str:
@@ -209,16 +217,34 @@ def does_not_come(own: str, agreed: str, *, blank: bool, learners: int = 0) -> F
     if learners > 1:
         say = (
             f"The server of {own} does not come up. Its database has {learners} learners, voters by now, with which "
-            "3.6 exits (too many learner members in cluster): run "
-            f"{BEFORE_3_6} or later of 3.5 here first, which mends it."
+            f"3.6 exits (too many learner members in cluster): {_mend('those members')}. Then 3.6 starts."
         )
-        return Finding(name="etcd-promotion-unwritten", say=say)
+        return Finding(name="etcd-promotion-unwritten", say=say, pod=own)
     does = "join it" if blank else "start with its data"
     say = (
-        f"The server of {own} does not come up. The cluster's version is {agreed}: an older etcd does not {does}, and "
-        "there is no way back but a backup; its own log says whether it is that."
+        f"The server of {own} does not come up. The cluster's version is {agreed}: an older etcd does not {does}, nor "
+        "one that is more than one minor release newer; etcd's own log says whether it is that."
     )
-    return Finding(name="etcd-not-up", say=say)
+    return Finding(name="etcd-not-up", say=say, pod=own)
+
+
+def too_new(told: str, agreed: str) -> str:
+    """Why an etcd of that minor release must not come into a cluster of that version, for ``ClusterView.unmanaged``;
+    empty: nothing is known against it.
+
+    A blank 3.6 that joins a cluster of 3.4 ends all its servers with "panic: not implemented", at each start again: it
+    publishes itself by a request that 3.4 does not know (run here). With data of 3.4 a 3.6 panics itself.
+    """
+    own, theirs = minor_of(told), minor_of(agreed)
+    if own is None or theirs is None or own not in MINORS or theirs not in MINORS:
+        return ""
+    if MINORS.index(own) - MINORS.index(theirs) < 2:
+        return ""
+    step = MINORS[MINORS.index(theirs) + 1]
+    return (
+        f"goes by version {text(theirs)}, and PEERBOOT_ETCD_VERSION says that etcd {text(own)} is started here, which "
+        f"could end its servers for good: go to {text(step)} first, on all Pods"
+    )
 
 
 def settings_lost(base: Mapping[str, object], version: str) -> tuple[Finding, ...]:

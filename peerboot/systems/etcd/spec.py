@@ -14,7 +14,7 @@ from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Findi
 from peerboot.outside.http import Http
 from peerboot.renewed import Renewed
 from peerboot.settings import Setting, Settings
-from peerboot.systems.etcd import assess, calls, config, datadir, lock, material
+from peerboot.systems.etcd import assess, calls, config, datadir, lock, material, releases
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
 from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
@@ -114,7 +114,9 @@ class Etcd:
         found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
         traps = self._traps.found(me.pod, self.config.base, view, self._disk)
         findings = (*(view.findings or self._refused), *found, *traps)
-        return msgspec.structs.replace(view, findings=findings) if findings else view
+        agreed = view.release.agreed if view.release is not None else ""
+        unfit = releases.too_new(self.config.version, agreed)
+        return msgspec.structs.replace(view, findings=findings, unmanaged=unfit) if findings or unfit else view
 
     def hosts_to_resolve(self, view: ClusterView) -> tuple[str, ...]:
         return assess.hosts_of(self.config, view)
