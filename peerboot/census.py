@@ -35,6 +35,7 @@ DOUBT = 10.0
 
 Keys = Callable[[], tuple[bytes, ...]]
 T = TypeVar("T")
+NO_STATEMENT = "it answered something that is not a census statement"
 
 
 # ------------------------------------------------------------------------ MAC
@@ -248,8 +249,10 @@ class Census:
         if self._auth and not verified(keys, given, "answer", me, me.pod, pod, challenge, reply.body):
             return "its reply is not signed with a census key of this Pod, or was made for another question"
         word = _decoded(reply.body, Statement)
-        if word is None or not word.boot:
+        if word is None:
             return _unlike(reply.body)
+        if not word.boot:
+            return NO_STATEMENT
         if word.schema != SCHEMA:
             return f"it speaks census schema {word.schema}, this Pod {SCHEMA}"
         for name in ("namespace", "service", "statefulset", "system"):
@@ -317,12 +320,12 @@ def _unlike(body: bytes) -> str:
     """
     told = _decoded(body, _Told)
     if told is None:
-        return "it answered something that is not a census statement"
+        return NO_STATEMENT
     if told.schema != SCHEMA:
         return f"it speaks census schema {told.schema}, this Pod {SCHEMA}"
     try:
         msgspec.json.decode(body, type=Statement)
-        why = "it names no process"
+        return NO_STATEMENT
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
     say = f"it is peerboot {one_line(told.version, 32) or 'of no version'}, and says what {__version__} has no word for"

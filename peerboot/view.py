@@ -204,9 +204,7 @@ class NodeView:
                     ago(data["wall"] - data["since"] if own else self._stood(pod)),
                 ]
             )
-        release = node.memory.view.release
-        notes = [release.say] if release is not None else []
-        notes += data.get("findings", ())
+        notes = [*data.get("findings", ())]
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
         notes += self._wish()
         notes += [] if node.memory.view.quorum else self._log_end()
@@ -215,7 +213,7 @@ class NodeView:
             "sentence": sentence(node.decision),
             "notes": notes,
             "peerboot": skew.versions(node.identity.pod, __version__, node.memory.evidence),
-            "release": msgspec.to_builtins(release),
+            "release": msgspec.to_builtins(node.memory.view.release),
         }
 
     def _wish(self) -> list[str]:
