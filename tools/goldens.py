@@ -1,8 +1,8 @@
 """Writes the goldens of this version: ``python -m tools.goldens``. All that crosses between two peerboots, or between
 two releases over time, as this version writes it: ``tests/goldens/<version>/``.
 
-Each file is ``{"wrote": …, "means": …}``: what was written, and what its own reader made of it. ``schema.json`` has what
-the readers take. Only what has been there since the first release is imported at the top: this is also run with a
+Each file is ``{"wrote": …, "means": …}``: what was written, and what its own reader made of it. ``schema.json`` has
+what the readers take. Only what has been there since the first release is imported at the top: this is also run with a
 former release's ``peerboot`` on the path (``PYTHONSAFEPATH=1 PYTHONPATH=…``) to make the goldens of that.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ class Still:
     def token(self, size: int = 16) -> str:
         return "ab" * size
 
+    def jitter(self) -> float:
+        return 0.0
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError(f"nobody sleeps here, least of all {seconds} s")
 
@@ -69,7 +72,7 @@ def statements() -> Mapping[str, Statement]:
         "namespace": "prod", "service": "peers", "statefulset": "db", "system": "etcd", "pod": "db-1", "boot": "b1",
         "replicas": 3, "nonce": NONCES["db-1"], "fingerprint": "f" * 16, "version": __version__,
     }  # fmt: skip
-    has = {"cluster": "c1", "member": "a1", "token": TOKEN, "permitted": True, "applied": 99}
+    has: dict[str, Any] = {"cluster": "c1", "member": "a1", "token": TOKEN, "permitted": True, "applied": 99}
     return {
         "blank": Statement(**usual, disk="blank", decision="wait", rule="wait-for-all", reason="Not heard: db-2."),
         "born": Statement(**usual, disk="blank", token=TOKEN),
@@ -104,7 +107,7 @@ def durable() -> dict[str, Any]:
         file = Path(directory) / "state.json"
         state.ensure_nonce()
         own = state.read().nonce
-        steps = {
+        steps: dict[str, Callable[[], object]] = {
             "blank": lambda: None,
             "born": lambda: state.record_birth(Birth(token=TOKEN, members={**NONCES, "db-0": own})),
             "permitted": state.record_permit,

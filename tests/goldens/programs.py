@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "peerboot"
 FORMER = "0.0.1"
-"""What stood before Kafka came (commit 0728e59), with this version in it; all commits until now have one and the same."""
+"""What stood before Kafka came (commit 0728e59), with this version in it; all commits so far have the same one."""
 FOLLOWING = "99.0.0"
 
 

@@ -30,8 +30,8 @@ OUT = {
 }
 """Of each file of a release that is out, its SHA-256."""
 SENT_BACK = (
-    "a golden of a release that is out has changed: bring it back (git checkout), for Pods with that release still write "
-    "so; what this version writes is in tests/goldens/<its version>, by `python -m tools.goldens`"
+    "a golden of a release that is out has changed: bring it back (git checkout), for Pods with that release still "
+    "write so; what this version writes is in tests/goldens/<its version>, by `python -m tools.goldens`"
 )
 
 
@@ -274,9 +274,10 @@ def test_fields_that_are_not_known_are_let_be() -> None:
     assert (word.disk, word.version) == ("blank", "99.0.0")
 
 
+RACK = {"id": "1", "scope": "rack", "who": "a", "why": "", "made_wall": 1.0}
 NEWER: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "disk": ({"disk": "frozen", "version": "99.0.0"}, "frozen"),
-    "hold": ({"holds": [{"id": "1", "scope": "rack", "who": "a", "why": "", "made_wall": 1.0}], "version": "99.0.0"}, "rack"),
+    "hold": ({"holds": [RACK], "version": "99.0.0"}, "rack"),
     "type": ({"nonce": {"now": "an object"}, "version": "99.0.0"}, "nonce"),
 }  # fmt: skip
 
@@ -292,7 +293,7 @@ def test_words_that_are_not_known_make_it_unknown(changes: Mapping[str, Any], wo
 
 def test_another_schema_is_named() -> None:
     """A newer census schema is unknown, also where nothing else of it can be read."""
-    assert "it speaks census schema 2, this Pod 1" == heard(schema=2, disk={"kind": "blank"}, version="99.0.0")
+    assert heard(schema=2, disk={"kind": "blank"}, version="99.0.0") == "it speaks census schema 2, this Pod 1"
 
 
 def test_a_newer_state_is_not_touched(tmp_path: Path) -> None:
@@ -311,4 +312,4 @@ def test_one_hold_that_is_not_known_ends_no_other(tmp_path: Path) -> None:
     known = json.loads(golden(__version__, "holds")[0])
     (tmp_path / "holds.json").write_text(json.dumps([{**known[0], "scope": "rack"}, *known]))
     state = statedir.StateDir(tmp_path, goldens.identity(), goldens.Still())
-    assert [goldens.HOLD] == list(state.read_holds())
+    assert list(state.read_holds()) == [goldens.HOLD]

@@ -20,9 +20,9 @@ STEPS = {"3.4-to-3.5": ("3.4", "3.5"), "3.5-to-3.6": (LATE, "3.6")}
 
 
 async def status(lab: Lab, ordinal: int) -> Mapping[str, Any]:
-    """``peerboot status --json`` in one Pod."""
+    """``peerboot status --json`` in one Pod; empty while its peerboot starts."""
     done = await lab.pods[ordinal].run("status", "--json")
-    found: Mapping[str, Any] = json.loads(done.stdout)
+    found: Mapping[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
     return found
 
 
@@ -39,7 +39,7 @@ async def until_told(lab: Lab, ordinal: int, *words: str) -> None:
 
     async def told() -> bool:
         found = await status(lab, ordinal)
-        said = " ".join([*found["notes"], (found["release"] or {}).get("say", "")])
+        said = " ".join([*found.get("notes", ()), (found.get("release") or {}).get("say", "")])
         return all(word in said for word in words)
 
     await lab.until(f"db-{ordinal} says {words}", told, 60)

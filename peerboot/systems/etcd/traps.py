@@ -29,14 +29,18 @@ class Traps:
         self._database: Listed = {}
         self._read_at = -READ_EVERY
         self._differed: tuple[Finding, ...] = ()
+        self._versions: Mapping[str, str] = {}
 
     def found(self, own: str, base: Mapping[str, object], view: ClusterView, disk: Disk) -> tuple[Finding, ...]:
         """All that is so now."""
         version = next((one.version for one in view.views if one.pod == own), "")
         versions = view.release.versions if view.release is not None else {}
+        # At rest each Pod asks its own server alone, and what the others said stays so until they say otherwise.
+        listed = {member.pod for member in view.members}
+        self._versions = {pod: said for pod, said in {**self._versions, **versions}.items() if pod in listed}
         return (
-            *releases.skipped(versions),
-            *releases.before_3_6(versions),
+            *releases.skipped(self._versions),
+            *releases.before_3_6({own: version}),
             *releases.settings_lost(base, version),
             *self._by_database(own, view, version),
             *self._down(own, view, disk),
