@@ -19,7 +19,7 @@ VOTERS = tuple(Member(id=f"a{n}", pod=f"db-{n}") for n in range(3))
 def view(at: float, own: str = "", agreed: str = "3.5") -> ClusterView:
     """Two others serve; ``own``: the version of the own server, empty while it is silent."""
     versions = {"db-1": "3.5.33", "db-2": "3.5.33"} | ({"db-0": own} if own else {})
-    views = tuple(ServerView(pod=pod, address="::1", version=version, healthy=True) for pod, version in versions.items())
+    views = tuple(ServerView(pod=pod, address="::1", version=one, healthy=True) for pod, one in versions.items())
     release = Release(versions=versions, agreed=agreed, say="")
     return ClusterView(quorum=True, cluster="c1", members=VOTERS, views=views, release=release, at=at)
 
