@@ -36,7 +36,7 @@ LAST := --last-failed --last-failed-no-failures=none
 once = $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1)
 twice = $(if $(AGAIN),,$(once) ||) $(if $(PUT_OFF),touch $(PUT_OFF)/$@,$(once) $(LAST))
 
-REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_$(name).py)
+REAL := $(foreach name,forming disks stale corrupt restarts tls upgrades,tests/real/test_$(name).py)
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
 MORE := $(foreach name,dns people adoption pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
@@ -45,7 +45,7 @@ test-real: setup servers ## every row of etcd's decision table on real servers; 
 
 test-secured: export PEERBOOT_TEST_SECURED = 1
 test-secured: setup servers ## the same, and people's words, with TLS, and passwords once a set has formed (20 minutes)
-	$(call twice,$(filter-out %test_tls.py,$(REAL)) $(foreach name,dns people,tests/real/test_$(name).py))
+	$(call twice,$(filter-out %test_tls.py %test_upgrades.py,$(REAL)) $(foreach name,dns people,tests/real/test_$(name).py))
 
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)
 	$(call twice,$(MORE))

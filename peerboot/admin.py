@@ -61,6 +61,8 @@ def show_status(data: Mapping[str, Any]) -> None:
     print(table(rows, columns()))
     print()
     say(data["sentence"])
+    if release := data.get("release"):
+        say(release["say"])
     for line in data.get("notes", ()):
         say(line)
 

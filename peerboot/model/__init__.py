@@ -30,7 +30,17 @@ from peerboot.model.actions import (
 )
 from peerboot.model.base import SCHEMA, Value
 from peerboot.model.census import Evidence, Hold, Statement
-from peerboot.model.cluster import ClusterView, Copies, Gauge, Kept, LearnerTrack, Member, Registration, ServerView
+from peerboot.model.cluster import (
+    ClusterView,
+    Copies,
+    Gauge,
+    Kept,
+    LearnerTrack,
+    Member,
+    Registration,
+    Release,
+    ServerView,
+)
 from peerboot.model.decision import Decision, Kind
 from peerboot.model.discovery import Answer, Finding, Outcome, PeerSet, Sighting, Target
 from peerboot.model.disk import Birth, Claim, Disk, DiskKind, Forced, LogEnd, Record, Seal
@@ -72,6 +82,7 @@ __all__ = [
     "Kept",
     "Gauge",
     "Registration",
+    "Release",
     "ClusterView",
     "LearnerTrack",
     "Anchor",

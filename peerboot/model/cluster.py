@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from peerboot.model.base import Value
 from peerboot.model.discovery import Finding
 from peerboot.model.primary import Part
@@ -92,6 +94,23 @@ class Gauge(Value, frozen=True, kw_only=True):
     value: float
 
 
+class Release(Value, frozen=True, kw_only=True):
+    """Which versions of the server run, and which one may come next: for people who update it."""
+
+    versions: Mapping[str, str]
+    """By pod, of those whose server told it."""
+    untold: tuple[str, ...] = ()
+    """Members whose server was not asked, or did not answer."""
+    agreed: str = ""
+    """The version that the cluster goes by; empty: not known, or not decided yet."""
+    storage: str = ""
+    """The version of its data, where a server tells it."""
+    next: str = ""
+    """The next minor release that all may go to now; empty: none."""
+    say: str
+    """All of it in one sentence."""
+
+
 class Registration(Value, frozen=True, kw_only=True):
     """A server that does not run and that its cluster still has registered besides its member, as Kafka a broker."""
 
@@ -145,6 +164,8 @@ class ClusterView(Value, frozen=True, kw_only=True):
     with the certificate of the census too, once it is in ``Facts``.
     """
     gauges: tuple[Gauge, ...] = ()
+    release: Release | None = None
+    """None: the system does not tell it, or no server answered."""
     fixed: bool = False
     """Its voters are a list in every server's file: a member cannot be added or removed, and a blank disk votes."""
     at: float = 0.0

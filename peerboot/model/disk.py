@@ -144,6 +144,8 @@ class Disk(Value, frozen=True, kw_only=True):
     voters: tuple[str, ...] | None = None
     """The pods of the fixed voters that the data itself names; empty where it says that the list is in the log. None:
     it says nothing."""
+    version: str = ""
+    """The version that its cluster went by when that was last written there, ``3.6``; empty: it is not known."""
     since: float = 0.0
     """When this kind was first seen in a row."""
 

@@ -87,6 +87,8 @@ class Facts(Value, frozen=True, kw_only=True):
     """This Pod's turn to stop, as in ``Statement.turn``."""
     findings: tuple[Finding, ...] = ()
     """What is set up wrongly, by what DNS says; ``all_findings`` has those of the servers too."""
+    notices: tuple[Finding, ...] = ()
+    """What is worth knowing and is no cause of a wait: several versions of peerboot in one set."""
     fingerprint: str = ""
     """Own hash of the settings that all pods must share to form."""
     holds: tuple[Hold, ...] = ()
@@ -117,4 +119,4 @@ class Facts(Value, frozen=True, kw_only=True):
     @property
     def all_findings(self) -> tuple[Finding, ...]:
         """Whatever ought to be otherwise, wherever it was found: what every surface tells."""
-        return (*self.findings, *self.cluster.findings)
+        return (*self.findings, *self.cluster.findings, *self.notices)

@@ -12,8 +12,7 @@ from peerboot.errors import SettingsError
 from peerboot.lab.network import Network
 from peerboot.lab.servers import VERSIONS, Server, find
 from peerboot.model import Birth, Disk, Identity, Limits, Member
-from peerboot.systems.etcd import config as written
-from peerboot.systems.etcd import datadir
+from peerboot.systems.etcd import baseconfig, datadir
 from peerboot.systems.etcd.config import EtcdConfig
 from tests.etcd import damage
 from tests.etcd.conftest import Made, copied
@@ -35,7 +34,7 @@ def config_of(
     )  # fmt: skip
     return EtcdConfig(
         identity=identity, data_dir=str(data_dir), wal_dir="", bind="pod", peer_host=network.peer_host, peer_port=2380,
-        client_port=2379, metrics_port=2381, base=written.check_base(base or {}), limits=Limits(),
+        client_port=2379, metrics_port=2381, base=baseconfig.check_base(base or {}), limits=Limits(),
     )  # fmt: skip
 
 
@@ -188,25 +187,25 @@ def test_every_key_that_peerboot_writes_is_known(
     text = config.form_file(birth_of("db-0"), "test")
     keys = {line.partition(":")[0] for line in text.splitlines() if not line.startswith("#")}
     assert keys - flags[version] <= (NOT_IN_OLD_HELP if version != VERSIONS[-1] else set())
-    assert keys <= set(written.OWNED)
+    assert keys <= set(baseconfig.OWNED)
     assert {key for key in keys if key.startswith(GONE_IN_3_7)} == set()
 
 
-@pytest.mark.parametrize("key", written.ALLOWED)
+@pytest.mark.parametrize("key", baseconfig.ALLOWED)
 def test_every_key_that_is_allowed_exists(key: str, flags: dict[str, set[str]]) -> None:
     """Each key that a user may set is a flag of one of the releases at least."""
     known = set.union(*flags.values())
     assert key in known
 
 
-@pytest.mark.parametrize("key", [*written.OWNED, *written.UNSAFE])
+@pytest.mark.parametrize("key", [*baseconfig.OWNED, *baseconfig.UNSAFE])
 def test_keys_that_are_refused(key: str) -> None:
     """What peerboot has to know, and what has destroyed clusters, is refused by name."""
     with pytest.raises(SettingsError, match=f"'{key}'"):
-        written.check_base({key: "x"})
+        baseconfig.check_base({key: "x"})
 
 
 def test_a_mistyped_key_names_the_nearest() -> None:
     """etcd would ignore it silently."""
     with pytest.raises(SettingsError, match="did you mean 'snapshot-count'"):
-        written.check_base({"snapshot-counts": 5})
+        baseconfig.check_base({"snapshot-counts": 5})

@@ -7,6 +7,7 @@ import pytest
 from peerboot import cli, identity, template, trust
 from peerboot.outside import yaml
 from peerboot.settings import read
+from peerboot.systems.etcd import choices
 from peerboot.systems.etcd.settings import SETTINGS
 from tests.manifest.parsed import env, mounts, probes, variant
 from tools import manifests
@@ -20,6 +21,7 @@ def test_both_containers_have_the_certificate_and_peerboot_alone_the_password() 
     [program] = found.programs
     told = env(program)
     assert {key: told[key] for key in told if key.startswith("PEERBOOT_ETCD_")} == {
+        "PEERBOOT_ETCD_VERSION": "3.6",
         "PEERBOOT_ETCD_PEER_TLS_DIR": TLS_DIR,
         "PEERBOOT_ETCD_CLIENT_TLS_DIR": TLS_DIR,
         "PEERBOOT_ETCD_ROOT_PASSWORD_FILE": ROOT_FILE,
@@ -32,6 +34,23 @@ def test_both_containers_have_the_certificate_and_peerboot_alone_the_password() 
         "tls": {"secretName": "etcd-tls", "defaultMode": 0o440},
         "users": {"secretName": "etcd-users", "items": [{"key": "root", "path": "root"}], "defaultMode": 0o440},
     }
+
+
+IMAGES = {
+    "etcd:v3.6.16": "3.6",
+    "registry:5000/etcd:3.5.33-0": "3.5",
+    "registry:5000/etcd": "",
+    "etcd:latest": "",
+    "etcd:v3.6.16@sha256:0123": "3.6",
+    "etcd@sha256:0123": "",
+    "etcd:v3.6": "3.6",
+}
+
+
+@pytest.mark.parametrize(("image", "release"), IMAGES.items(), ids=IMAGES)
+def test_the_release_is_that_of_the_tag(image: str, release: str) -> None:
+    """An image whose tag says no release of etcd gets none."""
+    assert release == choices._release(image)
 
 
 @pytest.mark.parametrize("name", ["secured", "secured-ordered"])

@@ -356,6 +356,8 @@ class Server:
             data = {"header": header, "version": "3.6.14", "raftAppliedIndex": str(self.applied)}
             data |= {"leader": str(int(cluster.leader(), 16))} if quorum else {}
             return _json(200, data | ({"isLearner": True} if learner else {}))
+        if path == "/version":
+            return _json(200, {"etcdserver": "3.6.14", "etcdcluster": "3.6.0", "storage": "3.6.0"})
         if learner:
             return _no(503, 14, "etcdserver: rpc not supported for learner")
         if not quorum:

@@ -20,6 +20,11 @@ def tracked() -> tuple[Path, ...]:
     return tuple(Path(name) for name in names if (ROOT / name).is_file())
 
 
+def texts() -> tuple[Path, ...]:
+    """The same without the former release of peerboot, which is an archive and stays as it was."""
+    return tuple(path for path in tracked() if path.suffix != ".zip")
+
+
 def sources(*folders: str) -> tuple[Path, ...]:
     """The Python files in these folders."""
     return tuple(path for path in tracked() if path.suffix == ".py" and path.parts[0] in folders)

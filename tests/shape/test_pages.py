@@ -144,7 +144,7 @@ def test_the_pod_of_the_readme_is_one_that_peerboot_takes() -> None:
 def _waits_and_refusals() -> set[str]:
     """The names of all decisions to wait or to refuse: those that stand in the rules' code, and those of the cases."""
     names = set[str]()
-    for path in pages.tracked():
+    for path in pages.texts():
         text = (ROOT / path).read_text()
         if "cases" in path.parts and path.suffix == ".txt":
             names |= set(re.findall(r"^decision: (?:wait|refuse) \(([a-z-]+)\)$", text, re.MULTILINE))

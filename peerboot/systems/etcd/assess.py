@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +13,7 @@ import msgspec
 
 from peerboot.model import ClusterView, Finding, Member, ServerView
 from peerboot.outside.http import Http
-from peerboot.systems.etcd import calls
+from peerboot.systems.etcd import calls, releases
 from peerboot.systems.etcd.config import EtcdConfig, is_address
 from peerboot.systems.etcd.reach import Login, Reach
 
@@ -75,7 +76,7 @@ async def look(
     if rest and addresses.get(own):
         seen = await one_server(doors, own, addresses[own], timeout)
         if seen is not None and seen.linearizable is not None:
-            return _view(doors, [seen], (), prefer, now, told)
+            return await _with_release(doors, _view(doors, [seen], (), prefer, now, told), timeout)
     gate = asyncio.Semaphore(AT_ONCE)
     pods = sorted(addresses, key=lambda p: (p != own, doors.config.identity.ordinal_of(p) or 0, p))[:MAX_SERVERS]
 
@@ -85,7 +86,20 @@ async def look(
 
     answers = await asyncio.gather(*(ask(pod) for pod in pods))
     silent = tuple(pod for pod, seen in zip(pods, answers, strict=True) if seen is None)
-    return _view(doors, [seen for seen in answers if seen is not None], silent, prefer, now, told)
+    view = _view(doors, [seen for seen in answers if seen is not None], silent, prefer, now, told)
+    return await _with_release(doors, view, timeout)
+
+
+async def _with_release(doors: Doors, view: ClusterView, timeout: float) -> ClusterView:
+    """What of etcd runs, and what may come next; the first server that serves in the cluster knows its version."""
+    ours = [one for one in view.views if one.healthy and one.cluster == view.cluster]
+    agreed = storage = ""
+    if ours:
+        host = f"[{ours[0].address}]" if ":" in ours[0].address else ours[0].address
+        with contextlib.suppress(calls.CallError):
+            agreed, storage = await calls.versions(*doors.client(ours[0].pod, host), timeout * 0.3)
+    release = releases.release_of(ours, view.members, agreed, storage)
+    return msgspec.structs.replace(view, release=release) if release else view
 
 
 def not_let_in(pod: str, why: str, login: Login | None) -> Finding:

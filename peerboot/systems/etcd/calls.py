@@ -236,6 +236,19 @@ async def status(http: Asked, url: str, timeout: float) -> Status:
         )
 
 
+async def versions(http: Asked, url: str, timeout: float) -> tuple[str, str]:
+    """The version that the cluster goes by and, from 3.6 on, that of its data; empty while it is not decided. Raises
+    ``CallError``.
+    """
+    try:
+        reply = await http.fetch("GET", f"{url}/version", timeout=timeout, limit=LIMIT)
+    except HttpError as error:
+        raise _unheard(error) from None
+    with _reading():
+        data = json.loads(reply.body)
+        return str(data.get("etcdcluster", ""))[:32], str(data.get("storage", ""))[:32]
+
+
 async def read_index(http: Asked, url: str, timeout: float) -> None:
     """One linearizable read: whoever answers had a quorum just now. Raises ``CallError``."""
     await _post(http, url, "/v3/kv/range", {"key": "AA==", "limit": "1", "keys_only": True}, timeout)

@@ -11,7 +11,7 @@ from peerboot.manifest.options import Options
 from peerboot.manifest.server import Mount, Need, Server
 from peerboot.manifest.takeover import Taken
 from peerboot.manifest.writer import Row, Tree, why
-from peerboot.systems.etcd.config import ALLOWED
+from peerboot.systems.etcd.baseconfig import ALLOWED
 from peerboot.systems.etcd.probes import SECURED_ORDERED, SECURED_PARALLEL
 
 TLS_DIR, USERS_DIR, BASE_DIR = "/etc/etcd-tls", "/etc/etcd-users", "/etc/etcd-base"
@@ -33,6 +33,12 @@ def adapted(server: Server, o: Options) -> Server:
     own: tuple[Mount, ...] = ()
     needs: tuple[Need, ...] = ()
     notes: tuple[str, ...] = ()
+    if release := _release(o.server_image or server.image):
+        env = {
+            **env,
+            **why("Of etcd's image, and changed with it: a release that its cluster could not bear is refused."),
+            "PEERBOOT_ETCD_VERSION": release,
+        }
     if o.tls_secret:
         env = {
             **env,
@@ -88,6 +94,12 @@ def adapted(server: Server, o: Options) -> Server:
     more = (_made(o),) if o.tls else ()
     own = (*server.own_mounts, *own)
     return replace(server, env=env, tls_dir=TLS_DIR, mounts=mounts, own_mounts=own, needs=needs, notes=notes, more=more)
+
+
+def _release(image: str) -> str:
+    """``3.6`` of an image whose tag says so; empty for any other."""
+    found = re.search(r":v?(3\.\d+)(?:[.-][\w.-]*)?$", image.partition("@")[0])
+    return found[1] if found else ""
 
 
 def _tls(o: Options) -> Mount:

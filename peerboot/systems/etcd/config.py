@@ -1,12 +1,7 @@
-"""etcd's config file, valid on 3.4 to 3.7: what peerboot owns, what the user may add, and the three contents. Pure.
-
-With ``--config-file`` etcd ignores every flag and variable, and it accepts unknown keys silently (measured), so the
-keys are checked here.
-"""
+"""etcd's config file, valid on 3.4 to 3.7: what peerboot owns, and the four contents. Pure."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -18,99 +13,11 @@ from peerboot.birth import token_of
 from peerboot.errors import SettingsError
 from peerboot.model import Birth, Disk, Identity, Limits, Member
 from peerboot.settings import Settings
-from peerboot.systems.etcd import ids
+from peerboot.systems.etcd import ids, releases
+from peerboot.systems.etcd.baseconfig import check_base
 from peerboot.systems.etcd.security import PLAIN, Security
 from peerboot.systems.etcd.settings import FIELDS
 
-OWNED = (
-    "name",
-    "data-dir",
-    "wal-dir",
-    "listen-peer-urls",
-    "listen-client-urls",
-    "listen-metrics-urls",
-    "initial-advertise-peer-urls",
-    "advertise-client-urls",
-    "initial-cluster",
-    "initial-cluster-state",
-    "initial-cluster-token",
-    "strict-reconfig-check",
-    "pre-vote",
-    "enable-grpc-gateway",
-)
-UNSAFE = {
-    "force-new-cluster": "it forms a cluster of one again at every start",
-    "unsafe-no-fsync": "it loses acknowledged writes in a crash",
-    "discovery": "peerboot does the discovery",
-    "discovery-srv": "it lists only Pods that exist now, so the cluster's size would be wrong",
-    "discovery-srv-name": "peerboot does the discovery",
-    "discovery-proxy": "peerboot does the discovery",
-    "discovery-fallback": "peerboot does the discovery",
-    "discovery-token": "peerboot does the discovery",
-    "discovery-endpoints": "peerboot does the discovery",
-    "client-transport-security": "set PEERBOOT_ETCD_CLIENT_TLS_DIR, so that peerboot can ask there too",
-    "peer-transport-security": "set PEERBOOT_ETCD_PEER_TLS_DIR, so that peerboot can ask there too",
-}
-ALLOWED = (
-    "auth-token",
-    "auth-token-ttl",
-    "auto-compaction-mode",
-    "auto-compaction-retention",
-    "backend-batch-interval",
-    "backend-batch-limit",
-    "backend-bbolt-freelist-type",
-    "bcrypt-cost",
-    "cipher-suites",
-    "cors",
-    "election-timeout",
-    "enable-pprof",
-    "grpc-keepalive-interval",
-    "grpc-keepalive-min-time",
-    "grpc-keepalive-timeout",
-    "heartbeat-interval",
-    "host-whitelist",
-    "initial-election-tick-advance",
-    "log-format",
-    "log-level",
-    "log-outputs",
-    "log-rotation-config-json",
-    "enable-log-rotation",
-    "logger",
-    "max-concurrent-streams",
-    "max-learners",
-    "max-request-bytes",
-    "max-snapshots",
-    "max-txn-ops",
-    "max-wals",
-    "metrics",
-    "quota-backend-bytes",
-    "self-signed-cert-validity",
-    "snapshot-count",
-    "socket-reuse-address",
-    "socket-reuse-port",
-    "tls-max-version",
-    "tls-min-version",
-    "feature-gates",
-    "corrupt-check-time",
-    "compact-hash-check-time",
-    "compaction-batch-limit",
-    "compaction-sleep-interval",
-    "warning-apply-duration",
-    "warning-unary-request-duration",
-    "watch-progress-notify-interval",
-    "bootstrap-defrag-threshold-megabytes",
-    "memory-mlock",
-    "snapshot-catchup-entries",
-    "downgrade-check-time",
-    "enable-distributed-tracing",
-    "distributed-tracing-address",
-    "distributed-tracing-service-name",
-    "distributed-tracing-instance-id",
-    "distributed-tracing-sampling-rate",
-    "v2-deprecation",
-    "listen-client-http-urls",
-    "enable-v2",
-)
 MARK_FIRST = "# permit: first"
 MARK_RESUME = "# permit: resume"
 
@@ -130,6 +37,8 @@ class EtcdConfig:
     base: Mapping[str, Any]
     limits: Limits
     security: Security = PLAIN
+    version: str = ""
+    """Of etcd's image, as it was told; empty: it was not."""
 
     # ------------------------------------------------------------- names
 
@@ -370,23 +279,12 @@ def prepare(
         base=check_base(base),
         limits=Limits(corrupt_recheck=extra["etcd_corrupt_recheck"], learner_stall=extra["etcd_learner_stall"]),
         security=security,
+        version=_version(extra["etcd_version"]),
     )
 
 
-def check_base(base: Mapping[str, object]) -> Mapping[str, Any]:
-    """The user's own keys, each checked; raises ``SettingsError`` for the first that cannot stay."""
-    for key, value in base.items():
-        where = "PEERBOOT_BASE_CONFIG_FILE"
-        if key in OWNED:
-            raise SettingsError(f"{key!r} in {where} belongs to peerboot, which has to know it: drop it there")
-        if key in UNSAFE:
-            raise SettingsError(f"{key!r} in {where} is refused: {UNSAFE[key]}")
-        if key not in ALLOWED and not key.startswith("experimental-"):
-            close = difflib.get_close_matches(str(key), (*ALLOWED, *OWNED), n=1, cutoff=0.6)
-            hint = f"did you mean {close[0]!r}?" if close else "drop it"
-            raise SettingsError(
-                f"{key!r} in {where} is no key of etcd 3.4 to 3.7, and etcd would ignore it silently: {hint}"
-            )
-        if not isinstance(value, str | int | float | bool | list):
-            raise SettingsError(f"{key!r} in {where} must be text, a number or true/false")
-    return dict(base)
+def _version(told: str) -> str:
+    """A release of etcd; raises ``SettingsError``."""
+    if told and releases.minor_of(told.removeprefix("v")) is None:
+        raise SettingsError(f"PEERBOOT_ETCD_VERSION={told!r} is no release: use one as 3.6 or 3.6.16, or leave it out")
+    return told.removeprefix("v")

@@ -6,8 +6,10 @@ configuration changes; ``data``; ``corrupt`` what etcd would not start with, or 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -48,10 +50,10 @@ def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
     if log is None:
         return _without_log(database, snap, running)
     member, cluster = hexed(log.member), hexed(log.cluster)
-    problem, warning = "", ""
+    problem, warning, version = "", "", ""
     if not running:
         # While a server writes it, the database may look torn to a reader without the lock.
-        problem, warning = _database(database, snap, log)
+        problem, warning, version = _database(database, snap, log)
     # Without a state nothing was committed and no vote was given, whatever entries were begun.
     begun = not log.has_state and log.only_bootstrap and log.last_index <= log.entries
     if begun and (log.more or _snapshots(snap)):
@@ -64,7 +66,7 @@ def _read(data_dir: Path, wal_dir: Path, running: bool) -> Disk:
     kind: DiskKind = "bootstrap" if bootstrap and not _snapshots(snap) else "data"
     return Disk(
         kind=kind, member=member, cluster=cluster, warning=warning, running=running,
-        term=log.last_term, index=log.last_index, written=_written(wal_dir),
+        term=log.last_term, index=log.last_index, version=version, written=_written(wal_dir),
     )  # fmt: skip
 
 
@@ -134,27 +136,52 @@ def _names_urls(database: Path, _inode: int, _changed: int, _size: int) -> bool:
     return False
 
 
-def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str]:
-    """What is wrong with the database beside this log, and what is worth a remark."""
+def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str, str]:
+    """What is wrong with the database beside this log, what is worth a remark, and the cluster's version in it."""
     if not database.exists():
         if _snapshots(snap):
-            return "snap/db is missing although there are snapshots", ""
-        return "", "snap/db is missing; etcd rebuilds it from its log"
+            return "snap/db is missing although there are snapshots", "", ""
+        return "", "snap/db is missing; etcd rebuilds it from its log", ""
     try:
         bolt = Bolt(database)
     except BoltError as error:
-        return str(error), ""
+        return str(error), "", ""
     try:
-        meta = bolt.items(b"meta")
+        meta, version = bolt.items(b"meta"), version_of(bolt)
     except BoltError as error:
-        return str(error), ""
+        return str(error), "", ""
     finally:
         bolt.close()
     index = int.from_bytes(meta.get(b"consistent_index", b"")[:8], "big")
     if index > log.last_index:
         ahead = f"the database is ahead of the log ({index} > {log.last_index})"
-        return f"{ahead}: the log lost its end, and etcd would hang on every write", ""
-    return "", "the last record of the log was cut off; etcd drops it" if log.torn else ""
+        return f"{ahead}: the log lost its end, and etcd would hang on every write", "", version
+    return "", "the last record of the log was cut off; etcd drops it" if log.torn else "", version
+
+
+def version_of(bolt: Bolt) -> str:
+    """The version that the cluster went by when it was last written here, ``3.6``; empty when there is none. Raises
+    ``BoltError``.
+    """
+    found = re.match(rb"\d+\.\d+", bolt.items(b"cluster").get(b"clusterVersion", b""))
+    return found[0].decode() if found else ""
+
+
+def learners_of(database: Path) -> dict[str, bool]:
+    """Whether each member is a learner, by id, as the database has it; those that were removed are not among them.
+    Before 3.6 etcd itself does not go by it. Raises ``BoltError``.
+    """
+    bolt = Bolt(database)
+    try:
+        rows, gone = bolt.items(b"members"), set(bolt.items(b"members_removed"))
+    finally:
+        bolt.close()
+    found = {}
+    for key, value in rows.items():
+        with contextlib.suppress(ValueError, AttributeError):
+            if key not in gone:
+                found[hexed(int(key, 16))] = bool(json.loads(value).get("isLearner", False))
+    return found
 
 
 def members_of(database: Path) -> dict[str, tuple[str, ...]]:

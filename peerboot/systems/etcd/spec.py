@@ -14,10 +14,11 @@ from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Findi
 from peerboot.outside.http import Http
 from peerboot.renewed import Renewed
 from peerboot.settings import Setting, Settings
-from peerboot.systems.etcd import assess, calls, config, datadir, lock, material
+from peerboot.systems.etcd import assess, calls, config, datadir, lock, material, releases
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
 from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
+from peerboot.systems.etcd.traps import Traps
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +60,8 @@ class Etcd:
         self.own_urls: tuple[str, ...] = (made.peer_url(made.identity.pod),)
         self.fingerprint = made.fingerprint
         self.limits: Limits = made.limits
-        self._own_cluster = ""
+        self._disk = Disk(kind="unknown")
+        self._traps = Traps(self.data_dir)
 
     @property
     def config(self) -> config.EtcdConfig:
@@ -73,9 +75,8 @@ class Etcd:
         return assess.Doors(self.config, http, self._login)
 
     def read_disk(self) -> Disk:
-        disk = datadir.read(self.data_dir, self.wal_dir)
-        self._own_cluster = disk.cluster
-        return disk
+        self._disk = datadir.read(self.data_dir, self.wal_dir)
+        return self._disk
 
     def is_running(self) -> bool:
         return lock.is_locked(self.data_dir, self.wal_dir)
@@ -97,7 +98,13 @@ class Etcd:
         told: Mapping[str, str] | None = None,
     ) -> ClusterView:
         view = await assess.look(
-            self._doors(http), addresses, rest=rest, timeout=timeout, now=now, prefer=self._own_cluster, told=told or {}
+            self._doors(http),
+            addresses,
+            rest=rest,
+            timeout=timeout,
+            now=now,
+            prefer=self._disk.cluster,
+            told=told or {},
         )
         return self._made.with_trouble(self._with_troubles(view), self.config.identity.pod)
 
@@ -106,8 +113,11 @@ class Etcd:
         me = self.config.identity
         troubles = self.config.security.troubles(self.config.host_of(me.pod), me.ips, self._wall())
         found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
-        findings = (*(view.findings or self._refused), *found)
-        return msgspec.structs.replace(view, findings=findings) if findings else view
+        traps = self._traps.found(me.pod, self.config.base, view, self._disk)
+        findings = (*(view.findings or self._refused), *found, *traps)
+        agreed = view.release.agreed if view.release is not None else ""
+        unfit = releases.too_new(self.config.version, agreed)
+        return msgspec.structs.replace(view, findings=findings, unmanaged=unfit) if findings or unfit else view
 
     def certificates(self) -> tuple[Certified, ...]:
         """Fulfils ``peerboot.systems.ShowsCertificates``."""
@@ -118,6 +128,8 @@ class Etcd:
 
     def plan(self, facts: Facts, decision: Decision) -> Plan:
         self._made.renew()
+        # A first permit is taken back as soon as its server holds the lock, however that start ends.
+        self._traps.may_run = decision.may_run or decision.rule == "first-start"
         made = plan(self.config, facts, decision)
         if not any(isinstance(action, Call) for action in made.actions):
             self._refused = ()
