@@ -42,7 +42,6 @@ Keys = Callable[[], tuple[bytes, ...]]
 T = TypeVar("T")
 NO_STATEMENT = "it answered something that is not a census statement"
 
-
 # ------------------------------------------------------------- answering side
 
 
