@@ -58,6 +58,8 @@ class Watch:
     """Every cluster id ever seen, with where it was seen first."""
     seen: dict[str, tuple[str, float]] = field(default_factory=dict)
     """Every member id ever listed: its Pod, and when it was seen first (the loop's time)."""
+    ran: set[str] = field(default_factory=set)
+    """Those that were seen with a name or a vote: a learner without a name has never run."""
     gone: dict[str, str] = field(default_factory=dict)
     """Members that are listed no more, with their Pod."""
     exits: Counter[str] = field(default_factory=Counter)
@@ -134,11 +136,15 @@ class Watch:
     # -------------------------------------------------------------- members
 
     async def _members(self) -> None:
-        """A member may go only when its Pod's disk was lost, or the Pod scaled away, since it was added."""
+        """A member may go only when its Pod's disk was lost, or the Pod scaled away, since it was added; or if it is a
+        learner that has never run, which its Pod takes back when it could not write down that it is its own.
+        """
         listed = await self.lab.members()
         now = asyncio.get_running_loop().time()
         for member, row in listed.items():
             self.seen.setdefault(member, (pod_of(row), now))
+            if row.get("name") or not row.get("isLearner"):
+                self.ran.add(member)
             if member in self.gone:
                 self.violated(f"member {member} of {self.gone[member]} is listed again")
         if not listed:
@@ -147,7 +153,7 @@ class Watch:
             pod, since = self.seen[member]
             self.gone[member] = pod
             lost = [at for ordinal, at in self.lab.lost if self.lab.pod_name(ordinal) == pod and at >= since - SLACK]
-            if not lost:
+            if member in self.ran and not lost:
                 self.violated(
                     f"member {member} of {pod} was removed: no disk of that Pod was lost, nor was it scaled away, "
                     "since it came"

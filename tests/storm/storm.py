@@ -191,6 +191,7 @@ class Storm:
         return Result(
             seed=self._schedule.seed, minutes=self._schedule.minutes, rounds=self._rounds, faults=faults.counts,
             held_back=faults.held_back, operations=history.counts, longest_gap=history.longest_gap,
-            settled=self._settled, members_replaced=len(watch.gone), exits=watch.exits, waits=watch.waits,
+            settled=self._settled, members_replaced=len(set(watch.gone) & watch.ran),
+            members_taken_back=len(set(watch.gone) - watch.ran), exits=watch.exits, waits=watch.waits,
             memory=memory, verdict=verdict, violations=watch.violations, kept=str(self._record),
         )  # fmt: skip

@@ -106,6 +106,20 @@ async def test_a_member_that_goes_with_its_disk(lab: Set, watch: Watch) -> None:
     assert (watch.violations, watch.unnamed()) == ([], ["dddddddddddd"])
 
 
+async def test_a_learner_that_never_ran(lab: Set, watch: Watch) -> None:
+    """It may be taken back; once it has run it may not."""
+    lab.listed = {"aaaaaaaaaaaa": row(0, isLearner=True, name=""), "bbbbbbbbbbbb": row(1)}
+    await watch.look()
+    lab.listed = {"bbbbbbbbbbbb": row(1), "cccccccccccc": row(0, isLearner=True, name="")}
+    await watch.look()
+    assert watch.violations == []
+    lab.listed["cccccccccccc"]["name"] = "db-0"
+    await watch.look()
+    del lab.listed["cccccccccccc"]
+    await watch.look()
+    assert len(watch.violations) == 1
+
+
 async def test_an_empty_list_says_nothing(lab: Set, watch: Watch) -> None:
     """Nobody gave one: no member has gone."""
     lab.listed = {"aaaaaaaaaaaa": row(0)}
