@@ -168,6 +168,14 @@ class StateDir:
             return Record(problem=str(error))
         return self.read()
 
+    def write_again(self) -> None:
+        """The state as it is; raises ``FilesError`` where nothing can be written."""
+        with directory_lock(self.path):
+            state = self._state()
+            if state is None:
+                raise FilesError(f"{self._file} is gone: was the volume unmounted?")
+            self._write(state)
+
     def record_birth(self, birth: Birth) -> None:
         """Make the birth durable; the nonce in it must be this disk's."""
         with self._changed() as state:

@@ -105,6 +105,31 @@ def test_a_pod_with_data_restarts_with_a_broken_state_dir(why: str, tmp_path: Pa
     story()
 
 
+@pytest.mark.parametrize("why", WHY)
+def test_nobody_is_added_for_a_disk_that_cannot_remember_it(why: str, tmp_path: Path, broken: dict[Path, str]) -> None:
+    """A learner whose id cannot be written down would be removed again, and another one added, several times a second:
+    the Pod says why it does not ask for one, and joins as soon as it can write.
+    """
+
+    @turned
+    async def story() -> None:
+        async with world(tmp_path) as w:
+            await w.formed()
+            pod = w.pods[1]
+            await pod.stop()
+            pod.wipe()
+            pod.start()
+            await w.until((pod.state_dir / "state.json").exists)
+            broken[pod.state_dir] = why
+            await w.still(60, lambda: [what for what, _ in w.clusters.history] in ([], ["remove"]))
+            assert pod.rule == "join"
+            assert f"state.json cannot be written: {why}" in pod.log
+            broken.clear()
+            await w.until(w.settled)
+
+    story()
+
+
 @turned
 async def test_an_adopted_volume_starts_with_a_broken_state_dir(tmp_path: Path, broken: dict[Path, str]) -> None:
     """Data older than peerboot starts although nothing can be remembered of it."""
