@@ -32,6 +32,7 @@ EXITED = re.compile(r"(?P<pod>\S+): (?P<what>peerboot|server|init) exited with (
 UNCAUGHT = re.compile(r"Traceback \(most recent call last\)|never retrieved|a bug in peerboot")
 REMOVES = re.compile(r" (?:(?:replace|leave)/[\w-]+|idle/(?:clean-up|reap-learner|remove-by-word)): |Done: remove ")
 """A decision that names its reason, which is logged before the call, or the call that was answered."""
+DAMAGED = re.compile(r" replace/corrupt-replaced: ")
 MEMBER = re.compile(r"\b[0-9a-f]{12,16}\b")
 
 
@@ -63,6 +64,8 @@ class Watch:
     gone: dict[str, str] = field(default_factory=dict)
     """Members that are listed no more, with their Pod."""
     exits: Counter[str] = field(default_factory=Counter)
+    damaged: list[tuple[str, float]] = field(default_factory=list)
+    """Pods whose data did not read, by the decision to set it aside, with the loop's time."""
     waits: Counter[str] = field(default_factory=Counter)
     """Looks at which a Pod's sentence was of this kind and rule."""
     ready: int = 0
@@ -136,8 +139,8 @@ class Watch:
     # -------------------------------------------------------------- members
 
     async def _members(self) -> None:
-        """A member may go only when its Pod's disk was lost, or the Pod scaled away, since it was added; or if it is a
-        learner that has never run, which its Pod takes back when it could not write down that it is its own.
+        """A member may go only when its Pod's disk was lost or damaged, or the Pod scaled away, since it was added; or
+        if it is a learner that has never run, which its Pod takes back when it could not write down that it is its own.
         """
         listed = await self.lab.members()
         now = asyncio.get_running_loop().time()
@@ -149,10 +152,12 @@ class Watch:
                 self.violated(f"member {member} of {self.gone[member]} is listed again")
         if not listed:
             return
+        self._logs()
         for member in set(self.seen) - set(listed) - set(self.gone):
             pod, since = self.seen[member]
             self.gone[member] = pod
             lost = [at for ordinal, at in self.lab.lost if self.lab.pod_name(ordinal) == pod and at >= since - SLACK]
+            lost += [at for damaged, at in self.damaged if damaged == pod and at >= since - SLACK]
             if member in self.ran and not lost:
                 self.violated(
                     f"member {member} of {pod} was removed: no disk of that Pod was lost, nor was it scaled away, "
@@ -199,6 +204,9 @@ class Watch:
             for line in text[:end].decode("utf-8", "replace").splitlines():
                 if UNCAUGHT.search(line):
                     self.violated(f"{path.name}: {line[:200]}")
+                if DAMAGED.search(line):
+                    self.damaged.append((path.name.partition(".")[0], asyncio.get_running_loop().time()))
+                    self.say(f"damaged: {path.name}: {line[:300]}")
                 if REMOVES.search(line):
                     self._removals.update(MEMBER.findall(line))
 

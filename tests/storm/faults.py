@@ -38,6 +38,8 @@ class Faults:
         self._law = asyncio.Lock()
         """From a look at the cluster to the end of the disk that it allowed to lose."""
         self._scaling = asyncio.Lock()
+        self._full: Counter[int] = Counter()
+        """How many faults fill a Pod's volume now."""
         self._calm = asyncio.Event()
         self.stopped: Counter[int] = Counter()
         """How many faults have a Pod's peerboot stopped now: it cannot say anything."""
@@ -134,27 +136,39 @@ class Faults:
 
     async def _wipe(self, fault: Fault) -> None:
         """As soon as the law allows it, or not at all."""
+        if await self._allowed(fault):
+            self._say(f"wiped: {fault}")
+
+    async def _allowed(self, fault: Fault) -> bool:
+        """Wait until the law allows it, and do it. For so long only; then it is held back."""
         end = asyncio.get_running_loop().time() + PATIENCE
-        while why := await self._forbidden(fault.pods):
+        while why := await self._forbidden(fault):
             if asyncio.get_running_loop().time() > end or self._calm.is_set():
                 self.held_back[fault.kind] += 1
                 self._say(f"held back: {fault}: {why}")
-                return
+                return False
             await self._lasts(1.0)
-        self._say(f"wiped: {fault}")
+        return True
 
-    async def _forbidden(self, pods: tuple[int, ...]) -> str:
-        """Lose these disks; or why the law forbids it."""
+    async def _forbidden(self, fault: Fault) -> str:
+        """Lose these disks, or begin to fill one; or why the law forbids it."""
         async with self._law, contextlib.AsyncExitStack() as locks:
-            for ordinal in sorted(pods):
+            for ordinal in sorted(fault.pods):
                 await locks.enter_async_context(self._locks[ordinal])
-            why = law.forbids(await self._lab.look(), pods)
-            if not why:
-                exist = set(self._lab.pods)
-                await asyncio.gather(*(self._lab.wipe(ordinal, recreate=ordinal in exist) for ordinal in pods))
-            return why
+            # What is full may turn out to be lost: then its member is replaced as that of a disk that was wiped.
+            why = law.forbids(await self._lab.look(), {*fault.pods, *+self._full})
+            if why:
+                return why
+            if fault.kind == "full-disk":
+                self._full.update(fault.pods)
+                return ""
+            exist = set(self._lab.pods)
+            await asyncio.gather(*(self._lab.wipe(ordinal, recreate=ordinal in exist) for ordinal in fault.pods))
+            return ""
 
     async def _full_disk(self, fault: Fault) -> None:
+        if not await self._allowed(fault):
+            return
         [ordinal] = fault.pods
         end = asyncio.get_running_loop().time() + fault.lasts
         taken = written = 0
@@ -168,7 +182,9 @@ class Faults:
                 await self._lasts(REFILL)
         finally:
             async with self._locks[ordinal]:
-                disks.free(self._lab.volume(ordinal))
+                if not self._full[ordinal] - 1:
+                    disks.free(self._lab.volume(ordinal))
+            self._full.subtract(fault.pods)
         self._say(f"room again: {fault}: {taken >> 20} MiB were taken, {written} values written meanwhile")
 
     async def _press(self) -> int:

@@ -19,7 +19,8 @@ class Result:
     longest_gap: float = 0.0
     settled: Sequence[float] = ()
     members_replaced: int = 0
-    members_taken_back: int = 0
+    taken_back: int = 0
+    damaged: int = 0
     exits: Mapping[str, int] = field(default_factory=dict)
     waits: Mapping[str, int] = field(default_factory=dict)
     memory: str = ""
@@ -51,7 +52,9 @@ def told(result: Result) -> str:
         *table("looks at a Pod that said", dict(sorted(result.waits.items(), key=lambda row: -row[1])[:25])),
         f"longest time without an answered operation: {result.longest_gap:.1f} s",
         f"settled after the faults of a round had ended: {times}",
-        f"members replaced: {result.members_replaced}; learners taken back before they ran: {result.members_taken_back}",
+        f"members replaced: {result.members_replaced}",
+        f"members whose data did not read, which were replaced for that: {result.damaged}",
+        f"learners taken back before they ran: {result.taken_back}",
         f"memory of peerboots: {result.memory}",
         f"history: {result.verdict}",
         f"record: {result.kept}",

@@ -192,6 +192,6 @@ class Storm:
             seed=self._schedule.seed, minutes=self._schedule.minutes, rounds=self._rounds, faults=faults.counts,
             held_back=faults.held_back, operations=history.counts, longest_gap=history.longest_gap,
             settled=self._settled, members_replaced=len(set(watch.gone) & watch.ran),
-            members_taken_back=len(set(watch.gone) - watch.ran), exits=watch.exits, waits=watch.waits,
-            memory=memory, verdict=verdict, violations=watch.violations, kept=str(self._record),
+            taken_back=len(set(watch.gone) - watch.ran), damaged=len(watch.damaged),
+            exits=watch.exits, waits=watch.waits, memory=memory, verdict=verdict, violations=watch.violations, kept=str(self._record),
         )  # fmt: skip

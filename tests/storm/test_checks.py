@@ -120,6 +120,21 @@ async def test_a_learner_that_never_ran(lab: Set, watch: Watch) -> None:
     assert len(watch.violations) == 1
 
 
+async def test_a_member_whose_data_did_not_read(lab: Set, watch: Watch) -> None:
+    """It may go when its Pod's log says that its data was set aside for that; and it is counted."""
+    lab.listed = {"aaaaaaaaaaaa": row(0), "bbbbbbbbbbbb": row(1)}
+    await watch.look()
+    (lab.root / "logs" / "db-0.peerboot.log").write_text(
+        "info db-0 replace/corrupt-replaced: The data does not read.\n"
+    )
+    lab.listed = {}
+    await watch.look()
+    lab.listed = {"cccccccccccc": row(0)}
+    await watch.look()
+    assert len(watch.damaged) == 1
+    assert [text.split()[1] for text in watch.violations] == ["bbbbbbbbbbbb"]
+
+
 async def test_an_empty_list_says_nothing(lab: Set, watch: Watch) -> None:
     """Nobody gave one: no member has gone."""
     lab.listed = {"aaaaaaaaaaaa": row(0)}
