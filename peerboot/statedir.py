@@ -165,7 +165,7 @@ class StateDir:
                 if self._state() is None:
                     self._write(self._new())
         except FilesError as error:
-            return Record(problem=str(error))
+            return Record(problem=str(error), unwritten=True)
         return self.read()
 
     def write_again(self) -> None:

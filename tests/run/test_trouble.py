@@ -81,6 +81,8 @@ def test_state_dir_is_broken_at_the_first_start(why: str, tmp_path: Path, broken
             w.start()
             await w.still(60, lambda: w.clusters.by_id == {} and pod.exit_code is None)
             assert "db-1: its disk is unknown" in w.pods[0].live.decision.reason
+            assert (pod.live.decision.kind, pod.rule, pod.live.decision.consent) == ("wait", "disk-unknown", "")
+            assert f"state.json cannot be written: {why}" in pod.live.decision.reason
             broken.clear()
             await w.until(w.settled)
 
