@@ -193,5 +193,6 @@ class Storm:
             held_back=faults.held_back, operations=history.counts, longest_gap=history.longest_gap,
             settled=self._settled, members_replaced=len(set(watch.gone) & watch.ran),
             taken_back=len(set(watch.gone) - watch.ran), damaged=len(watch.damaged),
-            exits=watch.exits, waits=watch.waits, memory=memory, verdict=verdict, violations=watch.violations, kept=str(self._record),
+            exits=watch.exits, waits=watch.waits, memory=memory, verdict=verdict,
+            violations=watch.violations, kept=str(self._record),
         )  # fmt: skip
