@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 FILLER = "full"
 """The file that takes all room of a volume."""
-SMALL = 640
+SMALL = 1024
 """MiB of a small volume: etcd's log takes 64 MiB a segment and keeps a few."""
 METADATA, CRC = 1, 4
 """Types of records at the head of each segment of etcd's log (wal.proto)."""
@@ -104,6 +105,14 @@ def fill(volume: Path) -> int:
                 taken, at = taken + step, at + step
                 file.seek(at)
     return taken
+
+
+def clear_aside(data_dir: Path) -> int:
+    """Delete what peerboot has set aside there, as a person does who needs the room; returns how many these were."""
+    found = list(data_dir.glob("*.aside-*"))
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(found)
 
 
 def free(volume: Path) -> None:
