@@ -13,8 +13,8 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-secured test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
-	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast fuzz lint docs bench servers jars \
-	image node prepare lock clean
+	test-postgres test-together test-pods test-pods-kafka test-kubernetes storm test-storm test-fast fuzz lint docs bench \
+	servers jars image node prepare lock clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -92,12 +92,22 @@ test-pods-kafka: export PEERBOOT_TEST_NODE_DIR = $(CURDIR)/build/node-kafka
 test-pods-kafka: setup servers jars node # Kafka's Pods, and sets of etcd that are made again or mended by a person
 	$(call twice,$(KAFKA_PODS))
 
-test-kubernetes: setup servers jars node ## the image, and real Pods: on nodes that it makes (as root), or where KUBECONFIG leads
-	$(call together,test-pods test-pods-kafka)
+test-kubernetes: setup servers jars node ## the image, real Pods on nodes that it makes (as root) or where KUBECONFIG leads; beside them a storm
+	$(call together,test-pods test-pods-kafka test-storm)
+
+# A storm is never run again until it passes, so without the second runs of the others. By itself: make storm.
+MINUTES ?= 60
+storm: setup servers ## nine real etcds, faults on top of one another, a linearizability check: make storm MINUTES=60 SEED=7
+	@$(PY) -m tests.storm --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+test-storm: setup servers # ten minutes of it, another seed each time
+	$(PY) -m tests.storm --minutes 10
 
 POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/postgres/test_$(name).py)
+STORM_SERVERS := $(foreach name,linearizable disks,--ignore=tests/storm/test_$(name).py)
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/monitoring $(POSTGRES_SERVERS)
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/monitoring $(POSTGRES_SERVERS) \
+		$(STORM_SERVERS)
 
 # A RUNS of its own has no bound in time. atheris is not in .venv, which is made for more machines than it has wheels for.
 FUZZ_LIB := build/fuzz/lib
@@ -123,6 +133,7 @@ servers: setup ## provide the real servers that the tests start
 	$(PY) -m peerboot.lab.postgres --all
 	$(PY) -m peerboot.lab.routers
 	$(PY) -m peerboot.lab.prometheus
+	$(PY) -m tests.storm.linearizable
 
 jars: setup ## provide the real Kafkas: their jars by Maven, once
 	@$(PY) -m peerboot.lab.jars

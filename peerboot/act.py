@@ -257,6 +257,9 @@ async def _anchor(action: WriteAnchor, doors: Doors) -> Done:
 
 
 async def _call(call: Call, doors: Doors) -> Done:
+    if call.claim:
+        # What cannot be written down is not asked for: it would be taken back, and asked for again, without an end.
+        doors.state.write_again()
     done = await doors.system.call(doors.http, call, doors.view, doors.addresses)
     if done.ok and call.claim and done.member:
         # The claim is durable before the server may start. Killed before this line, the added learner

@@ -172,8 +172,16 @@ class StateDir:
                 if self._state() is None:
                     self._write(self._new())
         except FilesError as error:
-            return Record(problem=str(error))
+            return Record(problem=str(error), unwritten=True)
         return self.read()
+
+    def write_again(self) -> None:
+        """The state as it is; raises ``FilesError`` where nothing can be written."""
+        with directory_lock(self.path):
+            state = self._state()
+            if state is None:
+                raise FilesError(f"{self._file} is gone: was the volume unmounted?")
+            self._write(state)
 
     def record_birth(self, birth: Birth) -> None:
         """Make the birth durable; the nonce in it must be this disk's."""

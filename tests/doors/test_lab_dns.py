@@ -289,6 +289,22 @@ async def test_garbage_comes_in_four_kinds(lab: LabDns) -> None:
     assert (taken, len(sizes) >= 3) == (0, True)
 
 
+async def test_stale_answers(lab: LabDns) -> None:
+    """Those who get them see what was listed when that began, each what it was for it; the others see what is."""
+    fill(lab, 1)
+    lab.fault("stale", "web-0")
+    fill(lab, 1, 1)
+    lab.fault("stale", "web-1")
+    fill(lab, 1, 2)
+    seen = {who: len((await ask(lab, ZONE, "A", who=who)).answer[0]) for who in ("web-0", "web-1", "web-2")}
+    assert seen == {"web-0": 1, "web-1": 2, "web-2": 3}
+    lab.fault("stale")
+    lab.withdraw("web-0")
+    assert [len((await ask(lab, ZONE, "A", who=f"web-{i}")).answer[0]) for i in range(3)] == [3, 3, 3]
+    lab.fault("ok")
+    assert len((await ask(lab, ZONE, "A")).answer[0]) == 2
+
+
 async def test_delay(lab: LabDns) -> None:
     """A delayed answer leaves after its time and not before; others are not held up."""
     fill(lab, 1)

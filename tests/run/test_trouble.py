@@ -81,6 +81,8 @@ def test_state_dir_is_broken_at_the_first_start(why: str, tmp_path: Path, broken
             w.start()
             await w.still(60, lambda: w.clusters.by_id == {} and pod.exit_code is None)
             assert "db-1: its disk is unknown" in w.pods[0].live.decision.reason
+            assert (pod.live.decision.kind, pod.rule, pod.live.decision.consent) == ("wait", "disk-unknown", "")
+            assert f"state.json cannot be written: {why}" in pod.live.decision.reason
             broken.clear()
             await w.until(w.settled)
 
@@ -100,6 +102,31 @@ def test_a_pod_with_data_restarts_with_a_broken_state_dir(why: str, tmp_path: Pa
             broken[pod.state_dir] = why
             pod.start()
             await w.until(lambda: pod.server is not None, within=w.pace.patience + 2)
+            await w.until(w.settled)
+
+    story()
+
+
+@pytest.mark.parametrize("why", WHY)
+def test_nobody_is_added_for_a_disk_that_cannot_remember_it(why: str, tmp_path: Path, broken: dict[Path, str]) -> None:
+    """A learner whose id cannot be written down would be removed again, and another one added, several times a second:
+    the Pod says why it does not ask for one, and joins as soon as it can write.
+    """
+
+    @turned
+    async def story() -> None:
+        async with world(tmp_path) as w:
+            await w.formed()
+            pod = w.pods[1]
+            await pod.stop()
+            pod.wipe()
+            pod.start()
+            await w.until((pod.state_dir / "state.json").exists)
+            broken[pod.state_dir] = why
+            await w.still(60, lambda: [what for what, _ in w.clusters.history] in ([], ["remove"]))
+            assert pod.rule == "join"
+            assert f"state.json cannot be written: {why}" in pod.log
+            broken.clear()
             await w.until(w.settled)
 
     story()
