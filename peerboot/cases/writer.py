@@ -235,7 +235,12 @@ def _record(facts: Facts) -> str:
     return _line(
         "record",
         *flags,
-        *_flags(permitted=record.permitted_wall is not None, torn=record.torn, called=bool(intent and intent.called)),
+        *_flags(
+            permitted=record.permitted_wall is not None,
+            torn=record.torn,
+            unwritten=record.unwritten,
+            called=bool(intent and intent.called),
+        ),
         nonce=_given(record.nonce),
         born=_in_a_row(facts, record.birth) if record.birth is not None else None,
         seal=f"{seal.cluster}/{seal.member}" if seal is not None else None,
