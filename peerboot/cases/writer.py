@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from peerboot.birth import token_of
 from peerboot.cases import ends, paths
+from peerboot.cases.births import births_of, in_a_row
 from peerboot.cases.outcome import outcome_of
 from peerboot.cases.plans import with_standing
 from peerboot.cases.reader import nonce_in, parse
 from peerboot.cases.timing import seconds
 from peerboot.cases.words import NOW
 from peerboot.decide import decide
-from peerboot.model import Birth, Evidence, Facts, Fork, Intent, Member, Part, ServerView, Standing, Statement
+from peerboot.model import Evidence, Facts, Fork, Intent, Member, Part, ServerView, Standing, Statement
 from peerboot.printing import printable
 
 
@@ -37,7 +37,7 @@ def case_of(facts: Facts, comment: str = "", stands: tuple[str, ...] = (), *, sh
 def facts_of(facts: Facts, stands: tuple[str, ...] = ()) -> list[str]:
     """The lines above ``----``."""
     system = facts.identity.system
-    said = list(filter(None, _words(facts, _births(facts))))
+    said = list(filter(None, _words(facts, births_of(facts))))
     said += [f"stands {_join(stands)}"] if stands else []
     told = parse("\n".join(said), system)
     bare = msgspec.structs.replace(facts, files={n: told.files.get(n, t) for n, t in facts.files.items()})
@@ -119,28 +119,6 @@ def _age(at: float, usual: float) -> str | None:
     age = NOW - at
     plain = round(age, 6)
     return None if age == usual else seconds(plain if NOW - plain == at else age)
-
-
-def _births(facts: Facts) -> dict[str, str]:
-    """The nonces of each birth that is known here, by its token."""
-    identity = facts.identity
-    nonces = {pod: one.statement.nonce for pod, one in facts.evidence.items() if one.statement is not None}
-    nonces[identity.pod] = facts.record.nonce
-    found: dict[str, str] = {}
-    if identity.expected and all(nonces.get(pod) for pod in identity.expected):
-        members = {pod: nonces[pod] for pod in identity.expected}
-        found[token_of(members)] = ",".join(members.values())
-    if facts.record.birth is not None and (said := _in_a_row(facts, facts.record.birth)):
-        found[facts.record.birth.token] = said
-    return found
-
-
-def _in_a_row(facts: Facts, birth: Birth) -> str | None:
-    identity = facts.identity
-    pods = [f"{identity.statefulset}-{identity.start + i}" for i in range(len(birth.members))]
-    if set(pods) != set(birth.members) or not all(birth.members.values()):
-        return None
-    return ",".join(birth.members[pod] for pod in pods)
 
 
 def _words(facts: Facts, births: dict[str, str]) -> Iterator[str]:
@@ -242,7 +220,7 @@ def _record(facts: Facts) -> str:
             called=bool(intent and intent.called),
         ),
         nonce=_given(record.nonce),
-        born=_in_a_row(facts, record.birth) if record.birth is not None else None,
+        born=in_a_row(facts, record.birth) if record.birth is not None else None,
         seal=f"{seal.cluster}/{seal.member}" if seal is not None else None,
         claim=f"{claim.cluster}/{claim.member}" if claim is not None else None,
         sealed_voters=None if seal is None or seal.voters is None else ",".join(seal.voters),
