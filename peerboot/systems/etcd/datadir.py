@@ -155,7 +155,8 @@ def _database(database: Path, snap: Path, log: wal.Log) -> tuple[str, str, str]:
     index = int.from_bytes(meta.get(b"consistent_index", b"")[:8], "big")
     if index > log.last_index:
         ahead = f"the database is ahead of the log ({index} > {log.last_index})"
-        return f"{ahead}: the log lost its end, and etcd would hang on every write", "", version
+        lost = "the log lost its end, or a full disk kept it from being written"
+        return f"{ahead}: {lost}, and etcd would hang on every write", "", version
     return "", "the last record of the log was cut off; etcd drops it" if log.torn else "", version
 
 

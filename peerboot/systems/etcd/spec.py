@@ -14,7 +14,7 @@ from peerboot.model import Call, ClusterView, Decision, Disk, Done, Facts, Findi
 from peerboot.outside.http import Http
 from peerboot.renewed import Renewed
 from peerboot.settings import Setting, Settings
-from peerboot.systems.etcd import assess, calls, config, datadir, lock, material, releases
+from peerboot.systems.etcd import assess, calls, config, datadir, lock, material, releases, room
 from peerboot.systems.etcd.plan import PERMIT_NAME, plan
 from peerboot.systems.etcd.reach import Login
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR, SETTINGS
@@ -113,6 +113,8 @@ class Etcd:
         me = self.config.identity
         troubles = self.config.security.troubles(self.config.host_of(me.pod), me.ips, self._wall())
         found = tuple(Finding(name=name, say=say, pod=me.pod if stops else "") for name, say, stops in troubles)
+        if full := room.trouble(self.data_dir):
+            found = (*found, Finding(name="volume-full", say=full))
         traps = self._traps.found(me.pod, self.config.base, view, self._disk)
         findings = (*(view.findings or self._refused), *found, *traps)
         agreed = view.release.agreed if view.release is not None else ""
