@@ -12,8 +12,8 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real test-secured test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
-	test-postgres test-together test-pods test-pods-kafka test-kubernetes storm test-storm test-fast fuzz lint docs bench \
+.PHONY: help setup demo test test-real test-secured test-scenarios test-depth test-kafka test-kafka-sets test-kafka-brokers \
+	test-kafka-rest test-postgres test-together test-pods test-pods-kafka test-kubernetes storm test-storm test-fast fuzz lint docs bench \
 	servers jars image node prepare lock clean
 
 help: ## list what there is
@@ -36,19 +36,23 @@ LAST := --last-failed --last-failed-no-failures=none
 once = $(PY) -m pytest -o cache_dir=.pytest_cache/$@ $(1)
 twice = $(if $(AGAIN),,$(once) ||) $(if $(PUT_OFF),touch $(PUT_OFF)/$@,$(once) $(LAST))
 
-REAL := $(foreach name,forming disks stale corrupt restarts tls upgrades,tests/real/test_$(name).py)
+REAL := $(foreach name,forming disks stale corrupt restarts tls,tests/real/test_$(name).py)
 # Kafka's late Pod is here, for it waits five minutes in which no server runs, and this group has the most room.
 KAFKA_LATE := tests/real/test_kafka_late.py
 MORE := $(foreach name,dns people adoption pods dying recovery,tests/real/test_$(name).py) $(KAFKA_LATE)
-test-real: setup servers ## every row of etcd's decision table on real servers; alerts and dashboard in a real Prometheus
-	$(call twice,$(REAL) tests/real/test_monitoring.py)
+test-real: setup servers ## every row of etcd's decision table on real servers
+	$(call twice,$(REAL))
 
 test-secured: export PEERBOOT_TEST_SECURED = 1
 test-secured: setup servers ## the same, and people's words, with TLS, and passwords once a set has formed (20 minutes)
-	$(call twice,$(filter-out %test_tls.py %test_upgrades.py,$(REAL)) $(foreach name,dns people,tests/real/test_$(name).py))
+	$(call twice,$(filter-out %test_tls.py,$(REAL)) $(foreach name,dns people disaster,tests/real/test_$(name).py))
 
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)
 	$(call twice,$(MORE))
+
+DEPTH := $(foreach name,disaster upgrades census_tls monitoring recorder,tests/real/test_$(name).py)
+test-depth: setup servers ## etcd in depth: disaster, updates, certificates in the census, alerts on real servers, the recorder
+	$(call twice,$(DEPTH))
 
 # Three groups of about the same length, a quarter of an hour each when nothing else runs.
 KAFKA_SETS := $(foreach name,set disks dying security,tests/real/test_kafka_$(name).py)
@@ -78,8 +82,8 @@ test-kafka: setup jars ## every row of Kafka's decision table on real servers of
 test-postgres: setup servers ## what Postgres' launch.sh makes, copies and rewinds, with real servers of four releases
 	$(call twice,$(wildcard tests/real/test_postgres*.py))
 
-test-together: setup servers jars ## the four above at the same time; what each part said is shown when it has ended
-	$(call together,$(KAFKA) test-postgres test-scenarios test-real)
+test-together: setup servers jars ## all of these at the same time; what each part said is shown when it has ended
+	$(call together,test-postgres test-depth $(KAFKA) test-scenarios test-real)
 
 # Two nodes at the same time, for their tests wait most of the time; four of etcd's files are Kafka's group's, so that
 # both take about as long.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -82,3 +83,20 @@ def test_no_preparation_is_left_behind(tree: Path) -> None:
     while (left := Path(f"/proc/{pid.read_text().strip()}").exists()) and time.monotonic() < end:
         time.sleep(0.02)
     assert (code, left) == (3, False)
+
+
+def test_every_file_of_real_servers_is_in_a_group() -> None:
+    """A file of tests/real or tests/kubernetes that no group of the Makefile names would never be run."""
+    words = [str(shutil.which("make")), "-pn", "help"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603 - make itself
+    groups = re.findall(r"^[A-Z_]+ := (.*tests/(?:real|kubernetes)/.*)$", told, re.MULTILINE)
+    named = {word for group in groups for word in group.split() if word.startswith("tests/")}
+    # This one takes what there is, as its recipe.
+    postgres = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/real").glob("test_postgres*.py")}
+    there = {
+        str(p.relative_to(ROOT))
+        for folder in ("real", "kubernetes")
+        for p in (ROOT / "tests" / folder).glob("test_*.py")
+    }
+    assert there - named - postgres == set()
+    assert "tests/real/test_disaster.py" in named

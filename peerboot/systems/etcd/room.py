@@ -29,7 +29,8 @@ def trouble(data_dir: Path) -> str:
     # Without the exact number, which changes at every look.
     return (
         f"The volume of {data_dir} has less than {SEGMENT >> 20} MiB free of {whole >> 20} MiB, which etcd's next "
-        f"segment of log takes: it takes no snapshot, and ends when it cannot write.{aside} Else make the volume larger."
+        "segment of log takes: it takes no snapshot, and ends when it cannot write."
+        f"{aside} Else make the volume larger."
     )
 
 
