@@ -15,6 +15,7 @@ from peerboot.model import (
     Call,
     Claim,
     ClusterView,
+    CommitLog,
     CopyData,
     Decision,
     Done,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from peerboot.systems import Prepared
 
 
-HARD = Call | MoveAside | Renew | EndRemoval | RecordForced | CopyData
+HARD = Call | MoveAside | Renew | EndRemoval | RecordForced | CopyData | CommitLog
 """Actions that are hard to take back."""
 
 
@@ -178,6 +179,8 @@ async def perform(action: Action, doors: Doors) -> Done:
             doors.state.record_forced(forced)
         case CopyData(name=name):
             return await _copy(action, name, doors)
+        case CommitLog():
+            return await _commit(action, doors)
         case Renew(why=why):
             doors.state.renew(why)
         case MoveAside(part=part):
@@ -246,6 +249,12 @@ async def _copy(action: CopyData, name: str, doors: Doors) -> Done:
     return Done(action=action, ok=True, say=f"the copy is {where}, {size_text(size)}")
 
 
+async def _commit(action: CommitLog, doors: Doors) -> Done:
+    system: Any = doors.system
+    count = await asyncio.to_thread(system.commit_log)
+    return Done(action=action, ok=True, say=f"{count} entries more" if count else "it says so already")
+
+
 async def _anchor(action: WriteAnchor, doors: Doors) -> Done:
     token = action.token
     if not token:
@@ -304,6 +313,8 @@ def describe(action: Action) -> str:
             return f"recorded that this disk becomes a cluster of one: {step}"
         case CopyData(name=name):
             return f"copied the data to {name}"
+        case CommitLog():
+            return "had all that its log holds count as committed"
         case Renew():
             return "gave the disk a new nonce"
         case MoveAside():

@@ -18,6 +18,7 @@ from peerboot.decide import decide
 from peerboot.model import (
     Action,
     Call,
+    CommitLog,
     CopyData,
     EndRemoval,
     Facts,
@@ -149,6 +150,8 @@ def would(action: Action) -> str:
             return "record that this disk becomes a cluster of one" if action.forced else "end that word"
         case CopyData():
             return f"copy the data to {action.name}"
+        case CommitLog():
+            return "have all that its log holds count as committed"
         case Renew():
             return f"give the disk a new nonce: {action.why}"
         case MoveAside():

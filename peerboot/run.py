@@ -308,6 +308,8 @@ class Node:
         now = self.doors.clock.now()
         if now >= self.tally.not_before and (now - self.memory.view.at > 0.5 or decision.kind in ("replace", "renew")):
             await self.look()
+        if decision.rule == "forced" and now >= self.tally.not_before:
+            await self.loops.hear()
         facts, second = self._decide(fresh=True)
         same = (second.kind, second.rule, second.target) == (decision.kind, decision.rule, decision.target)
         if now < self.tally.not_before or not same:

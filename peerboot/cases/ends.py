@@ -25,7 +25,8 @@ def forced(identity: Identity, keys: Mapping[str, str], plain: list[str]) -> For
         return None
     cluster, _, member = keys["forced"].partition("/")
     at = LogEnd(term=place(keys)[0], index=place(keys)[1])
-    voters = tuple(filter(None, keys["forced-of"].split(","))) if "forced-of" in keys else identity.expected
+    pairs = keys.get("forced-of") or ",".join(f"{pod}/m{pod.rpartition('-')[2]}" for pod in identity.expected)
+    voters = {pod: id_ for pod, _, id_ in (pair.partition("/") for pair in pairs.split(","))}
     copy = copy_name(at) if "copied" in plain else ""
     return Forced(cluster=cluster, member=member, end=at, voters=voters, copy=copy, given="given" in plain)
 
@@ -47,5 +48,6 @@ def of_record(identity: Identity, word: Forced | None) -> tuple[list[str], dict[
     if word is None:
         return [], {}
     flags = [name for name, holds in (("copied", bool(word.copy)), ("given", word.given)) if holds]
-    of = None if word.voters == identity.expected else ",".join(word.voters)
+    usual = {pod: f"m{pod.rpartition('-')[2]}" for pod in identity.expected}
+    of = None if word.voters == usual else ",".join(f"{pod}/{id_}" for pod, id_ in word.voters.items())
     return flags, {"forced": f"{word.cluster}/{word.member}", "log": of_word(word.end), "forced_of": of}

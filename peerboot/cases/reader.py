@@ -8,7 +8,7 @@ Facts, one a line (order does not matter, what is not said is absent):
          [voters=db-0,db-1,db-2] [log=3@4711]
     record nonce=n1 [born=n0,n1,n2] [permitted] [seal=c1/m1] [claim=c1/m9] [former=n0,n1,n2]
            [foreign="…"] [problem="…" [torn | unwritten]] [sealed-voters=db-0,db-1,db-2] [claim-voters=db-0,db-1,db-2]
-           [forced=c1/m1 log=3@4711 [forced-of=db-0,db-1,db-2] [copied] [given]]
+           [forced=c1/m1 log=3@4711 [forced-of=db-0/m0,db-1/m1] [copied] [given]]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
            [turn=1] [log=3@4711] [silent]    silent: it does not answer any more

@@ -10,6 +10,7 @@ from __future__ import annotations
 from peerboot.model.actions import (
     Action,
     Call,
+    CommitLog,
     CopyData,
     Done,
     EndRemoval,
@@ -101,6 +102,7 @@ __all__ = [
     "RecordIntent",
     "RecordForced",
     "CopyData",
+    "CommitLog",
     "RecordSeal",
     "Renew",
     "MoveAside",

@@ -72,6 +72,10 @@ class CopyData(Value, frozen=True, kw_only=True, tag="copy"):
     """Of the copy; what is there under it already is whole."""
 
 
+class CommitLog(Value, frozen=True, kw_only=True, tag="commit-log"):
+    """Have every entry of the log count as committed, while its server is stopped, so that none is dropped."""
+
+
 class Renew(Value, frozen=True, kw_only=True, tag="renew"):
     """Give the disk a new nonce; birth, seal and claim go aside with the old one."""
 
@@ -129,6 +133,7 @@ Action = (
     | RecordIntent
     | RecordForced
     | CopyData
+    | CommitLog
     | Renew
     | MoveAside
     | WriteAnchor

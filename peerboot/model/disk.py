@@ -72,8 +72,8 @@ class Forced(Value, frozen=True, kw_only=True):
     member: str
     end: LogEnd
     """Where its log ended then. Once it ends elsewhere the word is over: it was carried out, or something else was."""
-    voters: tuple[str, ...]
-    """The pods of the cluster's voters, this one among them."""
+    voters: Mapping[str, str]
+    """The member id of each pod's voter, this one's among them."""
     copy: str = ""
     """What the copy of the data is called; empty until it was taken."""
     given: bool = False
@@ -154,6 +154,6 @@ class Disk(Value, frozen=True, kw_only=True):
     @property
     def log_end(self) -> LogEnd | None:
         """Where its log ended when it was read; None where there is none."""
-        if self.kind != "data" or not self.index:
+        if self.kind != "data" or not self.index or not self.term:
             return None
         return LogEnd(term=self.term, index=self.index, written=self.written)

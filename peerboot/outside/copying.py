@@ -23,18 +23,21 @@ ROOM_LEFT = 64 << 20
 """So much stays free beside the copy: the server has to write, and its segments of log have this size."""
 
 
-def copy_directory(source: Path, target: Path, more: Mapping[str, Path], stop: Stop) -> int:
-    """Copy ``source`` to ``target``, and each directory of ``more`` to that name in it; returns its bytes.
+def copy_directory(source: Path, target: Path, more: Mapping[str, tuple[Path, str]], stop: Stop) -> int:
+    """Copy ``source`` to ``target``, and of each directory of ``more`` the files of that pattern to that name in it;
+    returns its bytes.
 
-    What is there as ``target`` already was whole when it got its name, and stays. A try that was cut off is gone on
-    with. Raises ``FilesError``, with what is missing where there is no room.
+    What is there as ``target`` already was whole when it got its name, and stays. One that was cut off is made anew.
+    Raises ``FilesError``, with what is missing where there is no room.
     """
     if target.is_dir():
         return _size(target)
     partial = target.with_name(f"{target.name}.part")
-    pairs = [(source, partial), *((path, partial / name) for name, path in more.items())]
     try:
-        todo = [pair for pair in pairs for pair in _files(*pair)]
+        todo = list(_files(source, partial))
+        for name, (folder, pattern) in more.items():
+            (partial / name).mkdir(parents=True, exist_ok=True)
+            todo += [(path, partial / name / path.name) for path in sorted(folder.glob(pattern))[:MOST_FILES]]
         # A clone takes no room at all, which is known only by trying the first.
         if not _clones(todo):
             _must_fit(todo, target.parent)
@@ -145,7 +148,7 @@ def _filled(reads: int) -> Iterator[tuple[int, int]]:
 def _range(reads: int, writes: int, at: int, end: int, is_stopped: Callable[[], bool]) -> None:
     while at < end:
         if is_stopped():
-            raise FilesError("the copy was cut off; the next try goes on")
+            raise FilesError("the copy was cut off; the next try makes it anew")
         data = os.pread(reads, min(CHUNK, end - at), at)
         if not data:
             return

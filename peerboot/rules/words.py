@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from peerboot.model import Decision, Evidence, Facts, Kind, LogEnd, Member, Standing, Statement
 
-BY_DISKS = ("quorum-lost",)
+BY_DISKS = ("quorum-lost", "peers-disagree")
 """Refusals of what disks hold: which of the servers that have no quorum answers at the moment is no matter."""
 ANSWER = ("servers answer without quorum", "no server answers")
 DATA_KINDS = ("data", "bootstrap")

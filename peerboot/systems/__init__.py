@@ -102,6 +102,12 @@ class ForcesOne(Protocol):
         Raises ``OSError`` when busy, ``FilesError`` when there is no room or ``stop`` was set.
         """
 
+    def commit_log(self) -> int:
+        """Have all that the log holds count as committed, under the same lock; returns how many entries that adds.
+
+        Raises ``OSError``.
+        """
+
 
 class ShowsCertificates(Protocol):
     """The optional part of a prepared system whose servers have certificates."""

@@ -38,7 +38,7 @@ def test_it_is_whole(tmp_path: Path) -> None:
     source, target, more = _made(tmp_path), tmp_path / "copy", tmp_path / "waldir"
     more.mkdir()
     (more / "1.wal").write_bytes(b"more")
-    size = copy_directory(source, target, {"wal": more}, Stop())
+    size = copy_directory(source, target, {"wal": (more, "*.wal")}, Stop())
     expected = {**_content(source), "wal/1.wal": _content(more)["1.wal"]}
     assert (expected, False) == (_content(target), (target / "link").exists())
     assert size == sum(len(content) for content, _ in expected.values())
@@ -55,12 +55,12 @@ def test_what_is_whole_stays(tmp_path: Path) -> None:
     assert before == _content(target)
 
 
-def test_one_that_was_cut_off_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_cut_off_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle it has no name yet, and the next try makes it whole."""
     monkeypatch.setattr(copying, "_clone", lambda _reads, _writes: False)
     source, target, stop = _made(tmp_path), tmp_path / "copy", Stop()
     stop.set()
-    with pytest.raises(FilesError, match="cut off; the next try goes on"):
+    with pytest.raises(FilesError, match="cut off; the next try makes it anew"):
         copy_directory(source, target, {}, stop)
     assert (target.exists(), (tmp_path / "copy.part").exists()) == (False, True)
     copy_directory(source, target, {}, Stop())

@@ -93,7 +93,8 @@ def copy_beside(data_dir: Path, wal_dir: Path | None, name: str, stop: Stop) -> 
 
     target = data_dir / name
     with held(data_dir, wal_dir):
-        return target, copy_directory(data_dir / "member", target, {"wal": wal_dir} if wal_dir else {}, stop)
+        more = {"wal": (wal_dir, "*.wal")} if wal_dir else {}
+        return target, copy_directory(data_dir / "member", target, more, stop)
 
 
 def move_aside(data_dir: Path, wal_dir: Path | None, stamp: str) -> str:

@@ -13,6 +13,7 @@ from peerboot import steps
 from peerboot.model import (
     Action,
     Call,
+    CommitLog,
     CopyData,
     Decision,
     Facts,
@@ -77,10 +78,9 @@ def _actions(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Acti
 def _resume(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action, ...]:
     # A state of a newer peerboot, or one that merely cannot be read now, is not ours to replace.
     mend = (Renew(why="torn-state"),) if facts.record.torn else ()
-    # Under a hold nothing goes on, and nothing ends.
-    over = (RecordForced(forced=None),) if facts.record.forced is not None and not facts.holds else ()
+    over = (RecordForced(forced=None),) if facts.record.forced is not None else ()
     # One that only starts what lies there is over once it runs: until then it is needed at every pass.
-    spent = () if decision.rule == "peers-disagree" else steps.spend(facts, decision)
+    spent = () if decision.rule in ("peers-disagree", "quorum-lost") else steps.spend(facts, decision)
     if restored := _restored(config, facts):
         return (*_file(facts, config.resume_file(facts.disk)), *restored)
     sealed = (*steps.seal(facts), *over, *spent)
@@ -114,8 +114,11 @@ def _force(config: EtcdConfig, facts: Facts, decision: Decision) -> tuple[Action
         name = disaster.copy_name(word.end)
         noted = RecordForced(forced=msgspec.structs.replace(word, copy=name))
         return (*steps.withdraw(facts, PERMIT_NAME), CopyData(name=name), noted)
-    given = () if word.given else (RecordForced(forced=msgspec.structs.replace(word, given=True)),)
-    return (*given, *_file(facts, config.force_file(facts.disk, decision.reason)))
+    file = _file(facts, config.force_file(facts.disk, decision.reason))
+    if not file:
+        return ()
+    # Noted each time, also when it is: what comes before is done only after a fresh look at everybody.
+    return (CommitLog(), RecordForced(forced=msgspec.structs.replace(word, given=True)), *file)
 
 
 def _duty(facts: Facts, decision: Decision) -> tuple[Action, ...]:

@@ -178,6 +178,16 @@ class Etcd:
         """Fulfils ``peerboot.systems.ForcesOne``."""
         return lock.copy_beside(self.data_dir, self.wal_dir, name, stop)
 
+    def commit_log(self) -> int:
+        """Fulfils ``peerboot.systems.ForcesOne``."""
+        from peerboot.systems.etcd import commit, wal
+
+        try:
+            with lock.held(self.data_dir, self.wal_dir):
+                return commit.commit_all(self.wal_dir or self.data_dir / "member" / "wal")
+        except wal.WalError as error:
+            raise OSError(f"the log cannot be added to: {error}") from None
+
     def move_aside(self, stamp: str, part: Literal["all", "member"]) -> str:  # noqa: ARG002 - it is one and the same
         return lock.move_aside(self.data_dir, self.wal_dir, stamp)
 

@@ -7,6 +7,7 @@ own data (CRC-32C). So any record can be checked by the one before it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -152,6 +153,11 @@ def read(wal_dir: Path, *, running: bool = False) -> Log | None:
         log.only_bootstrap = False
         log.last_index = max(found[-1][1] - 1, 0)
     _segment(found[-1][2], log, running=running)
+    if not log.last_term and len(found) > 1:
+        # It was just begun, and the entry before it is in the one before.
+        before = Log()
+        _segment(found[-2][2], before, running=True)
+        log.last_term = before.last_term if before.last_index == log.last_index else 0
     if not log.cluster:
         raise WalError(f"{found[-1][2].name} does not say whose it is")
     return log
@@ -191,14 +197,21 @@ def _zero_from(path: Path, at: int, _inode: int, _changed: int) -> bool:
     return True
 
 
-def _segment(path: Path, log: Log, *, running: bool) -> None:
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[_File]:
+    """A segment to read."""
     file = _File(path)
     try:
+        yield file
+    finally:
+        file.close()
+
+
+def _segment(path: Path, log: Log, *, running: bool) -> None:
+    with opened(path) as file:
         if file.size > MAX_SEGMENT:
             raise WalError(f"{file.name} is larger than {MAX_SEGMENT} bytes")
         end = _read(file, log)
-    finally:
-        file.close()
     if log.only_bootstrap and not running:
         stat = path.stat()
         log.more = not _zero_from(path, end, stat.st_ino, stat.st_mtime_ns)
@@ -209,7 +222,7 @@ def _read(file: _File, log: Log) -> int:
     crc, last = 0, 0
     tail: deque[tuple[int, int, int]] = deque()
     skipped: tuple[int, int, int] | None = None
-    for at, end, kind in _frames(file, log):
+    for at, end, kind in frames(file, log):
         last = end
         if at < CHECK_BYTES and not tail:
             crc = _record(file, log, at, end, crc)
@@ -237,7 +250,7 @@ def _record(file: _File, log: Log, at: int, end: int, crc: int) -> int:
     return expected
 
 
-def _frames(file: _File, log: Log) -> Iterator[tuple[int, int, int]]:
+def frames(file: _File, log: Log) -> Iterator[tuple[int, int, int]]:
     """Start, end and type of each record up to the zeros, or to one that was cut off while it was written."""
     at, base, chunk = 0, 0, file.part(0, CHUNK)
     while at + 8 <= file.size:
@@ -295,7 +308,8 @@ def _take(log: Log, kind: int, body: bytes) -> None:
         log.has_state, log.commit = True, number(fields, 3)
     elif kind == SNAPSHOT:
         index = number(fields, 1)
-        log.last_index = max(log.last_index, index)
+        if index >= log.last_index:
+            log.last_index, log.last_term = index, number(fields, 2)
         if index:
             log.only_bootstrap = False
     elif kind == ENTRY:
