@@ -13,7 +13,7 @@ COMPILE := $(LOCK)/bin/uv pip compile pyproject.toml --quiet --universal --pytho
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-secured test-scenarios test-kafka test-kafka-sets test-kafka-brokers test-kafka-rest \
-	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast lint docs bench servers jars image \
+	test-postgres test-together test-pods test-pods-kafka test-kubernetes test-fast lint docs sim mutants bench servers jars image \
 	node prepare lock clean
 
 help: ## list what there is
@@ -97,7 +97,7 @@ test-kubernetes: setup servers jars node ## the image, and real Pods: on nodes t
 
 POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/postgres/test_$(name).py)
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab $(POSTGRES_SERVERS)
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/simulation/test_etcd.py $(POSTGRES_SERVERS)
 
 lint: setup ## style, types, import contracts, and whether the generated pages are fresh
 	$(VENV)/bin/ruff check --quiet
@@ -108,6 +108,14 @@ lint: setup ## style, types, import contracts, and whether the generated pages a
 
 docs: setup ## write the generated pages
 	$(PY) -m tools.docs
+
+# make sim SEED=123 tells the story of one seed, and shrinks it where it fails.
+SEEDS ?= 200
+sim: setup ## a set of Pods under faults drawn from seeds: make sim SEEDS=10000, make sim SEED=123 for one
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs $$(nproc))
+
+mutants: setup ## each rule and each law check is taken away in turn, and some test must notice
+	$(PY) -m tests.mutants
 
 bench: setup ## measure, and print the tables
 	$(PY) -m benchmarks

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from peerboot import identity, settings
@@ -40,6 +40,20 @@ KEY = b"0123456789abcdef0123456789abcdef"
 Weather = Literal["fine", "servfail", "nxdomain", "silence"]
 Mode = Literal["init", "sidecar", "both"]
 """``both``: ``init`` as init container, then ``sidecar`` beside the server, as before native sidecars."""
+
+
+class Serving(Protocol):
+    """One process of the modelled etcd, this folder's or the simulation's."""
+
+    member: Any
+    ready: bool
+    log: str
+
+    async def run(self) -> int: ...
+
+    async def peer_port(self, path: str) -> Reply: ...
+
+    async def client_port(self, path: str, body: Mapping[str, Any]) -> Reply: ...
 
 
 class Killed(BaseException):
@@ -183,7 +197,7 @@ class Pod:
     ip: str
     environ: dict[str, str]
     node: Node | None = None
-    server: Any = None
+    server: Serving | None = None
     """The model of its etcd, while that runs."""
     exit_code: int | None = None
     """Of ``init``, or of a sidecar that ended by itself."""
@@ -456,7 +470,8 @@ class World:
     def server_named(self, host: str) -> Server | None:
         """The server behind a host name, as another server reaches it."""
         label = host.partition(".")[0]
-        return next((pod.server for pod in self.up.values() if pod.name == label and pod.server is not None), None)
+        servers = (pod.server for pod in self.up.values() if pod.name == label)
+        return next((server for server in servers if isinstance(server, Server)), None)
 
     def part(self, name: str) -> None:
         """The network lets nothing through between one Pod and all others."""

@@ -63,7 +63,9 @@ def _many(args: argparse.Namespace) -> int:
         if report.runs % 500 == 0:
             print(f"{report.runs} seeds in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print(report.text())
-    print(f"\n{time.monotonic() - begun:.0f} s, {(time.process_time() - cpu) / report.runs:.2f} s of one process a seed")
+    print(
+        f"\n{time.monotonic() - begun:.0f} s, {(time.process_time() - cpu) / report.runs:.2f} s of one process a seed"
+    )
     never = report.never() if args.all_must_fire or args.seeds >= ENOUGH else []
     for what in never:
         print(f"never fired: {what}")

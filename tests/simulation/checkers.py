@@ -1,4 +1,4 @@
-"""What must hold in every simulation, whatever is done to it. Each returns what is wrong, in words; nothing when all is well.
+"""What must hold in every simulation, whatever is done to it. Each returns what is wrong, in words.
 
 ``Truth`` judges splits and lost writes while they happen; here is the rest: why members were removed, what became of
 data, and whether everything came to rest once the faults had stopped.
@@ -27,7 +27,7 @@ REMOVING = {
 
 
 def removal(w: SimWorld, pod: Pod, call: Call) -> str:
-    """Whether this Pod may remove that member now: by a rule whose reason is really so. Called before the call is made."""
+    """What is wrong with this removal: the rule may not, or its reason is not so. Called before the call is made."""
     rule = pod.node.decision.rule if pod.node is not None else ""
     entry = next((m for _, s in w.servers() if (m := s.members.get(call.member)) is not None), None)
     owner = host_of(entry.peer_urls[0]) if entry is not None else ""
@@ -47,8 +47,8 @@ def removal(w: SimWorld, pod: Pod, call: Call) -> str:
         return f"{pod.name} removes {owner} by a word that nobody gave"
     if rule in ("clean-up", "leave"):
         ordinal = int(owner.rpartition("-")[2])
-        wanted = [n for at, n in w.wanted if at >= w.now - FRESH - 10] or [w.api.replicas]
-        if all(ordinal < n for n in (*wanted, w.wanted_before(w.now - FRESH - 10))):
+        wanted = [n for at, n in w.wanted if at >= w.now - FRESH - 10]
+        if all(ordinal < n for n in (*wanted, w.api.replicas, w.wanted_before(w.now - FRESH - 10))):
             return f"{pod.name} removes {owner} as scaled down ({rule}), and the StatefulSet wanted it all the while"
     return ""
 
@@ -58,6 +58,9 @@ def written(w: SimWorld) -> list[str]:
     wrong = []
     for key, (cluster, index) in w.truth.acked.items():
         log = w.truth.logs.get(cluster, [])
+        excused = w.truth.rolled_back.get(cluster)
+        if excused is not None and excused <= index:
+            continue
         if index >= len(log) or log[index][1:] != ("put", key):
             wrong.append(f"{key} was acknowledged as entry {index} of {cluster}, and is not there")
     for _, member in w.servers():
@@ -77,8 +80,8 @@ def kept(w: SimWorld) -> list[str]:
         there = set()
         for file in volume.glob("**/model.json"):
             there.add(json.loads(file.read_text())["member"])
-        for member in members - there:
-            wrong.append(f"the data of member {member} on {volume.parent.name} is gone, and no fault took it")
+        gone = sorted(members - there)
+        wrong += [f"the data of member {m} on {volume.parent.name} is gone, and no fault took it" for m in gone]
     return wrong
 
 
@@ -88,7 +91,7 @@ def whole(w: SimWorld) -> bool | None:
     """
     data = w.data_of()
     if not data:
-        return None
+        return False if w.broken or w.had else None
     able = []
     for cluster, pods in data.items():
         voters, _ = w.voters_of(cluster)

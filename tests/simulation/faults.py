@@ -7,7 +7,6 @@ nothing (no message to lose, no data to wipe) does not count as fired.
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from pathlib import Path
 from peerboot.errors import PeerbootError
 from tests.run.etcd_model import Entry, Files
 from tests.run.world import Pod
+from tests.simulation.raft import Exit, State
 from tests.simulation.schedule import Event
-from tests.simulation.server import Server
+from tests.simulation.server import Server, host_of
 from tests.simulation.world import GARBAGE, SimWorld
 
 Do = Callable[[SimWorld, Event], Awaitable[None]]
@@ -52,18 +52,21 @@ async def _stopped(w: SimWorld, pod: Pod) -> None:
 
 
 async def loss(w: SimWorld, event: Event) -> None:
+    """Requests or answers between Pods are lost."""
     w.air.loss = event.amount
     await _lasts(w, event)
     w.air.loss = 0.0
 
 
 async def delay(w: SimWorld, event: Event) -> None:
+    """They take up to so many seconds."""
     w.air.delay = event.amount
     await _lasts(w, event)
     w.air.delay = 0.0
 
 
 async def reorder(w: SimWorld, event: Event) -> None:
+    """They arrive late, when nobody waits for them any more."""
     w.air.reorder = event.amount
     await _lasts(w, event)
     w.air.reorder = 0.0
@@ -92,12 +95,14 @@ async def stale_dns(w: SimWorld, event: Event) -> None:
 
 
 async def dns_outage(w: SimWorld, event: Event) -> None:
+    """All of DNS."""
     w.weather = event.how  # type: ignore[assignment]
     await _lasts(w, event)
     w.weather = "fine"
 
 
 async def api_outage(w: SimWorld, event: Event) -> None:
+    """Counted by requests that met it."""
     w.api.weather = event.how  # type: ignore[assignment]
     asked = len(w.api.asked)
     await _lasts(w, event)
@@ -131,8 +136,6 @@ async def kill_server(w: SimWorld, event: Event) -> None:
     """etcd alone dies; the kubelet starts it again without asking."""
     for pod in _pods(w, event):
         if pod.server is not None and pod.server.member is not None:
-            from tests.simulation.raft import Exit
-
             pod.server.member.exits = Exit(137, "killed")
             w.fired["kill-server"] += 1
 
@@ -161,6 +164,7 @@ async def slow_start(w: SimWorld, event: Event) -> None:
 
 
 async def clock_jump(w: SimWorld, event: Event) -> None:
+    """The wall clock of a node; its steady clock goes on."""
     for pod in _pods(w, event):
         w.jumped[pod.name] += event.amount
         w.fired["clock-jump"] += 1
@@ -237,25 +241,26 @@ async def restore(w: SimWorld, event: Event) -> None:
             return
         shutil.copytree(pod.home / "volume", kept)
         await _lasts(w, event)
-        await _stopped(w, pod)
-        before = w.disk_of(pod)
-        length = _length(pod.data_dir)
-        if event.how == "data":
-            w.forget(pod)
-            shutil.rmtree(pod.data_dir, ignore_errors=True)
-            if (kept / "etcd").exists():
-                shutil.copytree(kept / "etcd", pod.data_dir)
-        else:
-            w.forget(pod)
-            shutil.rmtree(pod.home / "volume", ignore_errors=True)
-            shutil.copytree(kept, pod.home / "volume")
-        w.broken.discard(pod.name)
-        w.tell(f"the volume of {pod.name} is as it was ({event.how})")
-        now = _length(pod.data_dir)
-        w.fired["restore"] += (before, length) != (w.disk_of(pod), now)
-        w.copied(pod, now)
-        if pod in w.pods:
-            w.put_up(pod)
+        async with w.hands[pod.name]:
+            await _stopped(w, pod)
+            before = w.disk_of(pod)
+            length = _length(pod.data_dir)
+            if event.how == "data":
+                w.forget(pod)
+                shutil.rmtree(pod.data_dir, ignore_errors=True)
+                if (kept / "etcd").exists():
+                    shutil.copytree(kept / "etcd", pod.data_dir)
+            else:
+                w.forget(pod)
+                shutil.rmtree(pod.home / "volume", ignore_errors=True)
+                shutil.copytree(kept, pod.home / "volume")
+            w.broken.discard(pod.name)
+            w.tell(f"the volume of {pod.name} is as it was ({event.how})")
+            now = _length(pod.data_dir)
+            w.fired["restore"] += (before, length) != (w.disk_of(pod), now)
+            w.copied(pod, now)
+            if pod in w.pods:
+                w.put_up(pod)
 
 
 async def clone(w: SimWorld, event: Event) -> None:
@@ -278,8 +283,6 @@ async def clone(w: SimWorld, event: Event) -> None:
 
 
 def _length(data_dir: Path) -> int:
-    from tests.simulation.raft import State
-
     files = Files(data_dir)
     return len(State.read(files).log) if files.remembered.exists() else 0
 
@@ -392,8 +395,6 @@ async def by_hand(w: SimWorld, event: Event) -> None:
 
 
 def _label(entry: Entry) -> str:
-    from tests.simulation.server import host_of
-
     return host_of(entry.peer_urls[0])
 
 
@@ -433,8 +434,3 @@ FAULTS: dict[str, Fault] = {
         Fault("anchor-anew", "the anchor is deleted and made anew", lift),
     )
 }
-
-
-def pick(draw: random.Random, n: int, count: int = 1) -> tuple[int, ...]:
-    """Some Pods of a set of n."""
-    return tuple(draw.sample(range(n), min(count, n)))

@@ -1,9 +1,9 @@
 """One member's part in raft, as far as membership and acknowledged writes hang on it.
 
-Each member has its own log, term, vote and commit, durable in ``raft.json`` beside etcd's own files, so that disks can be
-wiped, copied and rolled back with all that follows. An election and one round of replication are each one step without
-an await: what is left out are messages under way between members, not what members hold. As in etcd: a change of the
-membership counts when it is applied; a leader remembers what a follower had, so that one which lost it panics
+Each member has its own log, term, vote and commit, durable in ``model.json`` beside etcd's own files, so that disks can
+be wiped, copied and rolled back with all that follows. An election and one round of replication are each one step
+without an await: what is left out are messages under way between members, not what members hold. As in etcd: a change
+of the membership counts when it is applied; a leader remembers what a follower had, so that one which lost it panics
 (etcd#3504); a leader elected since does not know, and lets a blank one vote.
 """
 
@@ -75,7 +75,9 @@ class State:
     @staticmethod
     def read(files: Files) -> State:
         kept = json.loads(files.remembered.read_text())
-        return State(**{**kept, "log": [tuple(tuple(x) if isinstance(x, list) else x for x in row) for row in kept["log"]]})
+        return State(
+            **{**kept, "log": [tuple(tuple(x) if isinstance(x, list) else x for x in row) for row in kept["log"]]}
+        )
 
     def write(self, files: Files) -> None:
         files.remembered.write_text(json.dumps(vars(self)))

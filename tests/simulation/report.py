@@ -38,8 +38,8 @@ OTHERS = {
     "no-primary": "Postgres",
     "seed-first": "Postgres, whose cluster one Pod makes",
 }
-"""Rules that no set of etcd's can reach, each with whose trait it is about; ``tests/cases`` and their systems' tests have
-them.
+"""Rules that no set of etcd's can reach, each with whose trait it is about; ``tests/cases`` and their systems' tests
+have them.
 """
 
 MUST = tuple(name for row in decide.describe() if (name := row.name) not in OTHERS)

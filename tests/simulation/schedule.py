@@ -48,7 +48,9 @@ class Schedule:
 
     def __str__(self) -> str:
         more = " ".join(f"{k}={v}" for k, v in sorted(self.environ.items()))
-        head = f"seed {self.seed}: {self.pods} pods, {self.story}{', anchored' if self.anchored else ''} {more}".rstrip()
+        head = (
+            f"seed {self.seed}: {self.pods} pods, {self.story}{', anchored' if self.anchored else ''} {more}".rstrip()
+        )
         return "\n".join([head, *(f"  {event}" for event in self.events)])
 
 

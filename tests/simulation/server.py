@@ -72,7 +72,7 @@ class Server:
         """A member by its disk if that holds a log, else by the config."""
         config = self._config
         if files.wal.exists():
-            if b"\x07" * 16 == files.wal.read_bytes()[:16]:
+            if files.wal.read_bytes()[:16] == b"\x07" * 16:
                 raise Exit(1, "walpb: crc mismatch")
             state = State.read(files)
             state.view = []  # it was told to this process's predecessor
@@ -236,7 +236,12 @@ class Server:
         end = self.net.now + TIMEOUT
         while True:
             leader = member.known_leader()
-            if leader is not None and leader.leads and leader.replicate() and member.state.commit >= leader.state.commit:
+            if (
+                leader is not None
+                and leader.leads
+                and leader.replicate()
+                and member.state.commit >= leader.state.commit
+            ):
                 rows = [m.row() for m in member.members.values()]
                 return _json(200, {"header": header, "members": rows})
             if self.net.now >= end:

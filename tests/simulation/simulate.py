@@ -1,4 +1,4 @@
-"""Run one schedule: the real ``run`` in every Pod, writers beside it, the faults, then rest. A result that can be compared."""
+"""Run one schedule: the real ``run`` in every Pod, writers beside it, the faults, then rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.run.turned import run
 from tests.run.world import Killed, Pod
 from tests.simulation import checkers
 from tests.simulation.faults import FAULTS
-from tests.simulation.schedule import FAULTS_END, Event, Schedule
+from tests.simulation.schedule import Event, Schedule
 from tests.simulation.world import SimWorld
 
 SETTLE = 240.0
@@ -32,6 +32,10 @@ PATIENCE = 100.0
 """Seconds after which a set that lacks a majority of its data is left to wait."""
 PERSON = 45.0
 """Seconds after which a person does what the refusals ask for, and again."""
+
+
+HANDED = ("restart", "wipe", "swap", "clone", "damage")
+"""Faults that stop Pods for as long as they last."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,11 @@ async def _told(schedule: Schedule, root: Path) -> Result:
         finally:
             wrong_end = checkers.kept(w)
             await w.stop()
-    wrong = tuple(dict.fromkeys((*w.truth.harm, *w.found, *wrong, *wrong_end)))
-    lines = (*w.trace.told, *w.trace.removals, *(f"{k} {v}" for k, v in sorted(w.trace.rules.items())), *wrong)
+    found = tuple(dict.fromkeys((*w.truth.harm, *w.found, *wrong, *wrong_end)))
+    lines = (*w.trace.told, *w.trace.removals, *(f"{k} {v}" for k, v in sorted(w.trace.rules.items())), *found)
     text = "\n".join((*lines, *map(str, w.truth.logs.values())))
     return Result(
-        schedule, wrong, dict(w.trace.rules), dict(w.fired), dict(w.trace.actions), end, len(w.truth.acked),
+        schedule, found, dict(w.trace.rules), dict(w.fired), dict(w.trace.actions), end, len(w.truth.acked),
         len(w.truth.explained), tuple(w.trace.told), hashlib.sha256(text.encode()).hexdigest()[:16],
     )  # fmt: skip
 
@@ -113,7 +117,7 @@ async def _story(w: SimWorld, schedule: Schedule) -> tuple[list[str], str]:
 async def _event(w: SimWorld, event: Event) -> None:
     await asyncio.sleep(event.at)
     async with contextlib.AsyncExitStack() as hands:
-        for ordinal in sorted(event.pods):  # two hands on one Pod take turns
+        for ordinal in sorted(event.pods) if event.kind in HANDED else ():  # two hands on one Pod take turns
             await hands.enter_async_context(w.hands[f"db-{ordinal}"])
         if event.kind == "scale":
             await hands.enter_async_context(w.hands["scale"])
@@ -147,9 +151,9 @@ async def _rest(w: SimWorld, schedule: Schedule) -> tuple[list[str], str]:
     """Wait until the set has come to rest; a person does what the refusals say."""
     begun, next_word = w.now, w.now + PERSON
     while not w.settled():
-        if w.now - begun > PATIENCE and (able := checkers.whole(w)) is not True:
-            if able is False or not schedule.environ.get("PEERBOOT_REPLICAS", "x"):
-                return [], "waits"
+        able = checkers.whole(w) if w.now - begun > PATIENCE else True
+        if able is False or (able is None and not schedule.environ.get("PEERBOOT_REPLICAS", "x")):
+            return [], "waits"
         if w.now - begun > SETTLE:
             return [f"nothing is in its way, and it does not settle within {SETTLE:g} s:\n{w.told()}"], "stuck"
         if w.now >= next_word:
@@ -190,7 +194,8 @@ def hooked(w: SimWorld) -> Iterator[None]:
         done = await perform(action, doors)
         w.trace.actions[act.name_of(action)] += 1
         if pod is not None:
-            w.tell(f"{pod.name} ({pod.node.decision.rule if pod.node else '?'}): {act.describe(action)}: {done.say or 'done'}")
+            rule = pod.node.decision.rule if pod.node is not None else "?"
+            w.tell(f"{pod.name} ({rule}): {act.describe(action)}: {done.say or 'done'}")
         strike(pod, act.describe(action))
         return done
 
@@ -210,7 +215,7 @@ def hooked(w: SimWorld) -> Iterator[None]:
         mock.patch.object(act, "perform", performed),
         mock.patch.object(Etcd, "call", called),
         mock.patch.object(decide, "decide", decided),
-        mock.patch.object(os, "fsync", lambda _fd: None),
+        mock.patch.object(os, "fsync", return_value=None),
         mock.patch.object(secrets, "token_hex", token),
     ):
         yield

@@ -1,4 +1,4 @@
-"""The model of etcd's membership against real servers: the same schedules are played on both, and both must say the same.
+"""The model of etcd's membership against real servers: the same schedules on both, and both must say the same.
 
 A schedule is text, a step a line. What each step showed is compared: who is listed and as what, whether there is a
 quorum, the outcome of each change by peerboot's own words for etcd's messages, how a process ended and why.
@@ -58,7 +58,7 @@ SCHEDULES = {
         list b
         remove a d
         start d resume
-        exit d
+        ends d
     """,
     "quorum-comes-and-goes": """
         start a new a,b,c
@@ -78,6 +78,7 @@ SCHEDULES = {
         rest
         remove a b
         exit b
+        serves a
         list a
         remove a a
     """,
@@ -125,7 +126,7 @@ SCHEDULES = {
         serves a
         list a
         start b resume
-        exit b
+        ends b
     """,
 }
 
@@ -260,6 +261,10 @@ class Player:
         code, log = await self.lab.ended(name)
         why = next((word for part, word in ENDS if part in log), log[-300:])
         return f"exit {code}, {why}"
+
+    async def do_ends(self, name: str) -> str:
+        """Where the exit code hangs on what was under way: 0, or 1 when it had not yet published itself."""
+        return (await self.do_exit(name)).partition(", ")[2]
 
     def _note(self, found: calls.Listed) -> None:
         by_url = {url: m.id for m in found.members for url in m.peer_urls}

@@ -1,4 +1,4 @@
-"""The simulation itself: a fixed run of seeds is well, a seed replays, and what is broken on purpose is found and shrunk."""
+"""The simulation itself: a fixed run of seeds is well, a seed replays, and what is broken on purpose is found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from unittest import mock
 import pytest
 
 from peerboot import birth, decide
-from peerboot.model import Decision, Facts
-from peerboot.rules import words
+from peerboot.model import Birth, Facts
 from tests.simulation.faults import FAULTS
 from tests.simulation.report import MUST, OTHERS, Report
 from tests.simulation.schedule import FAULTS_END, KINDS, Event, Schedule, of_seed
@@ -80,7 +79,7 @@ def _forms_alone() -> object:
                 nonces[pod] = evidence.statement.nonce
         if verdict.kind != "wait" or not facts.record.nonce or facts.disk.kind != "blank":
             return verdict
-        return birth.Verdict(kind="born-now", birth=birth.Birth(token=birth.token_of(nonces), members=nonces))
+        return birth.Verdict(kind="born-now", birth=Birth(token=birth.token_of(nonces), members=nonces))
 
     return mock.patch.object(birth, "may_be_born", hasty)
 
@@ -88,21 +87,6 @@ def _forms_alone() -> object:
 def _without(name: str) -> object:
     """The table without one rule."""
     return mock.patch.object(decide, "TABLE", tuple(rule for rule in decide.TABLE if rule.__name__ != name))
-
-
-def _old_disk_starts() -> object:
-    """A blank disk whose member is listed starts under the old id instead of being replaced (etcd#3504)."""
-    from peerboot.rules import joining
-
-    def again(facts: Facts) -> Decision | None:
-        entry = words.own_entry(facts)
-        if not words.empty(facts) or not facts.cluster.quorum or entry is None:
-            return None
-        return words.say(facts, "join", "first-permit", "It starts as what it was.", may_run=True)
-
-    del joining
-    table = tuple(again if rule.__name__ in ("replace_lost", "replace_unstarted") else rule for rule in decide.TABLE)
-    return mock.patch.object(decide, "TABLE", table)
 
 
 PLANTED: dict[str, tuple[Callable[[], object], Schedule, str]] = {

@@ -1,7 +1,7 @@
 """What really happened to the writes of a simulation, whoever says what: the judge of splits and of lost writes.
 
 Every server tells what it holds to be committed. Two servers that hold different entries to be committed at one place
-of one cluster are two clusters, or have lost a write: whichever it is, it is harm, and never peerboot's to explain away.
+of one cluster are two clusters, or have lost a write: whichever it is, it is harm.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The set of a simulation: Pods of the real ``run``, as in ``tests/run``, over doors that lose, delay, reorder and lie.
 
-What a fault does is here; when it is done to whom is in ``schedule.py``. Everything that happens by chance is drawn from
-one generator, whose seed is the schedule's.
+What a fault does is here; when it is done to whom is in ``schedule.py``. Everything that happens by chance is drawn
+from one generator, whose seed is the schedule's.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class SimWorld(World):
         self._late: set[asyncio.Task[None]] = set()
         self._addresses = 10
         self._new_ids = 0
-        super().__init__(root, pods, seed=seed, **environ)
+        super().__init__(root, pods, seed=seed, of=0, **environ)
         self.poll = 0.25
         self.replicas: list[DnsView] = [DnsView(self), DnsView(self)]
 
@@ -248,7 +248,7 @@ class SimWorld(World):
         return found
 
     def disk_of(self, pod: Pod) -> tuple[str, str, str]:
-        """What really lies in a Pod's data directory: cluster, member, stage; empty for nothing that etcd starts with."""
+        """What really lies in a Pod's data directory: cluster, member, stage; empty for no log."""
         files = Files(pod.data_dir)
         if not files.wal.is_file() or not files.remembered.is_file() or files.wal.read_bytes()[:16] == GARBAGE[:16]:
             return "", "", ""
@@ -339,7 +339,7 @@ class SimWorld(World):
         return next((n for at, n in reversed(self.wanted) if at <= then), self.api.replicas)
 
     async def person(self) -> None:
-        """Somebody reads what the Pods say and does what is asked for: gives a consent, mounts the right volume, makes the
+        """Somebody reads what the Pods say and does what is asked for: gives a consent, restarts a server, makes the
         sealed anchor anew where all data is gone. No consent where servers have data and no quorum.
         """
         nothing_left = not self.data_of()
@@ -349,7 +349,8 @@ class SimWorld(World):
                 self.put_up(pod)
                 continue
             decision = node.decision
-            if decision.rule in ("stale-birth", "stuck-bootstrap", "removed-member", "first-start") and pod.server is not None:
+            named = decision.rule in ("stale-birth", "stuck-bootstrap", "removed-member", "first-start")
+            if (named or "this Pod's server to stop" in decision.waits_for) and pod.server is not None:
                 self.tell(f"a person restarts {pod.name}")
                 await pod.stop()
                 self.put_up(pod)
