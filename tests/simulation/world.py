@@ -28,7 +28,7 @@ from peerboot.systems.etcd import ids
 from tests.run.etcd_model import Files
 from tests.run.turned import TurnedClock
 from tests.run.world import ZONE, FakeDns, FakeHttp, Pod, World
-from tests.simulation.raft import Member
+from tests.simulation.raft import Exit, Member
 from tests.simulation.server import Server, host_of
 from tests.simulation.truth import Truth
 
@@ -351,9 +351,9 @@ class SimWorld(World):
             decision = node.decision
             named = decision.rule in ("stale-birth", "stuck-bootstrap", "removed-member", "first-start")
             if (named or "this Pod's server to stop" in decision.waits_for) and pod.server is not None:
-                self.tell(f"a person restarts {pod.name}")
-                await pod.stop()
-                self.put_up(pod)
+                self.tell(f"a person restarts the server of {pod.name}")
+                if pod.server.member is not None:
+                    pod.server.member.exits = Exit(137, "killed")
                 continue
             if decision.rule == "out-of-range" and pod.environ.get("PEERBOOT_REPLICAS_FROM") != "statefulset":
                 self.tell(f"a person raises PEERBOOT_REPLICAS for {pod.name}")
@@ -374,7 +374,9 @@ class SimWorld(World):
                 self.tell("a person makes the anchor anew")
                 self.api.ship()
             nonce = NONCE.search(decision.reason)
-            if nonce and (nothing_left or (node.facts is not None and node.facts.cluster.quorum)):
+            # A backup that was restored everywhere is what a person wants to start with.
+            restored = decision.rule == "foreign-data" and len(self.data_of()) == 1
+            if nonce and (nothing_left or restored or (node.facts is not None and node.facts.cluster.quorum)):
                 self.tell(f"a person consents at {pod.name} to {decision.rule}")
                 with contextlib.suppress(PeerbootError):
                     await pod.view.admin("consent", {"who": "ann", "nonce": nonce[1]})
