@@ -368,7 +368,7 @@ async def hold(w: SimWorld, event: Event) -> None:
 async def gone_for_good(w: SimWorld, event: Event) -> None:
     """A person says at one Pod that another one is gone for good."""
     pods = _pods(w, event)[:2]
-    if len(pods) == 2 and await _say(w, pods[0], "remove", pod=pods[1].name):
+    if len(pods) == 2 and await _say(w, pods[0], "remove", pod=pods[1].name, yes=True):
         w.said[pods[1].name] = w.now
         w.fired["gone-for-good"] += 1
 

@@ -193,6 +193,7 @@ class SimWorld(World):
         self._late: set[asyncio.Task[None]] = set()
         self._addresses = 10
         self._new_ids = 0
+        self.environ = environ
         super().__init__(root, pods, seed=seed, of=0, **environ)
         self.poll = 0.25
         self.replicas: list[DnsView] = [DnsView(self), DnsView(self)]
@@ -338,11 +339,26 @@ class SimWorld(World):
         """How many Pods were wanted at that time."""
         return next((n for at, n in reversed(self.wanted) if at <= then), self.api.replicas)
 
+    async def say_who_is_gone(self) -> None:
+        """Where no API tells how many Pods there are, a person says of members whose Pods were scaled away that they
+        are gone for good.
+        """
+        serving = [pod for pod in self.pods if pod.node is not None and pod.rule == "serving"]
+        if self.environ.get("PEERBOOT_REPLICAS_FROM") == "statefulset" or not serving or not self.truth.served:
+            return
+        cluster = self.disk_of(serving[0])[0]
+        for name in sorted(set(self.voters_of(cluster)[0].values()) - {pod.name for pod in self.pods}):
+            self.tell(f"a person says at {serving[0].name} that {name} is gone for good")
+            with contextlib.suppress(PeerbootError):
+                await serving[0].view.admin("remove", {"who": "ann", "pod": name, "yes": True})
+                self.said[name] = self.now
+
     async def person(self) -> None:
         """Somebody reads what the Pods say and does what is asked for: gives a consent, restarts a server, makes the
         sealed anchor anew where all data is gone. No consent where servers have data and no quorum.
         """
         nothing_left = not self.data_of()
+        await self.say_who_is_gone()
         for pod in tuple(self.pods):
             node = pod.node
             if node is None:
