@@ -42,7 +42,10 @@ OTHERS = {
 have them.
 """
 
-MUST = tuple(name for row in decide.describe() if (name := row.name) not in OTHERS)
+NOT_YET = {"forced": "the person here gives no consent while servers have data and no quorum"}
+"""Rules of etcd's that the simulation does not reach, each with the reason."""
+
+MUST = tuple(name for row in decide.describe() if (name := row.name) not in {**OTHERS, **NOT_YET})
 """Rules that a run of many seeds has to reach."""
 
 
@@ -86,7 +89,7 @@ class Report:
         lines += [f"{self.writes} acknowledged writes; in {self.explained} runs a rolled-back disk alone explains harm"]
         lines += ["", "runs  rule", *_rows(self.rules, (*MUST, *sorted(set(self.rules) - set(MUST))))]
         lines += ["", "runs  fault", *_rows(self.faults, FAULTS)]
-        lines += ["", f"not etcd's: {', '.join(OTHERS)}"]
+        lines += ["", f"not etcd's: {', '.join(OTHERS)}", f"not reached yet: {', '.join(NOT_YET)}"]
         return "\n".join(lines)
 
 
