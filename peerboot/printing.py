@@ -19,6 +19,8 @@ Printer = Callable[[Mapping[str, Any]], None]
 
 def printable(text: str) -> str:
     """The same length, with a space for everything that a terminal or a log would act on."""
+    if text.isprintable():  # nearly all are, and every pass makes some
+        return text
     return "".join(c if c.isprintable() else " " for c in text)
 
 

@@ -81,6 +81,16 @@ def cloned_data(facts: Facts) -> Decision | None:
     entry = next((member for member in theirs.members if member.id == disk.member), None)
     if entry is None or entry.pod in ("", facts.identity.pod):
         return None
+    if allowed(facts, "cloned-data") and disk.running:
+        # It was started while no quorum could tell, and goes on without its permit.
+        return say(
+            facts,
+            "wait",
+            "cloned-data",
+            "A person allowed it: this copy goes aside and this Pod joins as new, once its server has stopped. Restart "
+            "this Pod's server container.",
+            waits_for=("this Pod's server to stop",),
+        )
     if allowed(facts, "cloned-data"):
         return say(
             facts, "replace", "cloned-data", "A person allowed it: the data goes aside, then this Pod joins as new."

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from peerboot import identity, settings
@@ -40,6 +40,20 @@ KEY = b"0123456789abcdef0123456789abcdef"
 Weather = Literal["fine", "servfail", "nxdomain", "silence"]
 Mode = Literal["init", "sidecar", "both"]
 """``both``: ``init`` as init container, then ``sidecar`` beside the server, as before native sidecars."""
+
+
+class Serving(Protocol):
+    """One process of the modelled etcd, this folder's or the simulation's."""
+
+    member: Any
+    ready: bool
+    log: str
+
+    async def run(self) -> int: ...
+
+    async def peer_port(self, path: str) -> Reply: ...
+
+    async def client_port(self, path: str, body: Mapping[str, Any]) -> Reply: ...
 
 
 class Killed(BaseException):
@@ -183,7 +197,8 @@ class Pod:
     ip: str
     environ: dict[str, str]
     node: Node | None = None
-    server: Server | None = None
+    server: Serving | None = None
+    """The model of its etcd, while that runs."""
     exit_code: int | None = None
     """Of ``init``, or of a sidecar that ended by itself."""
     error: str = ""
@@ -199,6 +214,8 @@ class Pod:
     """Answers the census in place of a peerboot, in sets too large for real ones."""
     folder: str = ""
     """Where its volume is kept, by default a folder of its own name."""
+    output: str = "run"
+    """Its output directory in there, which two Pods never share."""
 
     @property
     def home(self) -> Path:
@@ -214,7 +231,7 @@ class Pod:
 
     @property
     def output_dir(self) -> Path:
-        return self.home / "run"
+        return self.home / self.output
 
     @property
     def view(self) -> NodeView:
@@ -281,11 +298,10 @@ class Pod:
 
     def make_node(self, mode: Literal["init", "sidecar"]) -> Node:
         """As ``container.make_node`` does, over the fake doors."""
-        world, clock = self.world, self.world.clock
+        world, clock = self.world, self.world.clock_of(self)
         made = settings.read(self.environ, systems={"etcd": SYSTEM.settings})
         who = identity.derive(made, "search prod.svc.cluster.local svc.cluster.local cluster.local", "")
-        dns: Any = FakeDns(world)
-        http: Any = FakeHttp(world, self.name)
+        dns, http = world.dns_of(self), world.http_of(self)
         boot = clock.token(8)
         log = Log("text", "info", self.name, self.stream)
         asks = made.replicas_from != "none" or made.events != "none" or made.anchor.startswith("configmap:")
@@ -295,7 +311,7 @@ class Pod:
             http=http,
             discovery=Discovery(who, made.port_name, dns, clock),
             census=Census(who, http, clock, world.keys_of(self.name), boot),
-            state=StateDir(self.state_dir, who, clock),
+            state=StateDir(self.state_dir, who, clock, world.seek(self)),
             system=SYSTEM.prepare(made, who, {}),
             log=log,
             kubernetes=FakeKubernetes(world.api, warn=log.warning, tell=log.info) if asks else None,
@@ -337,7 +353,7 @@ class Pod:
         while True:
             await self.world.until(lambda: not self.frozen, within=1e9)
             self.restarts += 1
-            self.server = Server(self.world.clusters, self.name, self.output_dir / "etcd.yaml", self.world.server_named)
+            self.server = self.world.server_of(self)
             running = asyncio.create_task(self.server.run())
             begun = self.world.now
             try:
@@ -361,6 +377,8 @@ class World:
         self.root = root
         self.clock = TurnedClock(seed)
         self.pace = Pace()
+        self.poll = 0.05
+        """Seconds between two looks of the kubelet, and of a test that waits."""
         self.clusters = Clusters()
         self.may_serve = 1
         """Clusters that may have served when the story ends: more than one only where a person's word made it so."""
@@ -386,6 +404,28 @@ class World:
         self.api.claims.add(f"data-db-{ordinal}")
         return self.pod(f"db-{ordinal}", f"10.1.0.{ordinal + 1}", **self._environ)
 
+    # What the simulation replaces, Pod by Pod.
+
+    def clock_of(self, _pod: Pod) -> TurnedClock:
+        """The clock of its node."""
+        return self.clock
+
+    def dns_of(self, _pod: Pod) -> Any:
+        """How it asks DNS."""
+        return FakeDns(self)
+
+    def http_of(self, pod: Pod) -> Any:
+        """How it asks other Pods and servers."""
+        return FakeHttp(self, pod.name)
+
+    def seek(self, _pod: Pod) -> Callable[[], str]:
+        """What finds a server's data elsewhere on its volume."""
+        return lambda: ""
+
+    def server_of(self, pod: Pod) -> Any:
+        """A server of its, not yet started."""
+        return Server(self.clusters, pod.name, pod.output_dir / "etcd.yaml", self.server_named)
+
     async def scale(self, replicas: int) -> list[str]:
         """``kubectl scale`` with podManagementPolicy Parallel: all at once; what /prestop said, by the last first."""
         self.api.scale(replicas)
@@ -397,7 +437,7 @@ class World:
         del self.pods[replicas:]
         return said
 
-    def pod(self, name: str, ip: str, folder: str = "", **environ: str) -> Pod:
+    def pod(self, name: str, ip: str, folder: str = "", output: str = "run", **environ: str) -> Pod:
         """One more Pod, not started."""
         home = self.root / (folder or name)
         given = {
@@ -405,7 +445,7 @@ class World:
             "PEERBOOT_SERVICE": "peers",
             "PEERBOOT_DATA_DIR": str(home / "volume" / "etcd"),
             "PEERBOOT_STATE_DIR": str(home / "volume" / ".peerboot"),
-            "PEERBOOT_OUTPUT_DIR": str(home / "run"),
+            "PEERBOOT_OUTPUT_DIR": str(home / output),
             "PEERBOOT_SECRET_FILE": "/secret/census",
             "PEERBOOT_ADMIN_SOCKET": "/run/peerboot/admin.sock",
             "POD_NAME": name,
@@ -413,7 +453,7 @@ class World:
             "POD_IPS": ip,
             **environ,
         }
-        return Pod(self, name, ip, given, dns_name=name, folder=folder)
+        return Pod(self, name, ip, given, dns_name=name, folder=folder, output=output)
 
     def keys_of(self, name: str) -> Callable[[], tuple[bytes, ...]]:
         """The census keys as they are in the Pod's Secret now."""
@@ -430,7 +470,8 @@ class World:
     def server_named(self, host: str) -> Server | None:
         """The server behind a host name, as another server reaches it."""
         label = host.partition(".")[0]
-        return next((pod.server for pod in self.up.values() if pod.name == label and pod.server is not None), None)
+        servers = (pod.server for pod in self.up.values() if pod.name == label)
+        return next((server for server in servers if isinstance(server, Server)), None)
 
     def part(self, name: str) -> None:
         """The network lets nothing through between one Pod and all others."""
@@ -454,7 +495,7 @@ class World:
         while not what():
             if self.now - begun > within:
                 raise AssertionError(f"not within {within:g} s:\n{self.told()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self.poll)
         return self.now - begun
 
     def settled(self) -> bool:
