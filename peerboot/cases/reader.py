@@ -11,7 +11,7 @@ Facts, one a line (order does not matter, what is not said is absent):
            [forced=c1/m1 log=3@4711 [forced-of=db-0/m0,db-1/m1] [copied] [given]]
     permit first                        absent (default), first, resume, withdrawn
     peer db-0 blank nonce=n0 [born=n0,n1,n2] [permitted] [serving] [running] [cluster=c1] [member=m0] [age=3] [of=5]
-           [turn=1] [log=3@4711] [silent]    silent: it does not answer any more
+           [turn=1] [log=3@4711] [stood=40] [silent]    silent: it does not answer any more
     peer db-0 unknown reason="…"        heard of in DNS, but no word
     dns found                           the last answer: found (this Pod too), absent, or unknown with its reason
     server db-0 cluster=c1 member=m0 [healthy] [leader] [learner] [applied=9] [closed] [why="…"] [complete]
@@ -239,6 +239,7 @@ def _peers(identity: Identity, rows: list[list[str]]) -> tuple[Mapping[str, Sigh
             decision=keys.get("decision", ""),
             fingerprint=keys.get("settings", ""),
             log_end=ends.end(keys),
+            stood=float(keys.get("stood", 0)),
             **primary.of_a_word(keys, plain),
         )
         evidence[pod] = Evidence(pod=pod, at=at, statement=word, fresh="silent" not in plain)
