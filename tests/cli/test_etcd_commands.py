@@ -10,7 +10,7 @@ ETCD = {"PEERBOOT_SYSTEM": "etcd", "PEERBOOT_DATA_DIR": "{root}/volume/etcd"}
 WRONG: dict[str, tuple[dict[str, str], int, str]] = {
     "outside": ({"PEERBOOT_SYSTEM": ""}, 2, "run this in the peerboot container, as in"),
     "another-system": ({"PEERBOOT_SYSTEM": "kafka"}, 2, "PEERBOOT_SYSTEM is kafka here"),
-    "no-nonce-yet": ({}, 5, "it is not known whose volume this is (it has no disk nonce yet)"),
+    "no-peerboot": ({}, 2, "no peerboot"),
 }
 
 

@@ -12,7 +12,7 @@ from peerboot.decide import decide
 from peerboot.errors import RefusedError
 from peerboot.model import Birth, Claim, Disk, Facts, Record, RecordBirth, Seal
 from peerboot.systems.etcd import config
-from peerboot.systems.etcd.commands import restoring
+from peerboot.systems.etcd.commands import may_restore, restoring
 from peerboot.systems.etcd.plan import plan
 from peerboot.systems.etcd.spec import SYSTEM
 
@@ -62,6 +62,26 @@ def test_only_a_blank_volume_with_an_unused_nonce_is_restored_onto(disk: Disk, r
     """Anything else is refused in one line that says what to do."""
     with pytest.raises(RefusedError, match=says):
         restoring(_config(), disk, record)
+
+
+OTHERS = {
+    "blank": ("anchor-forbids", {"db-1": "blank", "db-2": "blank"}, ""),
+    "one old disk": ("cluster-exists", {"db-1": "data", "db-2": "blank"}, ""),
+    "a quorum of disks": ("cluster-exists", {"db-1": "data", "db-2": "data"}, "db-1, db-2 of this set have a cluster"),
+    "a quorum serves": ("join-waits", {"db-1": "blank", "db-2": "blank"}, "the others of this set have a cluster"),
+    "silent": ("wait-for-all", {"db-1": "blank"}, "db-2 of this set did not say what its disk holds"),
+}
+
+
+@pytest.mark.parametrize(("rule", "kinds", "says"), OTHERS.values(), ids=OTHERS.keys())
+def test_nothing_is_restored_beside_a_cluster(rule: str, kinds: dict[str, str], says: str) -> None:
+    """By what the running peerboot knows of the others: two clusters in one set are refused before they exist."""
+    now = {"rule": rule, "evidence": {pod: {"kind": kind} for pod, kind in kinds.items()}}
+    if says:
+        with pytest.raises(RefusedError, match=says):
+            may_restore(now, _facts().identity)
+        return
+    may_restore(now, _facts().identity)
 
 
 def test_the_birth_of_what_was_restored_is_noted() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from peerboot import preflight
 from peerboot.errors import RefusedError
-from peerboot.model import Disk, Record
+from peerboot.model import Disk, Identity, Record
+from peerboot.outside import adminsocket
 from peerboot.outside.clock import SystemClock
 from peerboot.printing import emit, say
+from peerboot.rules.words import quorum_of
 from peerboot.settings import Settings
 from peerboot.statedir import StateDir
 from peerboot.systems import data_dir_of
@@ -19,6 +21,17 @@ from peerboot.systems.etcd.config import EtcdConfig
 from peerboot.systems.etcd.settings import DEFAULT_DATA_DIR
 
 EXEC = "kubectl exec etcd-0 -c peerboot -- peerboot etcd"
+QUORUM_RULES = (
+    "join",
+    "join-waits",
+    "replace-lost",
+    "replace-unstarted",
+    "claimed",
+    "first-permit",
+    "birth-lost",
+    "serving",
+)
+"""Of a Pod that sees one."""
 TEXT = "Show how a snapshot is restored onto this Pod's blank volume, as a new cluster that the other Pods join."
 
 
@@ -35,11 +48,31 @@ def in_a_pod(args: argparse.Namespace) -> str:
 
 
 async def run(args: argparse.Namespace, settings: Settings, config: EtcdConfig, disk: Disk) -> int:
-    """Print; returns the exit code. Raises ``RefusedError`` where nothing may be restored."""
+    """Print; returns the exit code. Raises ``RefusedError`` where nothing may be restored, ``SettingsError`` where no
+    peerboot runs that knows the others.
+    """
+    may_restore(await adminsocket.ask(settings.socket_path, "GET", "plan"), config.identity)
     path = preflight.state_dir(settings, data_dir_of(settings, DEFAULT_DATA_DIR))
     record = StateDir(path, config.identity, SystemClock()).read()
     emit(args, restoring(config, disk, record), _show)
     return 0
+
+
+def may_restore(now: Mapping[str, Any], who: Identity) -> None:
+    """Raises ``RefusedError`` where another cluster serves, or may come to: what is restored would be a second one."""
+    disks = {pod: str(now["evidence"].get(pod, {}).get("kind", "unknown")) for pod in who.others}
+    silent = sorted(pod for pod, kind in disks.items() if kind == "unknown")
+    if silent:
+        raise RefusedError(
+            f"{', '.join(silent)} of this set did not say what its disk holds: bring it up first, for what is restored "
+            "here would be a second cluster beside one that it may have"
+        )
+    have = sorted(pod for pod, kind in disks.items() if kind in ("data", "bootstrap"))
+    if now["rule"] in QUORUM_RULES or len(have) >= quorum_of(len(who.expected)):
+        raise RefusedError(
+            f"{', '.join(have) or 'the others'} of this set have a cluster, or enough of one: what is restored here "
+            "would be a second one. Delete the claims and Pods whose data is not wanted first"
+        )
 
 
 def restoring(config: EtcdConfig, disk: Disk, record: Record) -> Mapping[str, Any]:
