@@ -19,16 +19,21 @@ from peerboot.model import (
     Birth,
     Call,
     Claim,
+    CommitLog,
+    CopyData,
     Disk,
     EndRemoval,
     Facts,
+    Forced,
     Identity,
     Intent,
+    LogEnd,
     MoveAside,
     Record,
     RecordBirth,
     RecordClaim,
     RecordCrown,
+    RecordForced,
     RecordIntent,
     RecordPermit,
     RecordSeal,
@@ -250,6 +255,7 @@ def test_one_line_keeps_the_end_of_a_long_text(limit: int, text: str) -> None:
 # -------------------------------------------------------------------------- plan
 
 BIRTH = Birth(token="t1", members={"db-1": "n1", "db-0": "n0"})
+FORCED = Forced(cluster="c1", member="m0", end=LogEnd(term=3, index=7), voters={"db-0": "m0"})
 WORDS: list[tuple[Action, str]] = [
     (WriteFile(name="etcd.yaml", content="", permit=True), "write etcd.yaml, with which the server may start"),
     (WriteFile(name="notes", content=""), "write notes"),
@@ -262,6 +268,10 @@ WORDS: list[tuple[Action, str]] = [
     (RecordCrown(term=0), "remember that another may take them"),
     (RecordIntent(intent=Intent(standing=Standing())), "ask all others to let this Pod's server take the writes"),
     (RecordIntent(intent=None), "ask no more"),
+    (RecordForced(forced=FORCED), "record that this disk becomes a cluster of one"),
+    (RecordForced(forced=None), "end that word"),
+    (CopyData(name="member.before-force-3-7"), "copy the data to member.before-force-3-7"),
+    (CommitLog(), "have all that its log holds count as committed"),
     (Renew(why="it came to nothing"), "give the disk a new nonce: it came to nothing"),
     (MoveAside(why="it was removed"), "rename the data aside: it was removed"),
     (WriteAnchor(token="t1"), "write t1 to the anchor"),

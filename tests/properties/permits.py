@@ -43,8 +43,11 @@ def forms(found: Facts, content: str) -> bool:
 
 def may_have_voted(found: Facts, content: str) -> bool:
     """Whether a first permit lets the server start as somebody who may have voted before. An observer of Kafka's takes
-    its directory id by chance: whatever ran here before, it is somebody else.
+    its directory id by chance: whatever ran here before, it is somebody else. An etcd that drops all others has its own
+    log, and nobody to vote for.
     """
+    if found.identity.system == "etcd" and "force-new-cluster" in content:
+        return False
     return permit_kind(found, content) == "first" and (found.identity.system == "etcd" or forms(found, content))
 
 

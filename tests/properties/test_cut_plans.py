@@ -17,6 +17,8 @@ from peerboot.model import (
     Call,
     Claim,
     ClusterView,
+    CommitLog,
+    CopyData,
     Decision,
     Disk,
     EndRemoval,
@@ -27,6 +29,7 @@ from peerboot.model import (
     RecordBirth,
     RecordClaim,
     RecordCrown,
+    RecordForced,
     RecordIntent,
     RecordPermit,
     RecordSeal,
@@ -73,6 +76,10 @@ def after(found: Facts, action: Action) -> Facts:
         case RecordIntent(intent=intent):
             token = intent.token or "t" if intent is not None else ""
             return replace(found, record=replace(record, intent=intent and replace(intent, token=token)))
+        case RecordForced(forced=forced):
+            return replace(found, record=replace(record, forced=forced))
+        case CopyData() | CommitLog():
+            return replace(found, undone="")
         case Call(name="promote") if found.traits.has_primary:
             return replace(found, writes=True, standing=None, cluster=with_primary(found))
         case Call(name="make-slot" | "drop-slot" as name, member=slot):

@@ -18,6 +18,7 @@ from peerboot.model import (
     Plan,
     RecordBirth,
     RecordClaim,
+    RecordForced,
     RecordPermit,
     RecordSeal,
     Renew,
@@ -82,6 +83,7 @@ def test_a_verdict_says_itself(found: Facts) -> None:
             "peerboot consent",
             "scale the set down",
             "Scale it up",
+            "go to",
             "kubectl",
         )
         assert any(word in decision.reason for word in advice)
@@ -130,7 +132,8 @@ def test_a_first_permit_is_noted_before_it_is_given(found: Facts) -> None:
     """That a server may have run is durable before the file that lets it run is written."""
     noted = found.record.permitted_wall is not None
     for action in planned(found)[1].actions:
-        noted = noted or isinstance(action, RecordPermit)
+        forced = action.forced if isinstance(action, RecordForced) else None
+        noted = noted or isinstance(action, RecordPermit) or (forced is not None and forced.given)
         if isinstance(action, WriteFile) and action.permit and permit_kind(found, action.content) == "first":
             event("permit")
             assert noted
