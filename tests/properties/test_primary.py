@@ -185,6 +185,9 @@ def test_a_primary_is_stopped_only_for_a_later_timeline_of_its_own(found: Facts)
         for view in found.cluster.views
         if view.part is not None and view.part.writes and view.cluster == found.disk.cluster
     ]
+    if own is not None and own.cluster != found.disk.cluster:
+        # What it was when it was asked is not what lies there now.
+        return
     if own is not None and own.part is not None and own.part.writes:
         mine = own.part.term
         wanted = {pod for pod in own.part.copied_by if (word := heard_now(found, pod)) and word.hands_to}

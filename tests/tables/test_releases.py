@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from peerboot.model import Member, ServerView
+from peerboot.model import Member, Release, ServerView
 from peerboot.systems.etcd import releases
 
 PODS = ("db-0", "db-1", "db-2")
@@ -84,21 +84,46 @@ def test_skipped(versions: Mapping[str, str], names: list[str]) -> None:
 
 
 TOO_NEW = {
-    "two-newer": ("3.6", "3.4", True),
-    "three-newer": ("3.7.1", "3.4.0", True),
-    "one-newer": ("3.5.33", "3.4.0", False),
-    "same": ("3.6", "3.6", False),
-    "older": ("3.4", "3.6", False),
-    "not-told": ("", "3.4", False),
-    "not-decided": ("3.6", "", False),
-    "unknown": ("9.9", "3.4", False),
+    "two-newer": ("3.6", "3.4", [], True),
+    "three-newer": ("3.7.1", "3.4.0", [], True),
+    "one-newer": ("3.5.33", "3.4.0", [], False),
+    "same": ("3.6", "3.6", [], False),
+    "older": ("3.4", "3.6", [], False),
+    "not-told": ("", "3.4", [], False),
+    "nothing-known": ("3.6", "", [], True),
+    "servers-say-it": ("3.6", "", ["3.4.23"], True),
+    "young": ("3.6", "3.0", ["3.4.23"], True),
+    "young-and-new": ("3.6", "3.0", ["3.6.16"], False),
+    "mixed": ("3.6", "3.5", ["3.5.33", "3.4.23"], True),
+    "newer-than-this-peerboot-knows": ("3.8", "3.6", [], True),
+    "next-to-it": ("3.8", "3.7", [], False),
+    "another-major": ("4.0", "3.6", [], True),
 }
 
 
-@pytest.mark.parametrize(("told", "agreed", "refused"), TOO_NEW.values(), ids=TOO_NEW)
-def test_too_new(told: str, agreed: str, refused: bool) -> None:
-    """Only what is known to be more than one minor release newer is refused."""
-    assert refused == bool(releases.too_new(told, agreed))
+@pytest.mark.parametrize(("told", "agreed", "servers", "refused"), TOO_NEW.values(), ids=TOO_NEW)
+def test_too_new(told: str, agreed: str, servers: list[str], refused: bool) -> None:
+    """What may be more than one minor release newer than any server of the cluster is not let in: also while the
+    cluster has not said what it goes by.
+    """
+    release = Release(versions={f"db-{n}": one for n, one in enumerate(servers)}, agreed=agreed, say="")
+    assert refused == bool(releases.too_new(told, release))
+    if not agreed and not servers and told:
+        assert "has not said its version yet" in releases.too_new(told, None)
+
+
+TOLD = {
+    "as-told": ("3.6", "3.6.16", []),
+    "another": ("3.7", "3.6.16", ["etcd-version-told"]),
+    "not-told": ("", "3.6.16", []),
+    "silent": ("3.6", "", []),
+}
+
+
+@pytest.mark.parametrize(("told", "running", "names"), TOLD.values(), ids=TOLD)
+def test_told_otherwise(told: str, running: str, names: list[str]) -> None:
+    """A setting that is not what runs is named, for a blank disk will be judged by it."""
+    assert names == [one.name for one in releases.told_otherwise(told, "db-0", running)]
 
 
 VOTERS = tuple(Member(id=f"a{n}", pod=f"db-{n}") for n in range(3))

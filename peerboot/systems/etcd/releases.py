@@ -15,6 +15,8 @@ from peerboot.printing import all_of, any_of
 Minor = tuple[int, int]
 MINORS: tuple[Minor, ...] = ((3, 4), (3, 5), (3, 6), (3, 7))
 """Those that peerboot knows, oldest first."""
+UNDECIDED: Minor = (3, 0)
+"""What a cluster goes by until its first leader has heard of all servers."""
 SOUND_3_5 = 26
 """The first patch of 3.5 that writes promotions and removals to the database in full, and mends it at its start."""
 BEFORE_3_6 = "3.5.26"
@@ -228,23 +230,46 @@ def does_not_come(own: str, agreed: str, *, blank: bool, learners: int = 0) -> F
     return Finding(name="etcd-not-up", say=say, pod=own)
 
 
-def too_new(told: str, agreed: str) -> str:
-    """Why an etcd of that minor release must not come into a cluster of that version, for ``ClusterView.unmanaged``;
-    empty: nothing is known against it.
+def too_new(told: str, release: Release | None) -> str:
+    """Why an etcd of that minor release must not come, blank, into the cluster that serves, for
+    ``ClusterView.unmanaged``; empty: nothing is known against it.
 
     A blank 3.6 that joins a cluster of 3.4 ends all its servers with "panic: not implemented", at each start again: it
-    publishes itself by a request that 3.4 does not know (run here). With data of 3.4 a 3.6 panics itself.
+    publishes itself by a request that 3.4 does not know (run here). What the servers run counts as well as what they
+    agreed on: a young cluster goes by 3.0, and a question may fail.
     """
-    own, theirs = minor_of(told), minor_of(agreed)
-    if own is None or theirs is None or own not in MINORS or theirs not in MINORS:
+    own = minor_of(told)
+    if own is None:
         return ""
-    if MINORS.index(own) - MINORS.index(theirs) < 2:
+    known = [minor for text_ in (release.versions.values() if release else ()) if (minor := minor_of(text_))]
+    agreed = minor_of(release.agreed) if release else None
+    known += [agreed] if agreed is not None and agreed != UNDECIDED else []
+    if not known:
+        return (
+            f"has not said its version yet, and PEERBOOT_ETCD_VERSION says that etcd {text(own)} is started here, "
+            "which could be too new for it: it is asked again"
+        )
+    theirs = min(known)
+    if own[0] == theirs[0] and own[1] - theirs[1] < 2:
         return ""
-    step = MINORS[MINORS.index(theirs) + 1]
+    step = (theirs[0], theirs[1] + 1)
     return (
         f"goes by version {text(theirs)}, and PEERBOOT_ETCD_VERSION says that etcd {text(own)} is started here, which "
-        f"could end its servers for good: go to {text(step)} first, on all Pods"
+        f"could end its servers for good: go to {text(step)} first, on all Pods, image and PEERBOOT_ETCD_VERSION in "
+        "one change; or correct that setting, if it is not what the image has"
     )
+
+
+def told_otherwise(told: str, own: str, running: str) -> tuple[Finding, ...]:
+    """The server of this Pod runs another minor release than PEERBOOT_ETCD_VERSION says."""
+    said, runs = minor_of(told), minor_of(running)
+    if said is None or runs is None or said == runs:
+        return ()
+    say = (
+        f"PEERBOOT_ETCD_VERSION says {text(said)}, and the server of {own} is etcd {running}: correct the setting, for "
+        "a blank disk of this Pod is kept from joining by it."
+    )
+    return (Finding(name="etcd-version-told", say=say),)
 
 
 def settings_lost(base: Mapping[str, object], version: str) -> tuple[Finding, ...]:

@@ -116,9 +116,12 @@ class Etcd:
         if full := room.trouble(self.data_dir):
             found = (*found, Finding(name="volume-full", say=full))
         traps = self._traps.found(me.pod, self.config.base, view, self._disk)
-        findings = (*(view.findings or self._refused), *found, *traps)
-        agreed = view.release.agreed if view.release is not None else ""
-        unfit = releases.too_new(self.config.version, agreed)
+        own = view.view_of(me.pod)
+        told = releases.told_otherwise(self.config.version, me.pod, own.version if own is not None else "")
+        findings = (*(view.findings or self._refused), *found, *traps, *told)
+        # A server with data of its own just starts, and one that is too new for it exits by itself (law 5).
+        blank = view.quorum and self._disk.kind not in ("data", "bootstrap")
+        unfit = releases.too_new(self.config.version, view.release) if blank else ""
         return msgspec.structs.replace(view, findings=findings, unmanaged=unfit) if findings or unfit else view
 
     def certificates(self) -> tuple[Certified, ...]:
