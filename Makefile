@@ -25,7 +25,8 @@ demo: setup ## a real etcd cluster forms, loses disks, heals and explains itself
 	@$(VENV)/bin/peerboot lab demo etcd
 
 # What has a target of its own.
-APART := --ignore=tests/real --ignore=tests/kubernetes --ignore=tests/image
+APART := --ignore=tests/real --ignore=tests/kubernetes --ignore=tests/image --ignore=tests/monitoring \
+	--ignore=tests/simulation/test_etcd.py
 test: setup lint servers ## everything that must pass but the long scenarios below; real servers included
 	$(PY) -m pytest $(APART)
 
@@ -50,8 +51,9 @@ test-secured: setup servers ## the same, and people's words, with TLS, and passw
 test-scenarios: setup servers jars ## further long scenarios: DNS, people's words, killed at each action; one of Kafka's (14 minutes)
 	$(call twice,$(MORE))
 
-DEPTH := $(foreach name,disaster upgrades census_tls monitoring recorder,tests/real/test_$(name).py)
-test-depth: setup servers ## etcd in depth: disaster, updates, certificates in the census, alerts on real servers, the recorder
+DEPTH := $(foreach name,disaster upgrades census_tls monitoring recorder,tests/real/test_$(name).py) tests/monitoring \
+	tests/simulation/test_etcd.py
+test-depth: setup servers ## etcd in depth: disaster, updates, census by certificates, alerts, the recorder, the model held against servers
 	$(call twice,$(DEPTH))
 
 # Three groups of about the same length, a quarter of an hour each when nothing else runs.
@@ -110,8 +112,7 @@ test-storm: setup servers # ten minutes of it, another seed each time
 POSTGRES_SERVERS := $(foreach name,states door_seen door_calls,--ignore=tests/postgres/test_$(name).py)
 STORM_SERVERS := $(foreach name,linearizable disks,--ignore=tests/storm/test_$(name).py)
 test-fast: setup ## the tests without real servers
-	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab --ignore=tests/monitoring $(POSTGRES_SERVERS) \
-		$(STORM_SERVERS) --ignore=tests/simulation/test_etcd.py
+	$(PY) -m pytest $(APART) --ignore=tests/etcd --ignore=tests/lab $(POSTGRES_SERVERS) $(STORM_SERVERS)
 
 # A RUNS of its own has no bound in time. atheris is not in .venv, which is made for more machines than it has wheels for.
 FUZZ_LIB := build/fuzz/lib

@@ -207,7 +207,7 @@ class Census:
             return ()
         me, pair = self._identity, self.tls.pair()
         wrong = trust.troubles(pair.certificate, pair.authority_until, me.fqdn, self._clock.wall())
-        found = [Finding(name=name, say=say, pod=me.pod if unheard else "") for name, say, unheard in wrong]
+        found = [Finding(name=n, say=s, pod=me.pod if u else "") for n, s, u in trust.told(wrong, by_key=self._auth)]
         if self.tls.trouble:
             say = f"{self.tls.trouble}. What was read before still counts."
             found.append(Finding(name="census-certificate-unusable", say=say))

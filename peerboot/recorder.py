@@ -33,8 +33,8 @@ from peerboot.settings import Settings
 NAME = "recorder.bin"
 MOST, MOST_BYTES = 40, 160 * 1024
 """Decisions, and bytes of them as they are kept."""
-MOST_PLAIN = 1 << 20
-"""Bytes of one decision that is read back; a longer one is left out."""
+MOST_PLAIN, MOST_READ = 1 << 20, 4 << 20
+"""Bytes of one decision that is read back, where a longer one is left out, and of all."""
 MOST_OUTCOMES, MOST_ACTIONS = 16, 64
 MOST_SAID = 1000
 """Characters of what is said of one action."""
@@ -44,7 +44,8 @@ SECRET = re.compile(r"(?:password|secret|token)_file$|(?:users|tls)_dir$")
 """Settings of systems that name a mounted secret."""
 UNRECORDED = "(not recorded)"
 READ = ("stop", "rewinds", "peerboot.conf")
-"""Peerboot's own files that plans and rules look into, besides the permit. None of them holds a secret."""
+"""Peerboot's own files that plans and rules look into, besides the permit. peerboot puts no secret into them; what a
+user's own base config has in them is taken out, each value of it."""
 WRITE_EVERY = 1.0
 """Seconds."""
 UNREADABLE = (msgspec.MsgspecError, zlib.error, ValueError, RecursionError)
@@ -52,7 +53,8 @@ UNREADABLE = (msgspec.MsgspecError, zlib.error, ValueError, RecursionError)
 
 def redactor_of(settings: Settings, identity: Identity) -> Callable[[], Redactor]:
     """What gives the redactor of now: it knows the mounted secrets that the settings name, and reads changed ones."""
-    paths = [hidden.ACCOUNT, *(Path(path) for path in (settings.secret_file,) if path)]
+    mounts = (settings.secret_file, settings.census_tls_dir)
+    paths = [hidden.ACCOUNT, *(Path(path) for path in mounts if path)]
     paths += [Path(path) for name, path in settings.extra.items() if path and SECRET.search(name)]
     base = Path(settings.base_config_file) if settings.base_config_file else None
     who = identity
@@ -63,7 +65,7 @@ def redactor_of(settings: Settings, identity: Identity) -> Callable[[], Redactor
         stamp = hidden.stamp([*paths, *([base] if base else ())])
         if stamp not in known:
             known.clear()
-            known[stamp] = Redactor(hidden.contents(paths) + (hidden.named_in(base) if base else []), names)
+            known[stamp] = Redactor(hidden.contents(paths) + (hidden.values_in(base) if base else []), names)
         return known[stamp]
 
     return current
@@ -125,6 +127,9 @@ class Recorder:
         """One pass: a new decision with its facts, or what came of the plan of the one in force. Never raises for what
         others said.
         """
+        if facts.record.foreign:
+            # Another Pod's volume is not ours to read from, or to write to.
+            self._path = None
         try:
             if changed or not self._last:
                 new = self.moment(facts, decision, plan, wall)
@@ -137,13 +142,10 @@ class Recorder:
                 self._add(result, wall)
         except UNREADABLE:
             self.left_out += 1
-        if facts.record.foreign:
-            # Another Pod's volume is not ours to write to.
-            self._path = None
 
     def _add(self, result: Done, wall: float) -> None:
         """What came of one action; the same again is counted."""
-        redactor, outcomes = self._redactor(), self._last["outcomes"]
+        redactor, outcomes = self._redactor(), self._last.setdefault("outcomes", [])
         say, why = (one_line(redactor.text(text), MOST_SAID) for text in (describe(result.action), result.say))
         new = msgspec.to_builtins(Outcome(wall=wall, say=say, ok=result.ok, result=why))
         if outcomes and all(outcomes[-1][key] == new[key] for key in ("say", "ok", "result")):
@@ -166,7 +168,7 @@ class Recorder:
     def moments(self) -> list[dict[str, Any]]:
         """All that is kept, oldest first."""
         self._before()
-        found = [moment for moment in map(_unpacked, self._kept) if moment is not None]
+        found = _all_unpacked(self._kept)
         return [*found, self._last] if self._last else found
 
     @property
@@ -194,17 +196,20 @@ class Recorder:
 
     def _write(self) -> None:
         """Whole or not at all. It is not forced to the disk: it is to outlive a process, not a node."""
-        if self._path is None or not self._news.is_set() or not self._path.parent.is_dir():
+        if self._path is None or not self._news.is_set():
             return
-        self._news.clear()
-        content = msgspec.msgpack.encode([*self._kept, _packed(self._last)])
-        with contextlib.suppress(FilesError):
+        # A disk that fails is the business of others, who say so.
+        with contextlib.suppress(FilesError, OSError):
+            if not self._path.parent.is_dir():
+                return
+            self._news.clear()
+            content = msgspec.msgpack.encode([*self._kept, _packed(self._last)])
             write_whole(self._path, content, 0o600, durable=False)
 
 
 def left(directory: Path) -> list[dict[str, Any]]:
     """What the last process left in a state directory, oldest first; never raises."""
-    return [moment for moment in map(_unpacked, _left(directory / NAME)) if moment is not None]
+    return _all_unpacked(_left(directory / NAME)[-MOST:])
 
 
 def _left(path: Path) -> list[bytes]:
@@ -225,10 +230,26 @@ def _packed(moment: Mapping[str, Any]) -> bytes:
     return zlib.compress(msgspec.json.encode(moment), 4)
 
 
-def _unpacked(packed: bytes) -> dict[str, Any] | None:
+def _all_unpacked(kept: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Those that read, oldest first; of many large ones the last. What lies on a volume may have been written by
+    anybody: nothing is decoded beyond ``MOST_READ`` bytes in all.
+    """
+    found, room = [], MOST_READ
+    for packed in reversed(list(kept)):
+        plain = _plain(packed)
+        room -= len(plain)
+        if room < 0:
+            break
+        with contextlib.suppress(*UNREADABLE):
+            found.append(msgspec.json.decode(plain, type=dict[str, Any]))
+    return found[::-1]
+
+
+def _plain(packed: bytes) -> bytes:
+    """Without its packing; empty for what does not read, or is too long."""
     try:
         stream = zlib.decompressobj()
         plain = stream.decompress(packed, MOST_PLAIN)
-        return None if stream.unconsumed_tail else msgspec.json.decode(plain, type=dict[str, Any])
-    except UNREADABLE:
-        return None
+    except zlib.error:
+        return b""
+    return b"" if stream.unconsumed_tail else plain

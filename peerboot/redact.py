@@ -17,8 +17,15 @@ SHORTEST = 6
 """Characters below which a secret is no pattern: it would be found in any text."""
 PATTERNS = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),
-    (re.compile(r"(?<=://)[^/\s@'\"]{1,512}@"), f"{GONE}@"),
-    (re.compile(r"(?i)((?:password|passwd|passphrase|secret|credentials?)[\"']?\s*=\s*)[^\s;,]+"), rf"\g<1>{GONE}"),
+    (re.compile(r"(?<=://)[^\s'\"<>]{1,512}@"), f"{GONE}@"),
+    (
+        re.compile(
+            r"(?i)((?:password|passwd|passphrase|secret[\w-]*|credentials?|(?:api|access)[_-]?key[\w-]*|auth[_-]?token)"
+            r"[\"']?\s*(?:=\s*(?=\S)|:\s*(?=[\"']|[^\s;,]*[0-9!#$%&*+/?@^~])))(?:\"[^\"]*\"|'[^']*'|[^\s;,]+)"
+        ),
+        rf"\g<1>{GONE}",
+    ),
+    (re.compile(r"SCRAM-SHA-(?:256|512)\$[^\s'\"]+"), GONE),
     (re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9+/_.~=-]{8,}"), rf"\g<1>{GONE}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), GONE),
     # Who has it and may speak to the admin socket lets a refused plan happen.
@@ -53,12 +60,16 @@ class Redactor:
             text = pattern.sub(instead, text)
         return text
 
+    def _key(self, key: Any) -> Any:
+        """One that is the name of a field stays, whatever a secret may be called."""
+        return self.text(key) if isinstance(key, str) and not key.isidentifier() else key
+
     def tree(self, tree: Any) -> Any:
         """The same of every text in a tree of dicts, lists and scalars, keys included."""
         if isinstance(tree, str):
             return self.text(tree)
         if isinstance(tree, dict):
-            return {self.text(key) if isinstance(key, str) else key: self.tree(value) for key, value in tree.items()}
+            return {self._key(key): self.tree(value) for key, value in tree.items()}
         if isinstance(tree, list | tuple):
             return [self.tree(one) for one in tree]
         return tree

@@ -11,7 +11,7 @@ import msgspec
 from peerboot.again import Again, again, chosen, read, stamp
 from peerboot.cases.plans import STANDING
 from peerboot.moments import Bundle
-from peerboot.printing import ago, emit, say
+from peerboot.printing import ago, emit, printable, say
 from peerboot.redact import Redactor
 from peerboot.report import pieces
 
@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> int:
     if args.as_case:
         from peerboot import recast
 
-        print(recast.cases(args.file, bundle, chosen(args.as_case, moments), short=args.short), end="")
+        text = recast.cases(args.file, bundle, chosen(args.as_case, moments), short=args.short)
+        print("\n".join(map(printable, text.split("\n"))), end="")
         return 0
     wanted = chosen(args.at or "all", moments)
     found = [again(number, moment) for number, moment in wanted]

@@ -82,6 +82,11 @@ class Bounds:
     """What strangers can make this process hold."""
 
     pods: int = 512
+    secured: int = 256
+    """In place of that where one port is for TLS too, of each kind, besides ``at_the_door``: all together stay below
+    the 1024 descriptors that a process may have where nobody raised that."""
+    at_the_door: int = 128
+    """Connections that have yet to say what they are, or to shake hands."""
     """Connections at once on PEERBOOT_LISTEN. At start-up all others of a large set ask at once."""
     machines: int = 64
     """On PEERBOOT_METRICS_LISTEN."""
@@ -131,14 +136,15 @@ class Serve:
 
         self._web = web
         bounds = self._bounds
-        plain = await self._guarded(self._for_pods(), bounds.pods, bounds.lifetime + self._leave_timeout)
+        most = bounds.pods if self._secured is None else bounds.secured
+        plain = await self._guarded(self._for_pods(), most, bounds.lifetime + self._leave_timeout)
         if self._secured is None:
             await self._serve(pods, plain)
         else:
             from peerboot.outside.either import Either
 
-            others = await self._guarded(self._for_others(), bounds.pods, bounds.lifetime)
-            self._either = Either(plain, others, self._secured, most=bounds.pods, seconds=bounds.entering)
+            others = await self._guarded(self._for_others(), bounds.secured, bounds.lifetime)
+            self._either = Either(plain, others, self._secured, most=bounds.at_the_door, seconds=bounds.entering)
             self._either.start(pods)
         await self._serve(machines, await self._guarded(self._for_machines(), bounds.machines, bounds.lifetime))
         if people is not None:

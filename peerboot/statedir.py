@@ -120,7 +120,8 @@ class StateDir:
         if self._is_foreign(state):
             return Record(foreign=one_line(f"{state.system} pod {state.namespace}/{state.pod}", MOST_WORDS))
         if state.torn:
-            return Record(nonce=state.nonce, problem=one_line(state.torn, MOST_WORDS), torn=True)
+            what = one_line(state.torn, MOST_WORDS) or "a damaged state was kept aside"
+            return Record(nonce=state.nonce, problem=what, torn=True)
         return Record(
             nonce=state.nonce,
             birth=state.birth,

@@ -5,7 +5,7 @@ Whether a chain holds, and whether a name fits, is OpenSSL's word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ BY_KEY = (
     "Heard by the census key alone, and not over TLS: {who}. Before PEERBOOT_CENSUS_AUTH=tls all have to be heard over "
     "TLS."
 )
+THE_KEY = " Until then the census key alone proves it."
 SHOWN = 3
 """Pods of which it is said why they are heard by the key alone."""
 SOON = 7 * 86400.0
@@ -110,3 +111,10 @@ def by_key(reasons: Mapping[str, str]) -> str:
     told = [f"{pod} ({why})" for pod, why in sorted(reasons.items())[:SHOWN]]
     more = len(reasons) - len(told)
     return BY_KEY.format(who=", ".join(told) + (f" and {more} more" if more > 0 else ""))
+
+
+def told(troubles: Iterable[tuple[str, str, bool]], *, by_key: bool) -> Iterator[tuple[str, str, bool]]:
+    """The same; where the key is a proof as well, the others hear this Pod all the same, and no wait is for it."""
+    for name, say, unheard in troubles:
+        heard = say.replace(", and no other Pod hears this one", "").replace(", so that none of them hears it", "")
+        yield (name, f"{heard}{THE_KEY}", False) if unheard and by_key else (name, say, unheard)

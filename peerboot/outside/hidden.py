@@ -13,8 +13,8 @@ from peerboot.outside.mounted import Stamp
 MOST_FILES, MOST_BYTES = 64, 64 * 1024
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 PUBLIC = (".crt", ".pub")
-NAMED = re.compile(r"(?i)(?:password|passwd|passphrase|secret|token|jaas|credential)[^=:\n]{0,80}[=:][ \t]*(.+)")
-"""A line of a server's settings whose name says that its value is a secret."""
+MOST_BASE, MOST_VALUES = 1 << 20, 2048
+"""Bytes of a base config, as many as are read of it, and values in it."""
 
 
 def contents(paths: Iterable[Path]) -> list[str]:
@@ -28,9 +28,17 @@ def stamp(paths: Iterable[Path]) -> Stamp:
     return mounted.stamp([file for path in paths for file in _files(path)[:MOST_FILES]])
 
 
-def named_in(path: Path) -> list[str]:
-    """The values in a file of settings whose names say that they are secrets."""
-    return [value.strip().strip("'\";") for value in NAMED.findall(_text(path))[:MOST_FILES]]
+def values_in(path: Path) -> list[str]:
+    """Every value in a file of the user's own settings: which of them are secrets nobody can tell by their names. Lines
+    that go on another one are values.
+    """
+    found, goes_on = [], False
+    for line in _text(path, MOST_BASE).splitlines()[:MOST_VALUES]:
+        value = line if goes_on else re.split(r"[=:]", line, maxsplit=1)[-1]
+        goes_on = line.endswith("\\")
+        whole = value.strip().rstrip("\\").strip().rstrip(",;").strip("'\"")
+        found += [whole, *(word.strip("'\";,") for word in re.split(r"[\s=]", whole))]
+    return [value for value in found if value]
 
 
 def _files(path: Path) -> list[Path]:
@@ -40,8 +48,8 @@ def _files(path: Path) -> list[Path]:
         return []
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, most: int = MOST_BYTES) -> str:
     try:
-        return (read_small(path, MOST_BYTES) or b"").decode("utf-8", "replace")
+        return (read_small(path, most) or b"").decode("utf-8", "replace")
     except FilesError:
         return ""

@@ -123,6 +123,10 @@ class Http:
                         content += chunk
                         if len(content) > limit:
                             raise HttpError(f"a body larger than {limit} bytes")
+                    if tls is not None:
+                        # Who was verified for this request is not asked again on the same connection: its certificate
+                        # may end, and whether it is kept is the other side's choice.
+                        response.close()
                     return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(content))
         except TimeoutError:
             raise HttpError(f"no answer in {timeout:g} s") from None

@@ -36,6 +36,11 @@ def pem(folder: str, file: str, kind: str, setting: str) -> str:
     found = text(path, setting, MOST_PEM, PAIR)
     if f"{kind}-----" not in found or "-----BEGIN " not in found:
         raise SettingsError(f"{setting}: {path} has no PEM block of a {kind.lower()}: {PAIR}")
+    if "ENCRYPTED" in found:
+        # OpenSSL would ask for the pass phrase, at a terminal, and wait.
+        raise SettingsError(
+            f"{setting}: {path} is encrypted, and nobody can give a pass phrase here: put a plain key there"
+        )
     return found
 
 
@@ -50,7 +55,7 @@ def trust(folder: Path, authority: str, setting: str, whom: ssl.Purpose = ssl.Pu
         context.verify_mode = ssl.CERT_REQUIRED
         # From Python 3.13 on more is asked of certificates than Go and Java ask, who let each other in by them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key", password=lambda: b"")
     except (OSError, ValueError) as error:  # SSLError is an OSError
         why = (getattr(error, "reason", None) or "it cannot be read").lower().replace("_", " ")
         raise SettingsError(

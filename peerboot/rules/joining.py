@@ -34,7 +34,8 @@ def join_waits(facts: Facts) -> Decision | None:
             "this Pod's turn.",
             waits_for=(f"{learner.pod or learner.id} to be promoted",),
         )
-    before = _before(facts)
+    # Whose dead entry is listed removes it first, whoever else joins: some etcds add nobody while a voter is down.
+    before = "" if entry is not None and facts.traits.admits == "listed-first" else _before(facts)
     if before:
         return say(
             facts,

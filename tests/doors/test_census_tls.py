@@ -537,7 +537,7 @@ async def test_of_too_many_handshakes_the_oldest_is_cut(ours: Authority, sent: b
     """Whoever asks properly is answered although others hold on."""
     loop = asyncio.get_running_loop()
     async with (
-        pod(identity("db-1"), ours.folder / "db-1", bounds=Bounds(pods=4, entering=3600.0)) as (place, _),
+        pod(identity("db-1"), ours.folder / "db-1", bounds=Bounds(at_the_door=4, entering=3600.0)) as (place, _),
         asking(ours.folder / "db-0") as asker,
     ):
         slow = _strangers(place, sent, 12)

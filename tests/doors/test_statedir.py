@@ -277,6 +277,9 @@ def test_whose_a_state_is_is_told_in_one_line(state: StateDir) -> None:
     assert (whose.isprintable(), len(whose) < 300) == (True, True)
     path.write_text(path.read_text().replace('"torn": ""', '"torn": "a\\nb"'))
     assert "\n" not in _again(state).read().problem
+    path.write_text(path.read_text().replace('"torn": "a\\nb"', '"torn": "\\u0000"'))
+    record = _again(state).read()
+    assert (record.problem, record.torn) == ("a damaged state was kept aside", True)
 
 
 def test_a_state_that_vanishes_is_an_error_of_the_next_write(state: StateDir) -> None:

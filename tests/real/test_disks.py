@@ -82,11 +82,11 @@ async def test_what_was_listed_by_hand(make_lab: MakeLab, etcd: Server, short_ro
 
 
 @pytest.mark.row(7, 11)
-async def test_two_of_five_lost_at_once(make_lab: MakeLab, etcd: Server) -> None:
+async def test_two_of_five_lost_at_once(make_lab: MakeLab, every_etcd: Server) -> None:
     """Two of five disks are lost together while somebody writes: their Pods join one after the other, and the cluster
     never has two learners.
     """
-    async with make_lab(etcd, replicas=5) as lab:
+    async with make_lab(every_etcd, replicas=5) as lab:
         await formed(lab)
         before = await ids(lab)
         async with writing(lab):

@@ -63,9 +63,8 @@ def _many(args: argparse.Namespace) -> int:
         if report.runs % 500 == 0:
             print(f"{report.runs} seeds in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print(report.text())
-    print(
-        f"\n{time.monotonic() - begun:.0f} s, {(time.process_time() - cpu) / report.runs:.2f} s of one process a seed"
-    )
+    each = f", {(time.process_time() - cpu) / report.runs:.2f} s of CPU a seed" if args.jobs == 1 else ""
+    print(f"\n{time.monotonic() - begun:.0f} s{each}")
     never = report.never() if args.all_must_fire or args.seeds >= ENOUGH else []
     for what in never:
         print(f"never fired: {what}")

@@ -152,7 +152,9 @@ async def _rest(w: SimWorld, schedule: Schedule) -> tuple[list[str], str]:
     begun, next_word = w.now, w.now + PERSON
     while not w.settled():
         able = checkers.whole(w) if w.now - begun > PATIENCE else True
-        if able is False or (able is None and not schedule.environ.get("PEERBOOT_REPLICAS", "x")):
+        # Before there is a cluster all expected have to be there, and a set that was scaled down meanwhile waits.
+        too_few = not schedule.environ.get("PEERBOOT_REPLICAS", "x") or len(w.pods) < schedule.pods
+        if able is False or (able is None and too_few):
             return [], "waits"
         if w.now - begun > SETTLE:
             return [f"nothing is in its way, and it does not settle within {SETTLE:g} s:\n{w.told()}"], "stuck"

@@ -320,7 +320,12 @@ class Player:
         return "ok"
 
     async def do_remove(self, via: str, target: str) -> str:
-        return await self._change(via, "remove", target)
+        said = await self._change(via, "remove", target)
+        if said == "unhealthy":
+            # On a busy machine two servers may have lost each other for a moment; etcd remembers it for five seconds.
+            await self.do_rest()
+            said = await self._change(via, "remove", target)
+        return said
 
 
 # ------------------------------------------------------------------------ real
