@@ -85,7 +85,7 @@ test-postgres: setup servers ## what Postgres' launch.sh makes, copies and rewin
 	$(call twice,$(wildcard tests/real/test_postgres*.py))
 
 test-together: setup servers jars ## all of these at the same time; what each part said is shown when it has ended
-	$(call together,test-postgres test-depth $(KAFKA) test-scenarios test-real)
+	$(call together,$(KAFKA) test-postgres test-scenarios test-real)
 
 # Two nodes at the same time, for their tests wait most of the time; four of etcd's files are Kafka's group's, so that
 # both take about as long.
@@ -98,8 +98,9 @@ test-pods-kafka: export PEERBOOT_TEST_NODE_DIR = $(CURDIR)/build/node-kafka
 test-pods-kafka: setup servers jars node # Kafka's Pods, and sets of etcd that are made again or mended by a person
 	$(call twice,$(KAFKA_PODS))
 
-test-kubernetes: setup servers jars node ## the image, real Pods on nodes that it makes (as root) or where KUBECONFIG leads; beside them a storm
-	$(call together,test-pods test-pods-kafka test-storm)
+# Pods wait most of the time: beside them is room for what is about etcd alone.
+test-kubernetes: setup servers jars node ## the image, real Pods on nodes that it makes (as root) or where KUBECONFIG leads; a storm, test-depth
+	$(call together,test-pods test-pods-kafka test-depth test-storm)
 
 # A storm is never run again until it passes, so without the second runs of the others. By itself: make storm.
 MINUTES ?= 60

@@ -44,7 +44,7 @@ async def until_told(lab: Lab, ordinal: int, *words: str) -> None:
         said = " ".join([*found.get("notes", ()), (found.get("release") or {}).get("say", "")])
         return all(word in said for word in words)
 
-    await lab.until(f"db-{ordinal} says {words}", told, 60)
+    await lab.until(f"db-{ordinal} says {words}", told, 120)
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
@@ -70,7 +70,7 @@ async def test_rolling_update(make_lab: MakeLab, step: tuple[str, str]) -> None:
 
         lab.pod_server[1] = find(before)
         await lab.delete(1, grace=10)
-        await until_told(lab, 1, f"The server of db-1 does not come up. The cluster's version is {minor}")
+        await until_told(lab, 1, "The server of db-1 does not come up.", f"The cluster's version is {minor}")
         await roll(lab, after, [1])
         assert await healthy(lab) == mixed
 

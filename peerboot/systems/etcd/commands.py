@@ -81,8 +81,8 @@ def restoring(config: EtcdConfig, disk: Disk, record: Record) -> Mapping[str, An
     if disk.kind != "blank":
         what = f"data of cluster {disk.cluster}" if disk.cluster else f"something else ({disk.kind})"
         raise RefusedError(
-            f"this volume has {what}, and a snapshot is restored onto a blank one: delete this Pod's claim and Pod "
-            "(with the reclaim policy Retain the volume is kept), or restore at a Pod whose volume is blank"
+            f"this volume has {what}, and a snapshot is restored onto a blank one: restore at a Pod whose volume is "
+            "blank, or where none is keep this volume (reclaim policy Retain) and delete this Pod's claim and Pod"
         )
     if record.problem or record.foreign or not record.nonce:
         why = record.problem or (

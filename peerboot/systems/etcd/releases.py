@@ -216,18 +216,18 @@ def does_not_come(own: str, agreed: str, *, blank: bool, learners: int = 0) -> F
     """The own server may start, and has not answered for a while. ``agreed``: the version of the cluster, or of the
     data; ``learners``: how many the own database has, as 3.6 would count them.
     """
+    does = "join it" if blank else "start with its data"
+    release = (
+        f"The cluster's version is {agreed}: an older etcd does not {does}, nor one that is more than one minor "
+        "release newer; etcd's own log says whether it is that."
+    )
     if learners > 1:
         say = (
             f"The server of {own} does not come up. Its database has {learners} learners, voters by now, with which "
-            f"3.6 exits (too many learner members in cluster): {_mend('those members')}. Then 3.6 starts."
+            f"3.6 exits (too many learner members in cluster): {_mend('those members')}. Then 3.6 starts. {release}"
         )
         return Finding(name="etcd-promotion-unwritten", say=say, pod=own)
-    does = "join it" if blank else "start with its data"
-    say = (
-        f"The server of {own} does not come up. The cluster's version is {agreed}: an older etcd does not {does}, nor "
-        "one that is more than one minor release newer; etcd's own log says whether it is that."
-    )
-    return Finding(name="etcd-not-up", say=say, pod=own)
+    return Finding(name="etcd-not-up", say=f"The server of {own} does not come up. {release}", pod=own)
 
 
 def too_new(told: str, release: Release | None) -> str:
