@@ -84,7 +84,7 @@ async def _forced(lab: Lab, etcd: Server, ordinal: int) -> None:
     """etcd with the arguments of docs/recovery.md, on a Pod's volume and loopback addresses, until it has a leader."""
     page = (Path(__file__).parents[2] / "docs/recovery.md").read_text()
     texts = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    (pod,) = [text for text in texts if text["kind"] == "Pod"]
+    (pod,) = [text for text in texts if text["metadata"]["name"] == "etcd-recover"]
     name, *args = pod["spec"]["containers"][0]["command"]
     host = lab.network.fixed(ordinal)
     args = [
