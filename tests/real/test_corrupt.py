@@ -111,9 +111,11 @@ async def test_the_last_copy_is_damaged(make_lab: MakeLab, etcd: Server) -> None
         await lab.crash(2, recreate=False)
         give(lab, 2, copies[2])
         await lab.create(2)
-        await lab.until_rule(2, "own-data")
+        await lab.until_rule(2, "own-data", "quorum-lost")
         await asyncio.gather(*(until_says(lab, o, f"db-2 of cluster {own_id(lab, 2)[0]}") for o in (0, 1)))
-        await asyncio.gather(*(stays(lab, o, "cluster-exists") for o in (0, 1)), stays(lab, 2, "own-data"))
+        await asyncio.gather(
+            *(stays(lab, o, "cluster-exists") for o in (0, 1)), stays(lab, 2, "own-data", "quorum-lost")
+        )
         assert (has_nothing(lab, 0, 1), aside(lab, 2), lab.pods[2].server.exits) == (True, [], [])
 
         await lab.crash(1, recreate=False)

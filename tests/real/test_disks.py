@@ -114,8 +114,8 @@ async def test_a_voter_that_was_not_added_for_this_disk(make_lab: MakeLab, etcd:
         await lab.create(1)
         said = await lab.until_rule(1, "unstarted-pair")
         assert (said["kind"], said["may_run"]) == ("refuse", False)
-        await lab.until_rule(0, "own-data")
-        await asyncio.gather(stays(lab, 1, "unstarted-pair"), stays(lab, 0, "own-data"))
+        await lab.until_rule(0, "quorum-lost")
+        await asyncio.gather(stays(lab, 1, "unstarted-pair"), stays(lab, 0, "quorum-lost"))
         assert has_nothing(lab, 1)
         async with client(lab, 0) as asked:
             assert await asked.get("key", serializable=True) == "kept"
