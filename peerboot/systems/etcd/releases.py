@@ -230,12 +230,13 @@ def does_not_come(own: str, agreed: str, *, blank: bool, learners: int = 0) -> F
     return Finding(name="etcd-not-up", say=f"The server of {own} does not come up. {release}", pod=own)
 
 
-def too_new(told: str, release: Release | None) -> str:
-    """Why an etcd of that minor release must not come, blank, into the cluster that serves, for
-    ``ClusterView.unmanaged``; empty: nothing is known against it.
+def too_new(told: str, release: Release | None, *, blank: bool = True) -> str:
+    """Why an etcd of that minor release must not come into the cluster that serves, for ``ClusterView.unmanaged``;
+    empty: nothing is known against it. A ``blank`` one waits until something is known; one with data just starts.
 
     A blank 3.6 that joins a cluster of 3.4 ends all its servers with "panic: not implemented", at each start again: it
-    publishes itself by a request that 3.4 does not know (run here). What the servers run counts as well as what they
+    publishes itself by a request that 3.4 does not know (run here). So does
+    one with the data of a young 3.4. What the servers run counts as well as what they
     agreed on: a young cluster goes by 3.0, and a question may fail.
     """
     own = minor_of(told)
@@ -244,6 +245,8 @@ def too_new(told: str, release: Release | None) -> str:
     known = [minor for text_ in (release.versions.values() if release else ()) if (minor := minor_of(text_))]
     agreed = minor_of(release.agreed) if release else None
     known += [agreed] if agreed is not None and agreed != UNDECIDED else []
+    if not known and not blank:
+        return ""
     if not known:
         return (
             f"has not said its version yet, and PEERBOOT_ETCD_VERSION says that etcd {text(own)} is started here, "
@@ -267,7 +270,7 @@ def told_otherwise(told: str, own: str, running: str) -> tuple[Finding, ...]:
         return ()
     say = (
         f"PEERBOOT_ETCD_VERSION says {text(said)}, and the server of {own} is etcd {running}: correct the setting, for "
-        "a blank disk of this Pod is kept from joining by it."
+        "this Pod may be kept from starting by it."
     )
     return (Finding(name="etcd-version-told", say=say),)
 

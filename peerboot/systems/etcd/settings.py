@@ -74,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
         "PEERBOOT_ETCD_VERSION",
         "text",
         "",
-        "The release of etcd's image, `3.6` or longer. With it a blank Pod whose etcd is more than one minor release "
+        "The release of etcd's image, `3.6` or longer. With it a Pod whose etcd is more than one minor release "
         "newer than its cluster is refused before it starts: a blank 3.6 that joins a cluster of 3.4 ends it.",
     ),
     Setting(

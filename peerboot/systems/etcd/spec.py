@@ -119,9 +119,8 @@ class Etcd:
         own = view.view_of(me.pod)
         told = releases.told_otherwise(self.config.version, me.pod, own.version if own is not None else "")
         findings = (*(view.findings or self._refused), *found, *traps, *told)
-        # A server with data of its own just starts, and one that is too new for it exits by itself (law 5).
-        blank = view.quorum and self._disk.kind not in ("data", "bootstrap")
-        unfit = releases.too_new(self.config.version, view.release) if blank else ""
+        blank = self._disk.kind not in ("data", "bootstrap")
+        unfit = releases.too_new(self.config.version, view.release, blank=blank) if view.quorum else ""
         return msgspec.structs.replace(view, findings=findings, unmanaged=unfit) if findings or unfit else view
 
     def certificates(self) -> tuple[Certified, ...]:
