@@ -9,13 +9,10 @@ import pytest
 
 from peerboot.lab import prometheus
 from peerboot.lab.errors import LabError
+from tests.lab.machine import Machine
 
 PROGRAM = """#!/bin/sh
 echo "prometheus, version 2.42.0+ds (branch: debian/sid)"
-"""
-APT = """#!/bin/sh
-echo "$*" >>"$0.log"
-: >one.deb
 """
 DPKG = """#!/bin/sh
 cd "$3"
@@ -24,35 +21,10 @@ cp DIRECTORY/* usr/bin
 """
 
 
-class Machine:
-    """A PATH, a cache and programs of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.bin, self.cache, self.installed, self.packed = (root / name for name in ("path", "cache", "usr", "deb"))
-        for directory in (self.bin, self.installed, self.packed):
-            directory.mkdir()
-        for tool in ("sh", "mkdir", "cp"):
-            (self.bin / tool).symlink_to(str(shutil.which(tool)))
-        for name in prometheus.PROGRAMS:
-            self.program(self.packed, name, PROGRAM)
-        self.program(self.bin, "apt-get", APT)
-        self.program(self.bin, "dpkg-deb", DPKG.replace("DIRECTORY", str(self.packed)))
-
-    def program(self, directory: Path, name: str, text: str) -> None:
-        """Put one there."""
-        (directory / name).write_text(text)
-        (directory / name).chmod(0o755)
-
-    def asked(self) -> list[str]:
-        """Every call of apt-get."""
-        log = self.bin / "apt-get.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Where nothing is installed."""
-    made = Machine(tmp_path)
+    made = Machine(tmp_path, dict.fromkeys(prometheus.PROGRAMS, PROGRAM), DPKG)
     monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setenv("PEERBOOT_LAB_CACHE", str(made.cache))
     monkeypatch.setattr(prometheus, "SYSTEM_BIN", made.installed)

@@ -11,15 +11,12 @@ import pytest
 from peerboot.lab import routers
 from peerboot.lab.errors import LabError
 from peerboot.lab.routers import SOURCES, find
+from tests.lab.machine import Machine
 
 SAYS = {"haproxy": "HAProxy version 2.6.12-1+deb12u4 2026/10/17", "pgbouncer": "PgBouncer 1.18.0"}
 VERSIONS = {"haproxy": "2.6.12", "pgbouncer": "1.18.0"}
 PROGRAM = """#!/bin/sh
 case $1 in -v | --version) echo "SAYS" ;; *) echo "$LD_LIBRARY_PATH" "$@" ;; esac
-"""
-APT = """#!/bin/sh
-echo "$*" >>"$0.log"
-: >one.deb
 """
 DPKG = """#!/bin/sh
 cd "$3"
@@ -28,35 +25,10 @@ cp DIRECTORY/* usr/sbin
 """
 
 
-class Machine:
-    """A PATH, a cache and programs of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.bin, self.cache, self.installed, self.packed = (root / name for name in ("path", "cache", "sbin", "deb"))
-        for directory in (self.bin, self.installed, self.packed):
-            directory.mkdir()
-        for tool in ("sh", "mkdir", "cp"):
-            (self.bin / tool).symlink_to(str(shutil.which(tool)))
-        for name, text in SAYS.items():
-            self.program(self.packed, name, PROGRAM.replace("SAYS", text))
-        self.program(self.bin, "apt-get", APT)
-        self.program(self.bin, "dpkg-deb", DPKG.replace("DIRECTORY", str(self.packed)))
-
-    def program(self, directory: Path, name: str, text: str) -> None:
-        """Put one there."""
-        (directory / name).write_text(text)
-        (directory / name).chmod(0o755)
-
-    def asked(self) -> list[str]:
-        """Every call of apt-get."""
-        log = self.bin / "apt-get.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Where nothing is installed."""
-    made = Machine(tmp_path)
+    made = Machine(tmp_path, {name: PROGRAM.replace("SAYS", text) for name, text in SAYS.items()}, DPKG)
     monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setenv("PEERBOOT_LAB_CACHE", str(made.cache))
     monkeypatch.setattr(routers, "SYSTEM_BIN", made.installed)

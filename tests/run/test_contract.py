@@ -17,14 +17,13 @@ import pytest
 from peerboot.lab.dns import LabDns
 from peerboot.lab.network import Network
 from peerboot.lab.servers import find
-from peerboot.model import Identity, Limits
 from peerboot.outside.clock import SystemClock
 from peerboot.outside.dns import Dns, Reply
 from peerboot.outside.http import Http, HttpError
 from peerboot.systems.etcd import calls
 from peerboot.systems.etcd.calls import CallError
-from peerboot.systems.etcd.config import EtcdConfig
 from tests.etcd.server import Etcd
+from tests.run.alone import config_of
 from tests.run.turned import run
 from tests.run.world import ZONE, FakeDns, FakeHttp, Weather, world
 
@@ -148,18 +147,6 @@ def test_http(tmp_path: Path) -> None:
 
 
 # ----------------------------------------------------------------------- etcd
-
-
-def config_of(host: str) -> EtcdConfig:
-    """The config of a set of one whose pod is at this address."""
-    identity = Identity(
-        namespace="prod", service="peers", statefulset="db", pod="db-0", ordinal=0, system="etcd",
-        domain="cluster.local", replicas=1,
-    )  # fmt: skip
-    return EtcdConfig(
-        identity=identity, data_dir="/data/etcd", wal_dir="", bind="any", peer_host=host, peer_port=2380,
-        client_port=2379, metrics_port=2381, base={}, limits=Limits(),
-    )  # fmt: skip
 
 
 async def word(call: Callable[[], Awaitable[object]]) -> str:

@@ -20,12 +20,11 @@ import pytest
 
 from peerboot.lab.network import Network
 from peerboot.lab.servers import find
-from peerboot.model import Identity, Limits
 from peerboot.outside.http import Http, HttpError, Reply
 from peerboot.systems.etcd import calls, ids
 from peerboot.systems.etcd.calls import CallError
-from peerboot.systems.etcd.config import EtcdConfig
 from tests.etcd.server import Etcd
+from tests.run.alone import config_of
 from tests.run.turned import run
 from tests.simulation.raft import Member
 from tests.simulation.server import Server
@@ -155,18 +154,6 @@ class Lab(Protocol):
 
     async def ended(self, name: str) -> tuple[int, str]:
         """Exit code and log."""
-
-
-def config_of(host: str) -> EtcdConfig:
-    """Enough of a config for the calls."""
-    who = Identity(
-        namespace="prod", service="peers", statefulset="db", pod="db-0", ordinal=0, system="etcd",
-        domain="cluster.local", replicas=1,
-    )  # fmt: skip
-    return EtcdConfig(
-        identity=who, data_dir="/data/etcd", wal_dir="", bind="any", peer_host=host, peer_port=2380,
-        client_port=2379, metrics_port=2381, base={}, limits=Limits(),
-    )  # fmt: skip
 
 
 async def until(what: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:

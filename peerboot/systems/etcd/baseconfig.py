@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from peerboot.errors import SettingsError
+from peerboot.systems.etcd.releases import RENAMED
 
 OWNED = (
     "name",
@@ -81,25 +82,10 @@ ALLOWED = (
     "tls-max-version",
     "tls-min-version",
     "feature-gates",
-    "corrupt-check-time",
-    "compact-hash-check-time",
-    "compaction-batch-limit",
-    "compaction-sleep-interval",
-    "warning-apply-duration",
-    "warning-unary-request-duration",
-    "watch-progress-notify-interval",
-    "bootstrap-defrag-threshold-megabytes",
-    "memory-mlock",
-    "snapshot-catchup-entries",
-    "downgrade-check-time",
-    "enable-distributed-tracing",
-    "distributed-tracing-address",
-    "distributed-tracing-service-name",
-    "distributed-tracing-instance-id",
-    "distributed-tracing-sampling-rate",
     "v2-deprecation",
     "listen-client-http-urls",
     "enable-v2",
+    *RENAMED,
 )
 
 
